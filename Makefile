@@ -1,0 +1,92 @@
+# Digit Recognizer. `make` alone prints this list.
+
+CONFIG ?=
+DATA ?=
+RUN ?=
+WORKERS ?=
+SET ?=
+FILE ?=
+PYTHON ?=
+
+VENV := .venv
+DIGITS := $(VENV)/bin/python -m digits
+quote = '$(subst ','\'',$(1))'
+option = $(if $(2),--$(1) $(call quote,$(2)))
+DATA_OPTIONS = $(call option,data,$(DATA))
+RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
+	$(call option,workers,$(WORKERS)) $(foreach pair,$(SET),--set $(call quote,$(pair)))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SET)
+.PHONY: submit
+submit: $(VENV)/installed
+	@$(DIGITS) submit $(RUN_OPTIONS)
+
+## Train the members of a run only (CONFIG DATA RUN WORKERS SET)
+.PHONY: train
+train: $(VENV)/installed
+	@$(DIGITS) train $(RUN_OPTIONS)
+
+## Judge a submission file, whoever made it (FILE DATA RUN)
+.PHONY: validate
+validate: $(VENV)/installed
+	@$(DIGITS) validate $(call quote,$(or $(FILE),output/submission.csv)) $(DATA_OPTIONS) $(call option,run,$(RUN))
+
+## Fetch the competition's data with the kaggle command
+.PHONY: data
+data: $(VENV)/installed
+	@$(DIGITS) data
+
+## Measure augmentation on this machine (DATA)
+.PHONY: bench
+bench: $(VENV)/installed
+	@$(DIGITS) bench $(DATA_OPTIONS)
+
+## Run the tests
+.PHONY: test
+test: $(VENV)/installed-dev
+	@$(VENV)/bin/python -m pytest -q
+
+## Check style and format
+.PHONY: lint
+lint: $(VENV)/installed-dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+## Lock requirements.in and requirements-dev.in anew, for Python 3.11 to 3.13 (needs uv)
+.PHONY: lock
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt \
+		requirements-dev.in -o requirements-dev.txt
+
+## Remove the environment; data and results stay
+.PHONY: clean
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache src/*.egg-info
+
+## Show this list
+.PHONY: help
+help:
+	@echo "make <target> [VARIABLE=value ...]"; echo
+	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-10s %s\n",name[1],text;text=""}}' \
+		Makefile
+	@echo
+	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
+	@echo "  DATA     folder with train.csv and test.csv, or Kaggle's zip; by default input/digit-recognizer,"
+	@echo "           then Kaggle's mounts, then the embedded demo set"
+	@echo "  RUN      name of the folder under output/; by default the config's name"
+	@echo "  WORKERS  members trained at a time; by default what the machine holds"
+	@echo "  SET      config values, such as SET=\"training.epochs=3 folds.count=3\""
+	@echo "  FILE     the submission to validate; by default output/submission.csv"
+	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-dev.txt
+	@touch $@

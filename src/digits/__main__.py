@@ -1,0 +1,186 @@
+"""The command line: one sub-command a stage. `python -m digits --help`."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+from digits import config, data
+from digits.config import Config
+from digits.data import Dataset, Source
+from digits.errors import UserError
+from digits.runs import Run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Digit Recognizer: k-fold CNNs, an honest score, and a submission that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Config file; by default default.yaml of configs/, or demo.yaml on the demo set."),
+]
+DataOption = Annotated[str | None, typer.Option("--data", help="Folder with train.csv and test.csv, or Kaggle's zip.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run; by default the config's.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Members trained at a time; by default what the machine holds.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A config value, such as training.epochs=3; may be repeated.")
+]
+OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
+OUTPUT = Path("output")
+REFUSALS = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some space, then run the same command again",
+    errno.EFBIG: "raise the limit on file sizes, then run the same command again",
+    errno.EROFS: "choose a folder that can be written: --output",
+    errno.EACCES: "choose a folder that can be written: --output",
+    errno.EPERM: "choose a folder that can be written: --output",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+}
+
+
+def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """A user's mistake, or a disk that refuses, ends in one line and status 2; a bug keeps its traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+            sys.exit(130)
+        sys.exit(2)
+
+    return guarded
+
+
+@app.command("train")
+@_plain_errors
+def train_command(
+    config_file: ConfigOption = None,
+    data_source: DataOption = None,
+    run_name: RunOption = None,
+    workers: WorkersOption = None,
+    overrides: SetOption = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Train every member of a config that is not trained yet."""
+    from digits.stages import train
+
+    settings, run, dataset, _ = _open(config_file, overrides, data_source, run_name, output)
+    with run.locked():
+        train.run(settings, dataset, run, workers)
+
+
+@app.command("submit")
+@_plain_errors
+def submit_command(
+    config_file: ConfigOption = None,
+    data_source: DataOption = None,
+    run_name: RunOption = None,
+    workers: WorkersOption = None,
+    overrides: SetOption = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Train what is missing, ensemble, validate, and write the submission."""
+    from digits.stages import submit, train
+
+    settings, run, dataset, read_seconds = _open(config_file, overrides, data_source, run_name, output)
+    with run.locked():
+        started = time.perf_counter()
+        train.run(settings, dataset, run, workers)
+        seconds = {"read": read_seconds, "train": time.perf_counter() - started}
+        submit.run(settings, dataset, run, seconds)
+
+
+@app.command("validate")
+@_plain_errors
+def validate_command(
+    file: Annotated[Path, typer.Argument(help="The submission file.")],
+    data_source: DataOption = None,
+    run_name: Annotated[str | None, typer.Option("--run", help="Compare with this run's probabilities.")] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Judge a submission file, whoever made it; exit status 2 where it is not valid."""
+    from digits.stages import validate
+
+    dataset, _ = _read(_find(data_source), output)
+    if not validate.run(file, dataset, output, run_name).valid:
+        raise typer.Exit(2)
+
+
+@app.command("data")
+@_plain_errors
+def data_command() -> None:
+    """Fetch the competition's data with the kaggle command into input/digit-recognizer."""
+    print(f"fetched {data.fetch()}")
+
+
+@app.command("bench")
+@_plain_errors
+def bench_command(data_source: DataOption = None, output: OutputOption = OUTPUT) -> None:
+    """Measure augmentation throughput on this machine."""
+    from digits.stages import bench
+
+    dataset, _ = _read(_find(data_source), output)
+    bench.run(dataset)
+
+
+def _find(data_source: str | None) -> Source:
+    source = data.find(data_source)
+    print(source.note, flush=True)
+    return source
+
+
+def _read(source: Source, output: Path) -> tuple[Dataset, float]:
+    """The rows, and the seconds that they took."""
+    started = time.perf_counter()
+    return data.read(source, output / "cache"), time.perf_counter() - started
+
+
+def _open(
+    config_file: Path | None, overrides: list[str] | None, data_source: str | None, run_name: str | None, output: Path
+) -> tuple[Config, Run, Dataset, float]:
+    """The config, its run folder, the rows, and the seconds that they took; cheap mistakes are found first."""
+    source = _find(data_source)
+    if config_file is None:
+        config_file = Path("configs") / ("demo.yaml" if source.kind == "demo" else "default.yaml")
+    settings = config.load(config_file, overrides)
+    name = run_name or config_file.stem
+    if Path(name).name != name or name.startswith(".") or name == "cache":
+        raise UserError(f"run name '{name}': must be a plain folder name")
+    print(f"Run: {output / name}, of {config_file}", flush=True)
+    return settings, Run(output / name), *_read(source, output)
+
+
+def main() -> None:
+    """The installed command."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How the members' logits become one set of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import softmax
+
+
+def combine(logits: np.ndarray, rule: str) -> np.ndarray:
+    """Probabilities float64 (n, classes) from the members' logits float32 (members, n, classes)."""
+    return RULES[rule](logits.astype(np.float64))
+
+
+def _mean(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits, axis=2).mean(axis=0)
+
+
+def _geometric(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits.mean(axis=0), axis=1)
+
+
+def _vote(logits: np.ndarray) -> np.ndarray:
+    """The share of members that chose each class; ties go to the higher mean probability."""
+    classes = logits.shape[2]
+    votes = np.eye(classes)[logits.argmax(axis=2)].mean(axis=0)
+    return (1 - 1e-6) * votes + 1e-6 * _mean(logits)
+
+
+# The normalised geometric mean of softmaxes is the softmax of the mean logits: one rule with two names.
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": _mean,
+    "logits": _geometric,
+    "geometric": _geometric,
+    "vote": _vote,
+}

@@ -1,0 +1,68 @@
+"""Scores and what they say about rows nobody has scored yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows whose most probable class is the target: probabilities (n, c), targets (n,)."""
+    return float((probabilities.argmax(axis=1) == targets).mean())
+
+
+def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean negative log probability of the target, in nats; probabilities are kept above 1e-15."""
+    chosen = probabilities[np.arange(len(targets)), targets]
+    return float(-np.log(np.clip(chosen, 1e-15, 1)).mean())
+
+
+@dataclass(frozen=True)
+class PredictedScore:
+    """An expected accuracy on unseen rows with the interval that should hold it in `level` of all cases."""
+
+    score: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0, level: float = 0.95) -> PredictedScore:
+    """What a test accuracy will be, from out-of-fold rows.
+
+    The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
+    posterior of the true accuracy) and the chance in which test rows were drawn, both from one
+    population. It does not cover a test set that differs from the training rows.
+
+    Args:
+        correct: out-of-fold rows that were right.
+        scored: out-of-fold rows.
+        unseen: test rows.
+        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
+        level: of the interval.
+    """
+    from scipy.stats import betabinom  # takes longer to import than everything else here
+
+    expected = min(correct / scored + gain, 1.0)
+    right = expected * scored + 0.5
+    wrong = (1 - expected) * scored + 0.5
+    low, high = betabinom.ppf([(1 - level) / 2, (1 + level) / 2], unseen, right, wrong) / unseen
+    return PredictedScore(expected, float(low), float(high), level)
+
+
+def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray) -> float:
+    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
+
+    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
+    disagrees with the ensemble, the ensemble's own probabilities say how much more often its choice is
+    right. It is exact in expectation where those probabilities are calibrated.
+
+    Args:
+        by_fold: probabilities (folds, n, classes) of each fold's networks.
+        ensemble: probabilities (n, classes) of all of them.
+    """
+    chosen = ensemble.max(axis=1)
+    rows = np.arange(len(ensemble))
+    instead = np.stack([ensemble[rows, fold.argmax(axis=1)] for fold in by_fold])
+    return float((chosen - instead).mean())

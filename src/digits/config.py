@@ -1,0 +1,277 @@
+"""The configuration: frozen, typed, strict. `configs/default.yaml` gives every value its reason.
+
+A config file holds only what differs from the defaults below. An unknown key, a wrong type or an
+impossible value is an error that names the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from digits.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys and wrong types."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Folds(Section):
+    count: int = Field(5, ge=2)
+    limit: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _limit_within_count(self) -> Folds:
+        if self.limit is not None and self.limit > self.count:
+            raise ValueError(f"limit {self.limit} is more than the {self.count} folds")
+        return self
+
+    @property
+    def trained(self) -> range:
+        """The folds that are trained."""
+        return range(self.limit or self.count)
+
+
+class Architecture(Section):
+    """A net of the registry, with options of its builder; a bare name stands for `{net: name}`."""
+
+    net: str
+    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_]*$")
+    options: dict[str, float | int | str | bool] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"net": value} if isinstance(value, str) else value
+
+    @field_validator("net")
+    @classmethod
+    def _known(cls, net: str) -> str:
+        from digits.models import NETS
+
+        if net not in NETS:
+            raise ValueError(f"unknown architecture '{net}'; known: {', '.join(NETS)}")
+        return net
+
+    @property
+    def label(self) -> str:
+        """What the member folders and the tables call it."""
+        return self.name or self.net
+
+
+class Optimizer(Section):
+    name: Literal["adam", "adamw", "sgd", "rmsprop", "adadelta"] = "adam"
+    learning_rate: Positive = 0.003
+    momentum: Fraction = 0.9
+    beta_2: Fraction = 0.99
+    weight_decay: NonNegative = 0.0
+
+
+class Schedule(Section):
+    name: Literal["one_cycle", "cosine", "exponential", "plateau", "constant"] = "one_cycle"
+    warmup: Fraction = 0.25
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    patience: int = Field(3, ge=1)
+    minimum: NonNegative = 0.0
+
+
+class EarlyStopping(Section):
+    patience: int | None = Field(None, ge=1)
+    inner_split: Fraction = 0.1
+
+
+class Training(Section):
+    epochs: int = Field(25, ge=1)
+    batch_size: int = Field(128, ge=1)
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.999
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    threads: int = Field(2, ge=1)
+    monitor_rows: int | None = Field(2000, ge=1)
+    early_stopping: EarlyStopping = EarlyStopping()
+
+    @property
+    def watches(self) -> bool:
+        """Whether a split from inside the training folds is held back and watched."""
+        return self.early_stopping.patience is not None or self.schedule.name == "plateau"
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> Training:
+        if self.watches and not self.early_stopping.inner_split:
+            raise ValueError("early stopping and the plateau schedule need early_stopping.inner_split")
+        return self
+
+
+class Elastic(Section):
+    probability: Probability = 0.0
+    alpha: NonNegative = 30.0
+    sigma: Positive = 5.0
+
+
+class GridDistortion(Section):
+    probability: Probability = 0.0
+    steps: int = Field(4, ge=1)
+    limit: Fraction = 0.3
+
+
+class Erasing(Section):
+    probability: Probability = 0.0
+    scale: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class Augmentation(Section):
+    rotation: NonNegative = 12.0
+    shift: Fraction = 0.1
+    zoom: Fraction = 0.12
+    shear: NonNegative = 8.0
+    elastic: Elastic = Elastic()
+    grid: GridDistortion = GridDistortion()
+    erasing: Erasing = Erasing()
+    pack: int = Field(16, ge=1)
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether images are turned, moved, zoomed or sheared."""
+        return any((self.rotation, self.shift, self.zoom, self.shear))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether any image is changed at all."""
+        others = (self.elastic.probability, self.grid.probability, self.erasing.probability)
+        return self.is_affine or any(others)
+
+
+class Ensemble(Section):
+    rule: Literal["mean", "logits", "geometric", "vote"] = "mean"
+
+
+class Config(Section):
+    seed: int = Field(2026, ge=0)
+    folds: Folds = Folds()
+    architectures: list[Architecture] = Field([Architecture(net="default", options={"dropout": 0.3})], min_length=1)
+    seeds: int = Field(1, ge=1)
+    training: Training = Training()
+    augmentation: Augmentation = Augmentation()
+    tta: Literal["none", "shifts"] = "none"
+    ensemble: Ensemble = Ensemble()
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Config:
+        labels = Counter(architecture.label for architecture in self.architectures)
+        for label, times in labels.items():
+            if times > 1:
+                raise ValueError(f"two architectures are called '{label}'; give one a name of its own")
+        return self
+
+
+def load(path: Path | str, overrides: list[str] | None = None) -> Config:
+    """Read a YAML config and apply `key.sub=value` overrides.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value in it is not valid.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"config {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
+    for override in overrides or []:
+        _apply(values, override)
+    return parse(values, origin=str(path))
+
+
+def parse(values: dict[str, Any], origin: str) -> Config:
+    """Validate nested settings; `origin` says in an error where they came from."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"config {origin}: {_explain(error)}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one `key.sub=value`; a whole number in the path indexes a list."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError(f"override '{override}': expected key=value, such as training.epochs=3")
+    *parents, last = path.split(".")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
+    node: Any = values
+    for parent in parents:
+        if isinstance(node, list):
+            node = node[_index(parent, node, override)]
+            continue
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
+        if not isinstance(node, dict | list):
+            raise UserError(f"override '{override}': '{parent}' is a single value, not a group")
+    if isinstance(node, list):
+        node[_index(last, node, override)] = value
+    else:
+        node[last] = value
+
+
+def _index(text: str, items: list[Any], override: str) -> int:
+    if not text.isdigit() or int(text) >= len(items):
+        raise UserError(f"override '{override}': '{text}' is not one of the {len(items)} list places 0, 1, ...")
+    return int(text)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a validation, in words, with the nearest known key for a typo."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.4)
+        return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] in ("value_error", "missing"):
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+
+
+def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key that a config may hold."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys in which two resolved configs differ, as `key (theirs -> ours)`."""
+    found = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        new, old = ours.get(key), theirs.get(key)
+        if isinstance(new, dict) and isinstance(old, dict):
+            found += differences(new, old, f"{prefix}{key}.")
+        elif new != old:
+            found.append(f"{prefix}{key} ({old} -> {new})")
+    return found

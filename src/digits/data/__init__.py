@@ -1,0 +1,7 @@
+"""Where the rows come from: find a source, read and check it, split it into folds."""
+
+from digits.data.folds import assign
+from digits.data.source import Source, fetch, find
+from digits.data.table import Dataset, read
+
+__all__ = ["Dataset", "Source", "assign", "fetch", "find", "read"]

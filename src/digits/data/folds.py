@@ -1,0 +1,45 @@
+"""Deal the training rows out to folds."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from digits.errors import UserError
+
+
+def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The fold of each row: int64 (n,), from 0 to count - 1.
+
+    Stratified by label over the distinct images; an exact duplicate goes where its first copy goes, so
+    that no network is scored on an image that it was trained on.
+
+    images: uint8 (n, side, side). labels: int64 (n,). count: at least 2. seed: any whole number >= 0.
+
+    Raises:
+        UserError: a class has fewer distinct images than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold  # seconds to import; `digits.data` must stay fast
+
+    first, copy_of = np.unique(_first_copies(images), return_inverse=True)
+    classes, sizes = np.unique(labels[first], return_counts=True)
+    if sizes.min() < count:
+        rarest = sizes.argmin()
+        raise UserError(
+            f"class {classes[rarest]} has {sizes[rarest]} distinct training images, too few for "
+            f"{count} folds; lower folds.count or add rows"
+        )
+    state = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    splitter = StratifiedKFold(count, shuffle=True, random_state=state)
+    folds = np.empty(len(first), np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(first, labels[first])):
+        folds[held_out] = fold
+    return folds[copy_of]
+
+
+def _first_copies(images: np.ndarray) -> np.ndarray:
+    """For each image the row of the first one with the same pixels: int64 (n,)."""
+    seen: dict[bytes, int] = {}
+    digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
+    return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))

@@ -1,0 +1,263 @@
+"""Find the competition's two CSV files, loose or zipped, and open them safely; download them on request."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
+
+from digits.errors import UserError
+
+COMPETITION = "digit-recognizer"
+COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
+KAGGLE_MOUNTS = (
+    Path("/kaggle/input/competitions/digit-recognizer"),
+    Path("/kaggle/input/digit-recognizer"),
+)
+TRAIN, TEST = TABLES = ("train.csv", "test.csv")
+
+# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a
+# high ratio alone is no sign of a bomb: it counts only in a member big enough to do harm.
+MEMBER_LIMIT = 8 * 2**30
+RATIO_LIMIT = 200
+HARMLESS = 256 * 2**20
+
+DOWNLOAD_SECONDS = 600
+# What the `kaggle` command prints, and what it means. The network comes first: a proxy's refusal
+# carries a 403 of its own.
+DOWNLOAD_PROBLEMS = (
+    (
+        ("max retries", "failed to resolve", "connection", "timed out", "unreachable", "proxy"),
+        "Kaggle cannot be reached; check the network and run `make data` again",
+    ),
+    (
+        ("401", "unauthorized", "unauthenticated", "authentication required", "kaggle.json", "credential"),
+        "no valid Kaggle credentials; get a token at https://www.kaggle.com/settings/api, save it as "
+        "~/.kaggle/access_token and run `make data` again",
+    ),
+    (
+        ("403", "forbidden", "accept"),
+        f"Kaggle refused the download; accept the rules at {COMPETITION_URL}/rules and run `make data` again",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows come from.
+
+    kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
+    path: folder or zip; None for the demo set.
+    note: one plain line that says which source was taken and, for the demo, how to get the real one.
+    """
+
+    kind: str
+    path: Path | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One CSV: a plain file, or a member of a zip."""
+
+    file: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.file if self.member is None else self.file / PurePosixPath(self.member).name)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open for reading bytes.
+
+        Raises:
+            UserError: the file cannot be opened, or (also while it is read) its zip is damaged.
+        """
+        try:
+            if self.member is None:
+                with self.file.open("rb") as stream:
+                    yield stream
+            else:
+                with zipfile.ZipFile(self.file) as archive, archive.open(self.member) as stream:
+                    yield stream
+        except NotImplementedError:
+            raise UserError(f"{self}: unknown kind of zip compression; make the zip anew with `zip`") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError):
+            raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
+        except OSError as error:
+            raise _unreadable(self.file, error) from None
+
+
+def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = KAGGLE_MOUNTS) -> Source:
+    """Choose the source: `data`, else the input folder, else Kaggle's mounts, else the demo set.
+
+    data: a zip, or a folder that holds the two CSVs or a zip of them; never replaced by another source.
+
+    Raises:
+        UserError: the chosen source does not hold both tables, or its zip is damaged or unsafe.
+    """
+    if data is not None:
+        path = Path(data).expanduser()
+        locate(path)
+        return Source("given", path, f"Data: {path}, as given.")
+    folder = root / COMPETITION
+    inputs = (("input", folder), ("input", root / f"{COMPETITION}.zip"))
+    for kind, path in (*inputs, *(("kaggle", mount) for mount in mounts)):
+        if _holds_data(path):
+            locate(path)
+            return Source(kind, path, f"Data: the {COMPETITION} competition in {path}.")
+    note = (
+        f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
+        "for the real competition run `make data` or give DATA=<folder or zip>."
+    )
+    return Source("demo", None, note)
+
+
+def locate(path: Path) -> dict[str, Table]:
+    """The tables "train.csv" and "test.csv" of a folder or zip.
+
+    Raises:
+        UserError: one is missing, or the zip is damaged or unsafe.
+    """
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.suffix.lower() == ".csv":
+            raise UserError(f"{path}: is no folder or zip; give the folder that holds train.csv and test.csv")
+        if path.is_file():
+            return {name: _in_zip(path, name) for name in TABLES}
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    raise UserError(f"{path}: no such file or folder; give a folder with train.csv and test.csv, or their zip")
+
+
+def fetch(root: Path = Path("input")) -> Path:
+    """Download the competition with the `kaggle` command and return the path of its zip.
+
+    Raises:
+        UserError: no `kaggle` command, no credentials, rules not accepted, no network, or a bad download.
+    """
+    folder = root / COMPETITION
+    kaggle = shutil.which("kaggle") or shutil.which("kaggle", path=str(Path(sys.executable).parent))
+    if kaggle is None:
+        raise UserError(
+            "the `kaggle` command is not installed; `pip install kaggle`, or put the zip from "
+            f"{COMPETITION_URL}/data into {folder}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
+        _download(kaggle, unfinished)
+        archive = Path(unfinished, f"{COMPETITION}.zip")
+        if not archive.is_file():
+            raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION_URL}/data")
+        for table in locate(archive).values():
+            with table.open() as stream:
+                while stream.read(2**20):  # to the end: only there does the zip's checksum speak
+                    pass
+        return archive.replace(folder / archive.name)
+
+
+def _download(kaggle: str, folder: str) -> None:
+    command = [kaggle, "competitions", "download", "-c", COMPETITION, "-p", folder]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=DOWNLOAD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"`kaggle` did not finish in {DOWNLOAD_SECONDS} s; check the network and run `make data` again"
+        ) from None
+    except OSError as error:
+        raise _unreadable(Path(kaggle), error) from None
+    if done.returncode:
+        raise UserError(_meaning(done.stdout))
+
+
+def _meaning(output: str) -> str:
+    """What a failed download's output comes down to."""
+    for signs, meaning in DOWNLOAD_PROBLEMS:
+        if any(sign in output.lower() for sign in signs):
+            return meaning
+    last = (output.strip() or "it printed nothing").splitlines()[-1].strip()
+    return f"`kaggle competitions download` failed: {last}"
+
+
+def _holds_data(path: Path) -> bool:
+    try:
+        return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _in_folder(folder: Path) -> dict[str, Table]:
+    found = {name: _in_files(folder, name) for name in TABLES}
+    present = {name: table for name, table in found.items() if table}
+    if len(present) == len(TABLES):
+        return present
+    if present:
+        (name,) = present
+        (missing,) = set(TABLES) - {name}
+        raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
+    archives = sorted(folder.glob("*.zip"))
+    kaggles = folder / f"{COMPETITION}.zip"
+    if kaggles not in archives and len(archives) != 1:
+        several = f"several zips and no {kaggles.name}" if archives else "no train.csv, test.csv or zip of them"
+        raise UserError(f"{folder}: has {several}; put {kaggles.name} there, or the two CSV files")
+    archive = kaggles if kaggles in archives else archives[0]
+    return {name: _in_zip(archive, name) for name in TABLES}
+
+
+def _in_files(folder: Path, name: str) -> Table | None:
+    """The table as a file of its own, plain or in a zip of its own (as Kaggle ships single files)."""
+    if (folder / name).is_file():
+        return Table(folder / name)
+    archive = folder / f"{name}.zip"
+    return _in_zip(archive, name) if archive.is_file() else None
+
+
+def _in_zip(path: Path, name: str) -> Table:
+    """The member called `name`, in whatever folder of the zip, once the zip is known to be safe."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, ValueError):
+        raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
+    for member in members:
+        if _escapes(member.filename):
+            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION_URL}")
+    found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
+    if len(found) != 1:
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one train.csv and one test.csv")
+    (member,) = found
+    if member.flag_bits & 1:
+        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
+    # zipfile never yields more than the declared size, so the declared size is all there is to check.
+    if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
+        raise UserError(
+            f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
+            f"a zip bomb? get the zip from {COMPETITION_URL}"
+        )
+    return Table(path, member.filename)
+
+
+def _escapes(name: str) -> bool:
+    windows = PureWindowsPath(name)  # splits at both kinds of slash
+    return bool(windows.anchor) or ".." in windows.parts
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be read: {error.strerror or error}")

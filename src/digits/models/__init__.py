@@ -1,0 +1,67 @@
+"""The registry of architectures, and how a network is built and loaded.
+
+A builder is a function `name(images, classes, **options) -> logits` on Keras tensors: `images` float
+(batch, side, side, 1) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
+its float32 output (batch, d) is what the cluster stage looks at. Builders live one file a family and are
+imported when a network is built, so that reading a config does not load TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING
+
+from digits.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+    from digits.config import Architecture
+
+NETS = {
+    "default": "digits.models.residual",
+    "poolfree": "digits.models.poolfree",
+    "deep": "digits.models.classic",
+    "small": "digits.models.classic",
+    "keras_example": "digits.models.classic",
+    "mlp": "digits.models.mlp",
+}
+
+
+def build(architecture: Architecture, side: int, classes: int, precision: str, seed: int) -> keras.Model:
+    """A network with fresh weights; it takes raw pixels, float or uint8 (batch, side, side, 1) in 0..255.
+
+    Args:
+        architecture: the net's name and the options of its builder.
+        side: image height and width in pixels.
+        classes: number of logits.
+        precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        seed: of the initial weights and of dropout.
+
+    Raises:
+        UserError: an option that the builder does not have, or an image too small for the net.
+    """
+    import keras
+
+    builder = getattr(importlib.import_module(NETS[architecture.net]), architecture.net)
+    _check_options(architecture, builder)
+    keras.utils.set_random_seed(seed)
+    policy_before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        inputs = keras.Input((side, side, 1), name="pixels")
+        logits = builder(keras.layers.Rescaling(1 / 255)(inputs), classes, **architecture.options)
+        return keras.Model(inputs, logits, name=architecture.label)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
+    finally:
+        keras.config.set_dtype_policy(policy_before)
+
+
+def _check_options(architecture: Architecture, builder: object) -> None:
+    known = list(inspect.signature(builder).parameters)[2:]
+    for option in architecture.options:
+        if option not in known:
+            raise UserError(f"architecture '{architecture.net}' has no option '{option}'; it has: {', '.join(known)}")

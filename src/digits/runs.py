@@ -1,0 +1,238 @@
+"""The run folder: what one config made from one data set.
+
+output/<run>/
+run.json          resolved config, data fingerprints, versions, machine
+members/<name>/   one trained network each; complete or absent
+oof.npz test.npz  the ensemble's probabilities
+metrics.json      every figure of the closing table
+history.png       loss and accuracy of every member by epoch
+submission.csv
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from digits.atomic import TEMPORARY, replacing
+from digits.config import Config, differences
+from digits.data import Dataset
+from digits.errors import UserError
+
+RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network to train: an architecture of the config, a seed number and a fold."""
+
+    architecture: str
+    seed: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.architecture}-s{self.seed}-f{self.fold}"
+
+
+def members(config: Config) -> list[Member]:
+    """Every member of a config, in the order of training: all folds of one architecture before the next."""
+    return [
+        Member(architecture.label, seed, fold)
+        for seed in range(config.seeds)
+        for architecture in config.architectures
+        for fold in config.folds.trained
+    ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of one run folder."""
+
+    folder: Path
+
+    @property
+    def submission(self) -> Path:
+        return self.folder / "submission.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def oof(self) -> Path:
+        return self.folder / "oof.npz"
+
+    @property
+    def test(self) -> Path:
+        return self.folder / "test.npz"
+
+    def member(self, member: Member) -> Path:
+        """Where a finished member stands."""
+        return self.folder / "members" / member.name
+
+    def unfinished(self, member: Member) -> Path:
+        """Where a member is made, until it is whole."""
+        return self.folder / "members" / f".{member.name}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            message = "another process is working on it; wait for it, or choose another RUN="
+            raise UserError(f"run {self.folder}: {message}") from None
+        try:
+            for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
+                leftover.unlink()
+            yield
+        finally:
+            lock.release()
+
+    def claim(self, config: Config, dataset: Dataset) -> None:
+        """Take the folder for this config and data, or check that it was made from them.
+
+        How members are combined may change on a finished run; whatever shaped a member may not.
+
+        Raises:
+            UserError: the run was made from another config or other data; says which keys differ.
+        """
+        record = {
+            "config": config.model_dump(mode="json"),
+            "data": {
+                "name": dataset.name,
+                "train": dataset.fingerprint,
+                "test": dataset.test_fingerprint,
+            },
+        }
+        path = self.folder / "run.json"
+        if path.exists():
+            before = read_json(path)
+            changed = differences(
+                {"config": _shaping(record["config"]), "data": record["data"]},
+                {"config": _shaping(before.get("config", {})), "data": before.get("data", {})},
+            )
+            if changed:
+                raise UserError(
+                    f"run {self.folder} was made otherwise: {', '.join(changed)}; "
+                    f"choose another RUN=, or delete {self.folder} to start it anew"
+                )
+        write_json(path, record | {"versions": versions(), "machine": machine()})
+
+
+def _shaping(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "ensemble"}
+
+
+def versions() -> dict[str, str]:
+    """The installed version of every package that decides a result."""
+    found = {"python": platform.python_version()}
+    for package in RECORDED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    return {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+
+
+def processor() -> str:
+    """The processor's model name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of this run.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: damaged; delete {path.parent} to start the run anew")
+    return values
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as one .npz; the same arrays give the same bytes."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a .npz, without pickles.
+
+    Raises:
+        ValueError: it is missing, damaged, or holds anything but plain arrays.
+    """
+    try:
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
+        raise ValueError(f"{path}: missing or damaged ({error})") from error
+
+
+def seal(folder: Path, record: dict[str, Any]) -> None:
+    """Write `member.json`: the record, and the checksum of every file that stands beside it."""
+    files = {path.name: checksum(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    write_json(folder / "member.json", record | {"sha256": files})
+
+
+def publish(unfinished: Path, finished: Path) -> None:
+    """Rename a sealed member to its final name; from then on it is complete."""
+    if finished.exists():
+        shutil.rmtree(finished)
+    unfinished.rename(finished)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a member's folder exists and every file in it is as it was sealed."""
+    try:
+        files = read_json(folder / "member.json")["sha256"]
+        return bool(files) and all(checksum(folder / name) == sha for name, sha in files.items())
+    except (UserError, KeyError, AttributeError, OSError):
+        return False
+
+
+def checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,76 @@
+"""Learning-rate schedules: pure functions of where training stands.
+
+Nothing is remembered between epochs, the plateau rule replays the watched losses: a resumed run cannot
+differ from an undisturbed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from digits.config import Schedule, Training
+
+
+def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: np.ndarray) -> np.ndarray:
+    """The learning rate of every step of one epoch: float32 (steps,).
+
+    Args:
+        settings: the recipe; its optimizer's `learning_rate` is the peak.
+        epoch: from 0.
+        steps: in an epoch.
+        watched_losses: float (epoch,): of the inner split after each epoch so far.
+    """
+    schedule = settings.schedule
+    progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
+    shape = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
+    rates = np.maximum(settings.optimizer.learning_rate * shape, schedule.minimum)
+    return rates.astype(np.float32)
+
+
+def epochs_without_gain(losses: np.ndarray) -> int:
+    """How many epochs ago the lowest loss was seen."""
+    return len(losses) - 1 - int(np.argmin(losses)) if len(losses) else 0
+
+
+Shape = Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]
+
+
+def _one_cycle(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    """A linear rise, then half a cosine down to zero (L. Smith and N. Topin, arXiv 1708.07120)."""
+    rise = progress / max(schedule.warmup, 1e-9)
+    fall = (progress - schedule.warmup) / (1 - schedule.warmup)
+    return np.where(progress < schedule.warmup, rise, 0.5 * (1 + np.cos(np.pi * np.clip(fall, 0, 1))))
+
+
+def _cosine(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.cos(np.pi * progress))
+
+
+def _exponential(schedule: Schedule, progress: np.ndarray, epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return np.full_like(progress, schedule.decay**epoch)
+
+
+def _plateau(schedule: Schedule, progress: np.ndarray, _epoch: int, losses: np.ndarray) -> np.ndarray:
+    """Times `factor` whenever `patience` epochs in a row brought no lower loss."""
+    cuts, best, waited = 0, np.inf, 0
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited >= schedule.patience:
+            cuts, waited = cuts + 1, 0
+    return np.full_like(progress, schedule.factor**cuts)
+
+
+def _constant(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return np.ones_like(progress)
+
+
+SCHEDULES: dict[str, Shape] = {
+    "one_cycle": _one_cycle,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "plateau": _plateau,
+    "constant": _constant,
+}

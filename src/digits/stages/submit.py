@@ -1,0 +1,172 @@
+"""Ensemble the members of a run, say what score to expect, and write the submission."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from digits import runs, submission
+from digits.analysis import ensembling, metrics
+from digits.atomic import replacing
+from digits.config import Config
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.progress import duration
+from digits.runs import Member, Run
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What one member gave: logits float32 for its own held-out rows and for the test rows."""
+
+    member: Member
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+
+
+def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -> dict[str, Any]:
+    """Write `oof.npz`, `test.npz`, `submission.csv` and `metrics.json`, and print the closing table.
+
+    Args:
+        config: of the run.
+        dataset: of the run.
+        run: with every member trained; the caller holds its lock.
+        seconds: wall time of the stages before this one; the table and the metrics show it.
+
+    Returns:
+        The metrics.
+    """
+    started = time.perf_counter()
+    run.claim(config, dataset)
+    members = [_load(run, member) for member in runs.members(config)]
+    targets = np.searchsorted(dataset.classes, dataset.train_labels)
+    rule = config.ensemble.rule
+    scored, oof = _out_of_fold(members, rule)
+    by_fold = np.stack([_test(_of_fold(members, fold), rule) for fold in config.folds.trained])
+    test = _test(members, rule)
+    figures = _measure(members, targets, scored, oof, by_fold, test)
+    labels = dataset.classes[test.argmax(axis=1)]
+    if dataset.test_labels is not None:
+        figures["true_score"] = float((labels == dataset.test_labels).mean())
+    runs.write_arrays(run.oof, rows=scored, probabilities=oof, fingerprint=np.array(dataset.fingerprint))
+    runs.write_arrays(run.test, probabilities=test, fingerprint=np.array(dataset.test_fingerprint))
+    submission.write(run.submission, labels, dataset.classes)
+    latest = run.folder.parent / "submission.csv"
+    with replacing(latest) as temporary:
+        shutil.copyfile(run.submission, temporary)
+    figures["member_seconds"] = sum(_seconds(run, logits.member) for logits in members)
+    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    runs.write_json(run.metrics, figures)
+    _print(config, dataset, run, figures, latest)
+    return figures
+
+
+def _load(run: Run, member: Member) -> Logits:
+    folder = run.member(member)
+    if not runs.is_whole(folder):
+        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
+    oof = runs.read_arrays(folder / "oof.npz")
+    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
+
+
+def _seconds(run: Run, member: Member) -> float:
+    return runs.read_json(run.member(member) / "member.json")["seconds"]
+
+
+def _of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    return [logits for logits in members if logits.member.fold == fold]
+
+
+def _test(members: Iterable[Logits], rule: str) -> np.ndarray:
+    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
+
+
+def _out_of_fold(members: list[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    rows, probabilities = [], []
+    for fold in dict.fromkeys(logits.member.fold for logits in members):
+        of_fold = _of_fold(members, fold)
+        rows.append(of_fold[0].rows)
+        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in of_fold]), rule))
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
+
+
+def _measure(
+    members: list[Logits],
+    targets: np.ndarray,
+    scored: np.ndarray,
+    oof: np.ndarray,
+    by_fold: np.ndarray,
+    test: np.ndarray,
+) -> dict[str, Any]:
+    correct = np.zeros(len(targets), dtype=bool)
+    correct[scored] = oof.argmax(axis=1) == targets[scored]
+    folds = {logits.member.fold: logits.rows for logits in members}
+    by_architecture: dict[str, list[float]] = {}
+    for logits in members:
+        hits = logits.oof.argmax(axis=1) == targets[logits.rows]
+        by_architecture.setdefault(logits.member.architecture, []).append(float(hits.mean()))
+    gain = metrics.fold_gain(by_fold, test)
+    predicted = metrics.predict_score(int(correct.sum()), len(scored), len(test), gain)
+    return {
+        "oof_accuracy": metrics.accuracy(oof, targets[scored]),
+        "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in folds.values()]),
+        "oof_accuracy_by_architecture": {name: float(np.mean(of)) for name, of in by_architecture.items()},
+        "oof_accuracy_std_by_architecture": {name: _spread(of) for name, of in by_architecture.items()},
+        "oof_log_loss": metrics.log_loss(oof, targets[scored]),
+        "oof_rows": len(scored),
+        "predicted_score": predicted.score,
+        "predicted_low": predicted.low,
+        "predicted_high": predicted.high,
+        "fold_gain": gain,
+        "members": len(members),
+    }
+
+
+def _spread(values: list[float]) -> float:
+    """Standard deviation between members or folds; zero where there is only one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], latest: Path) -> None:
+    table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
+    table.add_row(
+        "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
+    )
+    table.add_row("members", f"{figures['members']}: {_recipe(config)}")
+    for name, score in figures["oof_accuracy_by_architecture"].items():
+        spread = figures["oof_accuracy_std_by_architecture"][name]
+        table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} over its members")
+    spread = f"± {figures['oof_accuracy_std']:.5f} over the folds, {figures['oof_rows']:,} rows"
+    table.add_row("OOF accuracy, ensemble", f"{figures['oof_accuracy']:.5f} {spread}")
+    table.add_row("OOF log loss", f"{figures['oof_log_loss']:.5f}")
+    table.add_row(
+        "predicted leaderboard score",
+        f"{figures['predicted_score']:.5f}, 95 % interval {figures['predicted_low']:.5f} to "
+        f"{figures['predicted_high']:.5f}\n(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds; "
+        "the interval covers\nthe draw of the training and of the test rows, not test rows of another kind)",
+    )
+    if "true_score" in figures:
+        table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
+    times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
+    table.add_row("wall time", f"{times}; training of the members, all calls: {duration(figures['member_seconds'])}")
+    table.add_row("submission", f"{run.submission}, copied to {latest}")
+    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
+    console.print(table)
+    message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
+    console.print("Next:", f'kaggle competitions submit -c digit-recognizer -f {latest} -m "{message}"', soft_wrap=True)
+
+
+def _recipe(config: Config) -> str:
+    names = ", ".join(architecture.label for architecture in config.architectures)
+    return f"{names} x {config.seeds} seed(s) x {len(config.folds.trained)} of {config.folds.count} folds"

@@ -1,0 +1,63 @@
+"""Judge a submission file, whoever made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digits import runs, submission
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.runs import Run
+
+
+def run(file: Path, dataset: Dataset, output: Path, name: str | None = None) -> submission.Verdict:
+    """Check a file's form, and its row order against the stored probabilities of a run on the same test rows.
+
+    Args:
+        file: the submission.
+        dataset: whose test rows it answers.
+        output: the folder of all runs.
+        name: the run to compare with; by default the newest one made from these test rows.
+
+    Raises:
+        UserError: the file cannot be read, or the named run cannot serve.
+    """
+    verdict = submission.check(file, len(dataset.test_images), dataset.classes)
+    chosen = _named(output / name, dataset) if name else _newest(output, dataset)
+    if chosen is None:
+        verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
+    else:
+        probabilities = runs.read_arrays(chosen.test)["probabilities"]
+        own = file.resolve() == chosen.submission.resolve()
+        submission.compare(verdict, probabilities, dataset.classes, chosen.folder.name, own)
+    _print(file, verdict)
+    return verdict
+
+
+def _named(folder: Path, dataset: Dataset) -> Run:
+    run = Run(folder)
+    if not run.test.exists():
+        raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
+    if not _answers(run, dataset):
+        raise UserError(f"run {folder}: was made from other test rows; give the same DATA=")
+    return run
+
+
+def _newest(output: Path, dataset: Dataset) -> Run | None:
+    candidates = sorted(output.glob("*/test.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((run for run in (Run(path.parent) for path in candidates) if _answers(run, dataset)), None)
+
+
+def _answers(run: Run, dataset: Dataset) -> bool:
+    try:
+        return str(runs.read_arrays(run.test)["fingerprint"]) == dataset.test_fingerprint
+    except (ValueError, KeyError):
+        return False
+
+
+def _print(file: Path, verdict: submission.Verdict) -> None:
+    for problem in verdict.problems:
+        print(f"{file}: {problem}")
+    for remark in verdict.remarks:
+        print(f"{file}: note: {remark}")
+    print(f"{file}: {'valid' if verdict.valid else 'NOT valid'}")

@@ -1,0 +1,340 @@
+"""Train one network, resumable after every epoch. Knows nothing of folds or ensembles.
+
+The loop is our own, over tensors in memory: `fit` ends each call by tearing down a tf.data iterator and
+waits for it, up to as long as the epoch itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.special import log_softmax
+from sklearn.model_selection import train_test_split
+
+from digits import runs
+from digits.augment import augment
+from digits.config import Augmentation, Optimizer, Training
+from digits.errors import UserError
+from digits.schedules import epochs_without_gain, learning_rates
+from digits.seeds import as_int, derive
+
+logger = logging.getLogger(__name__)
+
+HISTORY = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "held_out_loss",
+    "held_out_accuracy",
+    "watched_loss",
+    "learning_rate",
+    "seconds",
+)
+CHUNKS = 20  # calls into TensorFlow an epoch: few enough to cost nothing, enough for a live line
+PREDICTION_BATCH = 500
+
+OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
+    "adam": lambda s: keras.optimizers.Adam(beta_2=s.beta_2, weight_decay=s.weight_decay or None),
+    "adamw": lambda s: keras.optimizers.AdamW(beta_2=s.beta_2, weight_decay=s.weight_decay),
+    "sgd": lambda s: keras.optimizers.SGD(
+        momentum=s.momentum, nesterov=s.momentum > 0, weight_decay=s.weight_decay or None
+    ),
+    "rmsprop": lambda s: keras.optimizers.RMSprop(weight_decay=s.weight_decay or None),
+    "adadelta": lambda s: keras.optimizers.Adadelta(weight_decay=s.weight_decay or None),
+}
+
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images with their targets: uint8 (n, side, side) and class indices int32 (n,)."""
+
+    images: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        return Rows(self.images[rows], self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the caller hears while a network trains."""
+
+    epoch: int
+    epochs: int
+    share: float  # of the epoch that is done, 0..1
+    row: dict[str, float] | None = None  # of the history, once the epoch is done
+    images: int = 0  # trained on in this epoch
+
+
+def predictor(model: keras.Model) -> Predict:
+    """A function from uint8 (n, side, side) to logits float32 (n, classes) and features float32 (n, d)."""
+    both = keras.Model(model.inputs, [model.output, model.get_layer("features").output])
+    side = model.input_shape[1]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, side, side), tf.uint8)])
+    def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits, features = both(tf.cast(images, tf.float32)[..., None], training=False)
+        return tf.cast(logits, tf.float32), tf.cast(features, tf.float32)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        starts = range(0, len(images), PREDICTION_BATCH)
+        parts = [forward(images[start : start + PREDICTION_BATCH]) for start in starts]
+        logits, features = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(features)
+
+    return predict
+
+
+def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and features averaged over the views of test-time augmentation `tta`."""
+    views = [predict(view) for view in VIEWS[tta](images)]
+    logits, features = (np.mean(arrays, axis=0) for arrays in zip(*views, strict=True))
+    return logits, features
+
+
+def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
+    """The images, and the images moved by one pixel up, down, left and right."""
+    yield images
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    height, width = images.shape[1:]
+    for top, left in ((2, 1), (0, 1), (1, 2), (1, 0)):
+        yield padded[:, top : top + height, left : left + width]
+
+
+VIEWS: dict[str, Callable[[np.ndarray], Iterator[np.ndarray]]] = {
+    "none": lambda images: iter([images]),
+    "shifts": _shifts,
+}
+
+
+def fit(
+    model: keras.Model,
+    predict: Predict,
+    train: Rows,
+    held_out: Rows,
+    settings: Training,
+    augmentation: Augmentation,
+    seed: np.random.SeedSequence,
+    checkpoint: Path,
+    report: Callable[[Progress], None],
+) -> np.ndarray:
+    """Train `model` in place for `settings.epochs`, going on from `checkpoint` where there is one.
+
+    Args:
+        model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
+        predict: `predictor(model)`.
+        train: the rows to learn from.
+        held_out: rows that decide nothing; some are scored after each epoch, for the reader's sake.
+        settings: the recipe.
+        augmentation: drawn anew for each epoch, ahead of time in a thread.
+        seed: decides the order of the rows, the augmentation and the inner split.
+        checkpoint: .npz file, replaced after every epoch.
+        report: called several times an epoch.
+
+    Returns:
+        The history: float64 (epochs, len(HISTORY)).
+
+    Raises:
+        UserError: the loss is no longer a number.
+    """
+    learner = _Learner(model, settings)
+    history = learner.restore(checkpoint)
+    train, watched = _inner_split(train, settings, seed)
+    monitored = _sample(held_out, settings.monitor_rows, seed)
+    targets = tf.constant(train.targets)
+    batch = min(settings.batch_size, len(train))
+    steps = len(train) // batch
+
+    def draw(epoch: int) -> np.ndarray:
+        return augment(train.images, augmentation, derive(seed, "augment", epoch))
+
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        drawing = ahead.submit(draw, len(history))
+        for epoch in range(len(history), settings.epochs):
+            if _is_hopeless(history, settings):
+                break
+            started = time.perf_counter()
+            images = tf.constant(drawing.result())
+            if epoch + 1 < settings.epochs:
+                drawing = ahead.submit(draw, epoch + 1)
+            order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(train))
+            order = order[: steps * batch].reshape(steps, batch).astype(np.int32)
+            rates = learning_rates(settings, epoch, steps, history[:, HISTORY.index("watched_loss")])
+            loss = correct = 0.0
+            for chunk in np.array_split(np.arange(steps), min(CHUNKS, steps)):
+                report(Progress(epoch, settings.epochs, chunk[0] / steps))
+                chunk_loss, chunk_correct = learner.steps(images, targets, order[chunk], rates[chunk])
+                loss += float(chunk_loss)
+                correct += float(chunk_correct)
+            if not math.isfinite(loss):
+                raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
+            with learner.averaged():
+                held_out_loss, held_out_accuracy = _score(predict, monitored)
+                watched_loss = _score(predict, watched)[0] if watched else math.nan
+            row = (
+                epoch + 1,
+                loss / steps,
+                correct / order.size,
+                held_out_loss,
+                held_out_accuracy,
+                watched_loss,
+                rates[-1],
+                time.perf_counter() - started,
+            )
+            history = np.vstack([history, row])
+            learner.save(checkpoint, history)
+            report(Progress(epoch, settings.epochs, 1.0, dict(zip(HISTORY, row, strict=True)), order.size))
+        drawing.cancel()
+    learner.keep_averaged()
+    return history
+
+
+class _Learner:
+    """A model with its optimizer and its running average: all that a checkpoint holds."""
+
+    def __init__(self, model: keras.Model, settings: Training) -> None:
+        self.model = model
+        self.settings = settings
+        self.optimizer = OPTIMIZERS[settings.optimizer.name](settings.optimizer)
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        if model.dtype_policy.name == "mixed_float16":
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+        self.optimizer.build(model.trainable_variables)
+        self.averages = [tf.Variable(weight) for weight in model.weights] if settings.ema else []
+        self.steps = self._compiled_steps()
+
+    def _compiled_steps(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        model, optimizer, settings = self.model, self.optimizer, self.settings
+        classes = model.output_shape[-1]
+        side = model.input_shape[1]
+
+        def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            wanted = tf.one_hot(targets, classes) * (1 - settings.label_smoothing)
+            wanted += settings.label_smoothing / classes
+            with tf.GradientTape() as tape:
+                logits = model(tf.cast(images, tf.float32)[..., None], training=True)
+                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
+                scaled = optimizer.scale_loss(loss)
+            optimizer.learning_rate.assign(rate)
+            gradients = tape.gradient(scaled, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            self._average()
+            hits = tf.argmax(logits, axis=-1, output_type=tf.int32) == targets
+            return loss, tf.reduce_sum(tf.cast(hits, tf.float32))
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((None, side, side), tf.uint8),
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((None,), tf.float32),
+            ]
+        )
+        def steps(
+            images: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, rates: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            loss = correct = tf.constant(0.0)
+            for number in tf.range(tf.shape(order)[0]):
+                rows = order[number]
+                step_loss, hits = step(tf.gather(images, rows), tf.gather(targets, rows), rates[number])
+                loss += step_loss
+                correct += hits
+            return loss, correct
+
+        return steps
+
+    def _average(self) -> None:
+        """Move the averages toward the weights; slower and slower at first, so that they forget the start."""
+        if not self.averages:
+            return
+        taken = tf.cast(self.optimizer.iterations, tf.float32)
+        keep = tf.minimum(self.settings.ema, (1 + taken) / (10 + taken))
+        for average, weight in zip(self.averages, self.model.weights, strict=True):
+            average.assign(keep * average + (1 - keep) * weight.value)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model with its averaged weights, for as long as the block lasts."""
+        raw = [weight.numpy() for weight in self.model.weights]
+        self.keep_averaged()
+        yield
+        for weight, value in zip(self.model.weights, raw, strict=True):
+            weight.assign(value)
+
+    def keep_averaged(self) -> None:
+        """Put the averages in the place of the weights, where averages are kept at all."""
+        for average, weight in zip(self.averages, self.model.weights, strict=False):
+            weight.assign(average)
+
+    def _state(self) -> list[keras.Variable | tf.Variable]:
+        """Everything that training changes; `model.variables` holds the state of dropout's seeds too."""
+        return [*self.model.variables, *self.optimizer.variables, *self.averages]
+
+    def save(self, checkpoint: Path, history: np.ndarray) -> None:
+        state = {f"variable_{number}": variable.numpy() for number, variable in enumerate(self._state())}
+        runs.write_arrays(checkpoint, history=history, **state)
+
+    def restore(self, checkpoint: Path) -> np.ndarray:
+        """Take up a checkpoint and give its history; an empty one where there is nothing to take up."""
+        nothing = np.empty((0, len(HISTORY)))
+        if not checkpoint.exists():
+            return nothing
+        try:
+            arrays = runs.read_arrays(checkpoint)
+            values = [arrays[f"variable_{number}"] for number in range(len(self._state()))]
+            if [value.shape for value in values] != [tuple(variable.shape) for variable in self._state()]:
+                raise ValueError("it belongs to another network")
+        except (ValueError, KeyError) as error:
+            logger.warning("checkpoint %s cannot be used, training starts anew: %s", checkpoint, error)
+            return nothing
+        for variable, value in zip(self._state(), values, strict=True):
+            variable.assign(value)
+        return arrays["history"]
+
+
+def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
+    """Log loss and accuracy."""
+    logits, _ = predict(rows.images)
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    loss = -log_probabilities[np.arange(len(rows)), rows.targets].mean()
+    return float(loss), float((logits.argmax(axis=1) == rows.targets).mean())
+
+
+def _inner_split(train: Rows, settings: Training, seed: np.random.SeedSequence) -> tuple[Rows, Rows | None]:
+    """Hold back a stratified part of the training rows where the recipe watches one."""
+    if not settings.watches:
+        return train, None
+    kept, watched = train_test_split(
+        np.arange(len(train)),
+        test_size=settings.early_stopping.inner_split,
+        stratify=train.targets,
+        random_state=as_int(derive(seed, "inner split")),
+    )
+    return train.take(np.sort(kept)), train.take(np.sort(watched))
+
+
+def _sample(rows: Rows, limit: int | None, seed: np.random.SeedSequence) -> Rows:
+    if limit is None or limit >= len(rows):
+        return rows
+    return rows.take(np.random.default_rng(derive(seed, "monitor")).choice(len(rows), limit, replace=False))
+
+
+def _is_hopeless(history: np.ndarray, settings: Training) -> bool:
+    patience = settings.early_stopping.patience
+    losses = history[:, HISTORY.index("watched_loss")]
+    return patience is not None and epochs_without_gain(losses) >= patience

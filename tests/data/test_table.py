@@ -1,0 +1,344 @@
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digits.data import table
+from digits.data.source import Source, find, locate
+from digits.data.table import Dataset, read
+from digits.errors import UserError
+from kaggle_form import make_zip, write_competition
+
+REAL = Path(__file__).parents[3] / "shared" / "digit-recognizer.zip"
+PIXELS = np.random.default_rng(0).integers(0, 256, (14, 3, 3), dtype=np.uint8)
+LABELS = np.array([3, 5, 8, 3, 5, 8, 3, 5, 8, 3])
+HEADER = b"label,pixel0,pixel1,pixel2,pixel3"
+TEST_HEADER = b"pixel0,pixel1,pixel2,pixel3"
+
+
+@pytest.fixture
+def competition(tmp_path):
+    return write_competition(tmp_path / "made", PIXELS[:10], LABELS, PIXELS[10:])
+
+
+def given_source(path):
+    return Source("given", path, "")
+
+
+def write_tables(folder, train, test):
+    folder.mkdir(exist_ok=True)
+    (folder / "train.csv").write_bytes(train)
+    (folder / "test.csv").write_bytes(test)
+    return given_source(folder)
+
+
+def entries(cache):
+    return sorted(path.name for path in cache.iterdir())
+
+
+def assert_same(one, other):
+    assert (one.name, one.fingerprint, one.test_fingerprint) == (
+        other.name,
+        other.fingerprint,
+        other.test_fingerprint,
+    )
+    for field in ("train_images", "train_labels", "test_images"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+        assert getattr(one, field).dtype == getattr(other, field).dtype
+
+
+def test_a_competition_is_read_as_written(competition, tmp_path):
+    archive = make_zip(competition, tmp_path / "digit-recognizer.zip")
+    for path in (competition, archive):
+        data = read(find(str(path)), tmp_path / "cache")
+        assert data.name == "digit-recognizer"
+        assert data.source == str(path)
+        assert data.side == 3
+        assert data.train_images.dtype == data.test_images.dtype == np.uint8
+        assert data.train_labels.dtype == data.classes.dtype == np.int64
+        assert data.test_labels is None
+        assert data.classes.tolist() == [3, 5, 8]
+        np.testing.assert_array_equal(data.train_images, PIXELS[:10])
+        np.testing.assert_array_equal(data.train_labels, LABELS)
+        np.testing.assert_array_equal(data.test_images, PIXELS[10:])
+
+
+def test_the_fingerprints_follow_shapes_pixels_and_labels():
+    def fingerprints(images=PIXELS[:10], labels=LABELS, test=PIXELS[10:]):
+        data = Dataset("x", "y", images, labels, test)
+        return data.fingerprint, data.test_fingerprint
+
+    train, test = fingerprints()
+    assert len(train) == len(test) == 64
+    assert fingerprints(images=PIXELS[:10].reshape(10, 9, 1)) != (train, test)
+    assert fingerprints(images=PIXELS[:10][::-1])[0] != train
+    assert fingerprints(labels=LABELS[::-1])[0] != train
+    changed_train, changed_test = fingerprints(test=PIXELS[9:])
+    assert changed_train == train and changed_test != test
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        pytest.param(b"\xef\xbb\xbf%s\n1,0,1,2,255\n2,4,5,6,7\n", b"%s\n9,9,9,9\n", id="UTF-8 BOM"),
+        pytest.param(b"%s\r\n1,0,1,2,255\r\n2,4,5,6,7\r\n\r\n", b"%s\r\n9,9,9,9\r\n", id="CRLF, blank line"),
+        pytest.param(b"%s\n1,0,1,2,255\n2,4,5,6,7", b"%s\n9,9,9,9", id="no last line end"),
+        pytest.param(b'%s\n"1","0",1,2,255\n2,4,5,6,7\n', b"%s\n9,9,9,9\n", id="quoted cells"),
+        pytest.param(b"%s\n 1, 0,1 ,2,255\n2,4,5,6,007\n", b"%s\n9,9,9,9\n", id="padded cells"),
+    ],
+)
+def test_harmless_variants_are_read(tmp_path, train, test):
+    data = read(write_tables(tmp_path / "in", train % HEADER, test % TEST_HEADER), tmp_path / "cache")
+    assert data.train_images.reshape(-1).tolist() == [0, 1, 2, 255, 4, 5, 6, 7]
+    assert data.train_labels.tolist() == [1, 2]
+    assert data.test_images.reshape(-1).tolist() == [9, 9, 9, 9]
+
+
+def test_a_quoted_header_and_a_last_label_are_read(tmp_path):
+    train = b'"pixel0","pixel1","pixel2","pixel3","label"\n1,2,3,4,0\n5,6,7,8,1\n'
+    data = read(write_tables(tmp_path / "in", train, TEST_HEADER + b"\n9,9,9,9\n"), tmp_path / "cache")
+    assert data.train_labels.tolist() == [0, 1]
+    assert data.train_images[1].tolist() == [[5, 6], [7, 8]]
+
+
+def test_reading_loads_no_heavy_library(competition, tmp_path):
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from digits.data import find, read
+        read(find({str(competition)!r}), Path({str(tmp_path / "cache")!r}))
+        print(*sorted({{"pandas", "sklearn", "tensorflow"}} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_both_parsers_agree(competition):
+    for place in locate(competition).values():
+        columns = table._columns(place)
+        for fast, careful in zip(table._rows_fast(place, columns), table._rows_careful(place, columns), strict=True):
+            np.testing.assert_array_equal(fast, careful)
+            assert fast.dtype == careful.dtype
+
+
+GOOD = HEADER + b"\n1,0,1,2,3\n2,4,5,6,7\n"
+GOOD_TEST = TEST_HEADER + b"\n0,1,2,3\n"
+BAD_TRAIN = {
+    "empty": (b"", "train.csv: is empty"),
+    "web page": (b"<!DOCTYPE html><html>", "web page"),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00", "not a CSV"),
+    "NUL bytes": (b"label,pix\x00el0\n", "not a CSV"),
+    "UTF-16": ("label,pixel0\n1,2\n".encode("utf-16"), "UTF-16"),
+    "latin-1": (b"label,pixel\xe9\n", "not a CSV"),
+    "endless line": (b"1" * 2**21, "not a CSV"),
+    "no header": (b"1,0,1,2,3\n2,4,5,6,7\n", "add the header"),
+    "blank header": (b"\n1,0,1,2,3\n", "no 'label' column"),
+    "no label": (GOOD_TEST, "train.csv: has no 'label' column"),
+    "no rows": (HEADER + b"\n", "no rows"),
+    "header only": (HEADER, "no rows"),
+    "missing pixel": (b"label,pixel0,pixel2,pixel3\n1,0,0,0\n", "column 'pixel1' is missing"),
+    "extra column": (b"label,pixel0,id,pixel1,pixel2,pixel3\n1,0,0,0,0,0\n", "unexpected column 'id'"),
+    "index column": (b",label,pixel0,pixel1,pixel2,pixel3\n0,1,0,0,0,0\n", "unexpected column ''"),
+    "extra last column": (HEADER + b",weight\n1,0,0,0,0,0\n", "unexpected column 'weight'"),
+    "doubled column": (b"label,pixel0,pixel1,pixel1,pixel3\n1,0,0,0,0\n", "'pixel1' appears twice"),
+    "doubled label": (b"label,label,pixel0\n1,1,0\n", "'label' appears twice"),
+    "misnamed column": (b"label,pixel0,pixel1,pixle2,pixel3\n1,0,0,0,0\n", "'pixle2' stands where 'pixel2'"),
+    "unsorted columns": (b"label,pixel0,pixel2,pixel1,pixel3\n1,0,0,0,0\n", "'pixel2' comes before 'pixel1'"),
+    "no square": (b"label,pixel0,pixel1,pixel2\n1,0,0,0\n", "3 pixel columns make no square"),
+    "no pixels": (b"label\n1\n", "0 pixel columns"),
+    "another size": (b"label,pixel0\n1,0\n", "2x2 pixels"),
+    "empty cell": (GOOD + b"3,1,,3,4\n", "line 4 (the header is line 1), column pixel1: the cell is empty"),
+    "NaN": (GOOD + b"3,1,2,nan,4\n", "line 4 (the header is line 1), column pixel2: 'nan' is missing"),
+    "text": (GOOD + b"3,1,2,3,x\n", "column pixel3: 'x' is not a number"),
+    "hexadecimal": (GOOD + b"3,0x1F,2,3,4\n", "column pixel0: '0x1F' is not a number"),
+    "long text": (GOOD + b"3,%s,2,3,4\n" % (b"z" * 200), "zzz...' is not a number"),
+    "negative": (GOOD + b"3,-1,2,3,4\n", "line 4 (the header is line 1), column pixel0: '-1' is negative"),
+    "too bright": (GOOD + b"3,1,256,3,4\n", "column pixel1: '256' is over 255"),
+    "huge": (GOOD + b"3,1,%s,3,4\n" % (b"9" * 60), "is over 255"),
+    "fraction": (GOOD + b"3,0.5,2,3,4\n", "column pixel0: '0.5' is a fraction"),
+    "whole float": (GOOD + b"3,1,2,3.0,4\n", "column pixel2: '3.0' is not written in plain digits"),
+    "foreign digits": (GOOD + "3,1,2,٣,4\n".encode(), "not written in plain digits"),
+    "NUL cell": (GOOD + b"3,1,\x00,3,4\n", "column pixel1: '\\x00' is not a number"),
+    "float label": (
+        GOOD + b"3.0,1,2,3,4\n",
+        "column label: '3.0' is not written in plain digits; a label is",
+    ),
+    "fraction label": (GOOD + b"3.5,1,2,3,4\n", "column label: '3.5' is a fraction"),
+    "negative label": (GOOD + b"-3,1,2,3,4\n", "column label: '-3' is negative"),
+    "empty label": (GOOD + b",1,2,3,4\n", "column label: the cell is empty"),
+    "text label": (GOOD + b"three,1,2,3,4\n", "column label: 'three' is not a number"),
+    "huge label": (GOOD + b"99999999999999999999999,1,2,3,4\n", "column label"),
+    "one class": (HEADER + b"\n7,0,0,0,0\n7,1,1,1,1\n", "every label is 7"),
+    "short line": (GOOD + b"3,1,2,3\n", "line 4 has 4 cells, the header (line 1) 5"),
+    "long line": (GOOD + b"3,1,2,3,4,5\n", "line 4 has 6 cells"),
+    "endless row": (GOOD + b"1," * 10**6, "line 4 is too long"),
+    "cut off": (GOOD[:-4], "line 3 has 4 cells"),
+    "open quote": (GOOD + b'3,"1,2,3,4\n', "line 4 has misplaced quotes"),
+}
+
+
+@pytest.mark.parametrize(("train", "expected"), BAD_TRAIN.values(), ids=BAD_TRAIN.keys())
+def test_a_bad_train_file_is_named(tmp_path, train, expected):
+    check_complaint(tmp_path, train, GOOD_TEST, expected)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        pytest.param(GOOD, GOOD, "test.csv: has a 'label' column", id="label in test"),
+        pytest.param(GOOD_TEST, GOOD, "swap the two files", id="swapped"),
+        pytest.param(GOOD, TEST_HEADER + b"\n", "test.csv: has a header but no rows", id="no test rows"),
+        pytest.param(GOOD, b"", "test.csv: is empty", id="empty test"),
+        pytest.param(GOOD, b"pixel0\n1\n", "test.csv: has 1x1 pixels", id="another size"),
+        pytest.param(GOOD, GOOD_TEST + b"1,2,300,4\n", "test.csv: line 3", id="bad test pixel"),
+    ],
+)
+def test_a_bad_pair_is_named(tmp_path, train, test, expected):
+    check_complaint(tmp_path, train, test, expected)
+
+
+def check_complaint(folder, train, test, expected):
+    with pytest.raises(UserError) as caught:
+        read(write_tables(folder / "in", train, test), folder / "cache")
+    message = str(caught.value)
+    assert expected in message
+    assert "\n" not in message and len(message) < 400 + len(str(folder))
+    assert not (folder / "cache").exists()
+
+
+edits = st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 3), st.binary(max_size=4)), max_size=4)
+
+
+def edited(text, edit_list):
+    for place, removed, added in edit_list:
+        text = text[:place] + added + text[place + removed :]
+    return text
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    train=st.one_of(
+        st.binary(),
+        st.binary().map(lambda rows: HEADER + b"\n" + rows),
+        st.text('0123456789,.-+e"x \t\r\nN').map(lambda rows: GOOD + rows.encode()),
+        edits.map(lambda edit_list: edited(GOOD, edit_list)),
+    )
+)
+def test_any_bytes_are_read_or_refused(tmp_path, train):
+    try:
+        data = read(write_tables(tmp_path / "in", train, GOOD_TEST), tmp_path / "cache")
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert data.train_images.shape == (len(data.train_labels), 2, 2)
+
+
+def test_the_second_read_comes_from_the_cache(competition, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    first = read(given_source(competition), cache)
+    monkeypatch.setattr(table, "_parse", None)
+    assert_same(read(given_source(competition), cache), first)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content[:-20], id="truncated"),
+        pytest.param(lambda content: content[:-1] + bytes([content[-1] ^ 1]), id="flipped bit"),
+        pytest.param(lambda content: b"\x93NUMPY" + bytes(len(content)), id="bad header"),
+        pytest.param(lambda content: content.replace(b"(10, 3, 3)", b"(99999999, 3, 3)"), id="huge shape"),
+        pytest.param(lambda content: content.replace(b"|u1", b"|i1"), id="other type"),
+        pytest.param(lambda content: content.replace(b"|u1", b"|O8"), id="objects"),
+    ],
+)
+def test_a_damaged_entry_is_rebuilt(competition, tmp_path, damage):
+    cache = tmp_path / "cache"
+    first = read(given_source(competition), cache)
+    (entry,) = cache.iterdir()
+    whole = entry.read_bytes()
+    assert damage(whole) != whole
+    entry.write_bytes(damage(whole))
+    assert_same(read(given_source(competition), cache), first)
+    assert entry.read_bytes() == whole
+
+
+def test_a_changed_source_is_read_anew(competition, tmp_path):
+    cache = tmp_path / "cache"
+    first = read(given_source(competition), cache)
+    status = (competition / "test.csv").stat()
+    write_competition(competition, PIXELS[:10], LABELS, PIXELS[10:] // 2)
+    os.utime(competition / "test.csv", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    second = read(given_source(competition), cache)
+    np.testing.assert_array_equal(second.test_images, PIXELS[10:] // 2)
+    assert second.fingerprint == first.fingerprint
+    assert second.test_fingerprint != first.test_fingerprint
+
+
+def test_a_source_that_breaks_is_not_served_from_the_cache(competition, tmp_path):
+    read(given_source(competition), tmp_path / "cache")
+    (competition / "train.csv").write_bytes(b"")
+    with pytest.raises(UserError, match="is empty"):
+        read(given_source(competition), tmp_path / "cache")
+
+
+def test_the_cache_keeps_a_bounded_number_of_entries(tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    left_behind, in_use = cache / ".tmp-1-old.npy", cache / ".tmp-2-new.npy"
+    left_behind.touch()
+    in_use.touch()
+    os.utime(left_behind, (0, 0))
+    for number in range(table.CACHE_ENTRIES + 2):
+        folder = write_competition(tmp_path / str(number), PIXELS[:10], LABELS, PIXELS[10:])
+        read(given_source(folder), cache)
+    assert len(list(cache.glob("[!.]*.npy"))) == table.CACHE_ENTRIES
+    assert in_use.exists() and not left_behind.exists()
+
+
+def test_concurrent_readers_get_the_same(competition, tmp_path):
+    cache, found = tmp_path / "cache", []
+    readers = [threading.Thread(target=lambda: found.append(read(given_source(competition), cache))) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert len(found) == 4
+    for data in found[1:]:
+        assert_same(data, found[0])
+    assert len(entries(cache)) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_an_ordinary_error(competition, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(OSError):
+        read(given_source(competition), blocked / "cache")
+
+
+def test_a_full_disk_is_an_ordinary_error_and_leaves_nothing(competition, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file may grow beyond 100 bytes
+    try:
+        with pytest.raises(OSError, match="too large"):
+            read(given_source(competition), tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert entries(tmp_path / "cache") == []
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"the competition's zip is not at {REAL}")
+def test_the_real_competition(tmp_path):
+    data = read(find(str(REAL)), tmp_path / "cache")
+    assert data.train_images.shape == (42000, 28, 28)
+    assert data.test_images.shape == (28000, 28, 28)
+    assert data.classes.tolist() == list(range(10))
+    assert data.train_labels[:10].tolist() == [1, 0, 1, 4, 0, 0, 7, 3, 5, 3]
+    assert_same(read(find(str(REAL)), tmp_path / "cache"), data)

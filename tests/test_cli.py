@@ -1,0 +1,406 @@
+"""The installed command line, on real runs of the demo set and on everything users get wrong."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command import REAL_DATA, ROOT, complain, digits, start, succeed
+from digits.data.demo import demo
+from kaggle_form import make_zip, write_competition
+
+SHORT = ["--set", "folds.count=2", "--set", "training.epochs=8", "--set", "architectures=[default]"]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("output")
+
+
+@pytest.fixture(scope="module")
+def said(output) -> str:
+    """What a whole two-fold run of the demo set printed."""
+    return succeed("submit", "--output", output, "--run", "whole", *SHORT)
+
+
+@pytest.fixture(scope="module")
+def whole(output, said) -> Path:
+    """Its run folder."""
+    return output / "whole"
+
+
+def test_a_run_ends_with_the_table_and_the_next_step(said, output):
+    assert "the embedded demo set" in said
+    assert said.count("held-out accuracy") == 16
+    for words in (
+        "demo: 1,078 training rows, 719 test rows",
+        "OOF accuracy, single default",
+        "OOF accuracy, ensemble",
+        "over the folds",
+        "OOF log loss",
+        "predicted leaderboard score",
+        "95 % interval",
+        "true score",
+        "wall time",
+    ):
+        assert words in said
+    assert f"kaggle competitions submit -c digit-recognizer -f {output / 'submission.csv'} -m" in said
+
+
+def test_the_run_folder_holds_what_the_readme_says(whole, output):
+    names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
+    assert names == {"run.json", "members", "oof.npz", "test.npz", "metrics.json", "history.png", "submission.csv"}
+    assert {path.name for path in (whole / "members").iterdir()} == {"default-s0-f0", "default-s0-f1"}
+    member = {path.name for path in (whole / "members/default-s0-f0").iterdir()}
+    assert member == {"model.keras", "history.csv", "oof.npz", "test.npz", "member.json"}
+    assert (output / "submission.csv").read_bytes() == (whole / "submission.csv").read_bytes()
+
+
+def test_the_metrics_are_those_of_the_files(whole):
+    metrics = json.loads((whole / "metrics.json").read_text())
+    data = demo()
+    oof = np.load(whole / "oof.npz")
+    assert np.array_equal(oof["rows"], np.arange(len(data.train_labels)))
+    right = oof["probabilities"].argmax(axis=1) == data.train_labels
+    assert metrics["oof_accuracy"] == pytest.approx(right.mean())
+    assert metrics["oof_accuracy"] > 0.9
+    assert metrics["oof_accuracy_by_architecture"].keys() == {"default"}
+    assert metrics["members"] == 2
+    assert metrics["predicted_low"] < metrics["predicted_score"] < metrics["predicted_high"]
+    lines = (whole / "submission.csv").read_text().splitlines()
+    labels = np.array([int(line.split(",")[1]) for line in lines[1:]])
+    assert metrics["true_score"] == pytest.approx((labels == data.test_labels).mean())
+    assert metrics["seconds"].keys() == {"read", "train", "submit"}
+    assert metrics["oof_log_loss"] < 0.5
+
+
+def test_every_oof_row_was_predicted_by_a_network_that_never_saw_it(whole):
+    rows = [np.load(path)["rows"] for path in sorted((whole / "members").glob("*/oof.npz"))]
+    assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(1078))
+
+
+def test_a_finished_run_is_only_ensembled_again(whole, output):
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("members/*/*")}
+    said = succeed("submit", "--output", output, "--run", "whole", *SHORT, "--set", "ensemble.rule=vote")
+    assert "2 of 2 members are trained already" in said
+    assert "held-out accuracy" not in said
+    assert before == {path: path.stat().st_mtime_ns for path in whole.glob("members/*/*")}
+    succeed("submit", "--output", output, "--run", "whole", *SHORT)
+
+
+def test_two_workers_give_the_same_bytes(whole, output):
+    succeed("submit", "--output", output, "--run", "two", "--workers", "2", *SHORT)
+    for name in ("submission.csv", "test.npz", "oof.npz"):
+        assert (output / "two" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, tmp_path):
+    arguments = ["submit", "--output", tmp_path, "--run", "killed", *SHORT]
+    moments = random.Random(5)
+    for epochs in (0, 3, 6):  # of the 16; each process goes on where the one before was killed
+        process = start(*arguments, process_group=0)
+        printed = 0
+        while printed < epochs:
+            printed += "held-out accuracy" in process.stdout.readline()
+            assert process.poll() is None
+        time.sleep(moments.uniform(0, 1) if epochs else 5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "submission.csv").exists()
+    succeed(*arguments)
+    for name in ("submission.csv", "test.npz", "oof.npz"):
+        assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
+    arguments = ["train", "--output", tmp_path, "--run", "busy", "--set", "training.epochs=500"]
+    process = start(*arguments, process_group=0)
+    try:
+        while "epoch 1/500" not in process.stdout.readline():
+            assert process.poll() is None
+        assert "another process is working on it" in complain(*arguments)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("interrupted; the same command goes on")
+    assert "Traceback" not in err
+
+
+def test_a_damaged_member_is_trained_anew_to_the_same_bytes(whole, output):
+    expected = (whole / "test.npz").read_bytes()
+    model = whole / "members/default-s0-f1/test.npz"
+    model.write_bytes(model.read_bytes()[:-9] + b"corrupted")
+    done = digits("submit", "--output", output, "--run", "whole", *SHORT)
+    assert done.returncode == 0
+    assert "member default-s0-f1 is damaged and is trained anew" in done.stderr
+    assert (whole / "test.npz").read_bytes() == expected
+
+
+@pytest.mark.skipif(not REAL_DATA.exists(), reason="needs the competition's zip in ../shared")
+def test_a_short_run_on_the_real_data(tmp_path):
+    short = ["--set", "folds.limit=1", "--set", "training.epochs=1", "--set", "architectures=[small]"]
+    short += ["--set", "training.ema=0.0"]
+    said = succeed("submit", "--data", REAL_DATA, "--output", tmp_path, "--run", "real", *short)
+    assert "42,000 training rows, 28,000 test rows" in said
+    assert json.loads((tmp_path / "real/metrics.json").read_text())["oof_accuracy"] > 0.95
+    assert "valid" in succeed("validate", tmp_path / "submission.csv", "--data", REAL_DATA, "--output", tmp_path)
+
+
+class TestValidate:
+    def test_own_file(self, whole, output):
+        said = succeed("validate", whole / "submission.csv", "--output", output)
+        assert "agrees with run" in said or "valid" in said
+
+    def test_scrambled_file(self, whole, output, tmp_path):
+        lines = (whole / "submission.csv").read_text().splitlines()
+        labels = [line.split(",")[1] for line in lines[1:]]
+        by_name = sorted(range(len(labels)), key=lambda i: str(i + 1))
+        scrambled = [f"{i + 1},{labels[j]}" for i, j in enumerate(by_name)]
+        (tmp_path / "s.csv").write_text("\n".join([lines[0], *scrambled]) + "\n")
+        done = digits("validate", tmp_path / "s.csv", "--output", output)
+        assert done.returncode == 2
+        assert "file-name order" in done.stdout
+        assert "NOT valid" in done.stdout
+
+    def test_short_file(self, whole, output, tmp_path):
+        (tmp_path / "s.csv").write_text("".join((whole / "submission.csv").open().readlines()[:-1]))
+        done = digits("validate", tmp_path / "s.csv", "--output", output)
+        assert done.returncode == 2
+        assert "718 rows after the header, the test set has 719" in done.stdout
+
+    def test_missing_file_and_run(self, output):
+        assert "none.csv: No such file" in complain("validate", "none.csv", "--output", output)
+        assert "has no test probabilities" in complain("validate", "x.csv", "--run", "none", "--output", output)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4))
+LABELS = np.arange(20) % 2
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def rewrite(path: Path, edit) -> None:
+    path.write_text("\n".join(edit(lines_of(path))) + "\n")
+
+
+def cell(row: int, column: int, value: str):
+    def edit(lines):
+        cells = lines[row].split(",")
+        cells[column] = value
+        return [*lines[:row], ",".join(cells), *lines[row + 1 :]]
+
+    return edit
+
+
+def column(drop: int | None = None, add: str | None = None, rename: tuple[int, str] | None = None):
+    def edit(lines):
+        rows = [line.split(",") for line in lines]
+        for number, row in enumerate(rows):
+            if drop is not None:
+                del row[drop]
+            if add is not None:
+                row.append(add if number == 0 else "0")
+            if rename is not None and number == 0:
+                row[rename[0]] = rename[1]
+        return [",".join(row) for row in rows]
+
+    return edit
+
+
+def bad_zip(kind: str):
+    def make(folder: Path) -> Path:
+        archive = make_zip(folder, folder.parent / "bad.zip")
+        if kind == "truncated":
+            archive.write_bytes(archive.read_bytes()[:-40])
+        with zipfile.ZipFile(archive, "a" if kind != "truncated" else "w", zipfile.ZIP_DEFLATED) as packed:
+            if kind == "absolute":
+                packed.writestr("/etc/cron.d/x", "x")
+            if kind == "parent":
+                packed.writestr("../../x", "x")
+        if kind == "truncated":
+            archive.write_bytes(b"PK\x03\x04" + b"\0" * 50)
+        if kind == "bomb":
+            with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+                packed.write(folder / "test.csv", "test.csv")
+                with packed.open("train.csv", "w", force_zip64=True) as member:
+                    for _ in range(300):
+                        member.write(bytes(2**20))
+        return archive
+
+    return make
+
+
+def edited(name: str, edit):
+    def make(folder: Path) -> Path:
+        rewrite(folder / name, edit)
+        return folder
+
+    return make
+
+
+def swapped(folder: Path) -> Path:
+    (folder / "train.csv").rename(folder / "x")
+    (folder / "test.csv").rename(folder / "train.csv")
+    (folder / "x").rename(folder / "test.csv")
+    return folder
+
+
+def emptied(folder: Path) -> Path:
+    (folder / "train.csv").write_text("")
+    return folder
+
+
+def binary(folder: Path) -> Path:
+    (folder / "train.csv").write_bytes(bytes(range(256)) * 9)
+    return folder
+
+
+def without_test(folder: Path) -> Path:
+    (folder / "test.csv").unlink()
+    return folder
+
+
+BAD_DATA = {
+    "no such folder": (lambda folder: folder / "none", "no such file or folder"),
+    "missing file": (without_test, "has train.csv but no test.csv"),
+    "empty file": (emptied, "train.csv: is empty"),
+    "not a csv": (binary, "not a CSV file"),
+    "truncated zip": (bad_zip("truncated"), "not a whole zip file"),
+    "absolute path in zip": (bad_zip("absolute"), "unsafe path '/etc/cron.d/x'"),
+    "parent path in zip": (bad_zip("parent"), "unsafe path '../../x'"),
+    "zip bomb": (bad_zip("bomb"), "a zip bomb?"),
+    "label missing": (edited("train.csv", column(drop=0)), "has no 'label' column"),
+    "label in test": (edited("test.csv", column(add="label")), "test.csv: has a 'label' column"),
+    "swapped": (swapped, "swap the two files"),
+    "missing pixel": (edited("train.csv", column(drop=3)), "column 'pixel2' is missing"),
+    "extra pixel": (edited("train.csv", column(add="pixel16")), "17 pixel columns make no square image"),
+    "extra column": (edited("train.csv", column(add="id")), "unexpected column 'id'"),
+    "misnamed pixel": (edited("train.csv", column(rename=(3, "pix2"))), "column 'pix2' stands where 'pixel2'"),
+    "no square": (edited("test.csv", column(drop=15)), "15 pixel columns make no square image"),
+    "nan pixel": (edited("train.csv", cell(7, 5, "nan")), "line 8 (the header is line 1), column pixel4: 'nan'"),
+    "empty pixel": (edited("train.csv", cell(7, 5, "")), "column pixel4: the cell is empty"),
+    "text pixel": (edited("train.csv", cell(7, 5, "ink")), "column pixel4: 'ink' is not a number"),
+    "negative pixel": (edited("test.csv", cell(3, 5, "-1")), "line 4 (the header is line 1), column pixel5: '-1'"),
+    "pixel over 255": (edited("train.csv", cell(7, 5, "256")), "'256' is over 255"),
+    "fractional pixel": (edited("train.csv", cell(7, 5, "0.5")), "'0.5' is a fraction"),
+    "fractional label": (edited("train.csv", cell(7, 0, "1.5")), "column label: '1.5' is a fraction"),
+    "text label": (edited("train.csv", cell(7, 0, "one")), "column label: 'one' is not a number"),
+    "ragged": (edited("train.csv", lambda lines: [*lines[:5], lines[5][:9], *lines[6:]]), "line 6 has"),
+    "no rows": (edited("train.csv", lambda lines: lines[:1]), "has a header but no rows"),
+    "one class": (
+        edited("train.csv", lambda lines: [lines[0], *("1" + line[1:] for line in lines[1:])]),
+        "every label is 1",
+    ),
+    "too few of a class": (
+        edited("train.csv", lambda lines: [lines[0], *("1" + line[1:] for line in lines[1:-2]), *lines[-2:]]),
+        "too few for 5 folds; lower folds.count",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data_is_one_line_and_loses_nothing(name, tmp_path):
+    folder = write_competition(tmp_path / "made", PIXELS[:20], LABELS, PIXELS[20:])
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "submission.csv").write_text("an earlier result")
+    make, expected = BAD_DATA[name]
+    said = complain("submit", "--data", make(folder), "--output", output)
+    assert expected in said
+    assert (output / "submission.csv").read_text() == "an earlier result"
+
+
+BAD_USE = {
+    "unknown key": (["--set", "training.epoch=3"], "did you mean 'training.epochs'?"),
+    "wrong type": (["--set", "training.epochs=x"], "training.epochs: input should be a valid integer"),
+    "impossible value": (["--set", "folds.count=1"], "folds.count: input should be greater than or equal to 2"),
+    "unknown architecture": (["--set", "architectures=[lenet]"], "unknown architecture 'lenet'; known: default"),
+    "unknown option": (["--set", "architectures.0={net: mlp, options: {depth: 3}}"], "'mlp' has no option 'depth'"),
+    "missing config": (["--config", "none.yaml"], "config none.yaml: No such file"),
+    "run outside": (["--run", "../x"], "must be a plain folder name"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_USE)
+def test_a_mistake_on_the_command_line_is_one_line(name, tmp_path):
+    arguments, expected = BAD_USE[name]
+    if name == "unknown option":
+        arguments = [*arguments, "--config", "configs/default.yaml"]
+    assert expected in complain("train", "--output", tmp_path, *arguments)
+
+
+def test_another_config_or_other_data_on_a_run_is_refused(whole, output, tmp_path):
+    expected = (whole / "submission.csv").read_bytes()
+    other = complain("submit", "--output", output, "--run", "whole", *SHORT, "--set", "seed=1")
+    assert "config.seed (2026 -> 1); choose another RUN=" in other
+    folder = write_competition(tmp_path / "made", PIXELS[:20], LABELS, PIXELS[20:])
+    config = ["--config", "configs/demo.yaml"]
+    said = complain("submit", "--output", output, "--run", "whole", *config, *SHORT, "--data", folder)
+    assert "data.train" in said
+    assert (whole / "submission.csv").read_bytes() == expected
+
+
+def test_an_output_that_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "a file stands where a folder is needed" in complain("train", "--output", tmp_path / "file")
+
+
+def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output):
+    """A limit on file sizes stands for a full disk: writing fails half way through a file."""
+    expected = (whole / "submission.csv").read_bytes()
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))}
+    said = complain("submit", "--output", output, "--run", "whole", *SHORT, **limit)
+    assert "File too large; raise the limit" in said
+    assert (whole / "submission.csv").read_bytes() == expected
+    assert not [path for path in whole.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
+    succeed("submit", "--output", output, "--run", "whole", *SHORT)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "choose a folder that can be written" in complain("train", "--output", tmp_path / "x")
+
+
+def test_help_is_fast_to_read_and_complete():
+    said = succeed("--help")
+    for command in ("submit", "train", "validate", "data", "bench"):
+        assert command in said
+
+
+def make(*arguments: str) -> str:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_alone_lists_every_target():
+    said = make()
+    for target in ("submit", "train", "validate", "data", "bench", "test", "lint", "lock", "clean", "help"):
+        assert f"\n  {target} " in said
+    for variable in ("CONFIG", "DATA", "RUN", "WORKERS", "SET", "FILE", "PYTHON"):
+        assert f"\n  {variable} " in said
+
+
+def test_make_hands_its_variables_on(tmp_path):
+    variables = ["CONFIG=a b.yaml", "DATA=it's.zip", "RUN=r", "WORKERS=2", "SET=training.epochs=3 folds.count=2"]
+    (tmp_path / "installed").touch()
+    said = make("-n", "submit", f"VENV={tmp_path}", "-o", f"{tmp_path}/installed", *variables)
+    shown = "printf '%s|' " + said.strip().split(" submit ", 1)[1].replace("\\\n", " ")
+    words = subprocess.run(["sh", "-c", shown], capture_output=True, text=True, check=True).stdout.split("|")[:-1]
+    assert words == [
+        *("--data", "it's.zip", "--config", "a b.yaml", "--run", "r", "--workers", "2"),
+        *("--set", "training.epochs=3", "--set", "folds.count=2"),
+    ]
