@@ -5,6 +5,7 @@ import pytest
 
 from digits import backend
 from digits.config import Architecture, Augmentation, Training
+from digits.data import Rows
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.models import build
@@ -17,12 +18,27 @@ SEED = derive(1, "test")
 NO_AUGMENTATION = Augmentation(rotation=0.0, shift=0.0, zoom=0.0, shear=0.0)
 DATA = demo()
 TARGETS = DATA.train_labels.astype(np.int32)
-TRAIN = training.Rows(DATA.train_images[:600], TARGETS[:600])
-HELD_OUT = training.Rows(DATA.train_images[600:], TARGETS[600:])
+TRAIN = Rows(DATA.train_images[:600], TARGETS[:600])
+HELD_OUT = Rows(DATA.train_images[600:], TARGETS[600:])
 
 
 class Killed(Exception):
     """Stands for SIGKILL between two epochs; the tests of the command line send real ones."""
+
+
+class Listener:
+    def __init__(self, die_after):
+        self.die_after = die_after
+        self.shares = []
+
+    def within(self, epoch, share):
+        self.shares.append(epoch + share)
+
+    def after(self, row, images):
+        assert self.shares == sorted(self.shares)
+        assert 500 <= images <= 600
+        if row["epoch"] == self.die_after:
+            raise Killed
 
 
 def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
@@ -30,12 +46,10 @@ def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
     model = build(Architecture(net=net), 28, 10, settings.precision.replace("auto", "float32"), seed=3)
     predict = training.predictor(model)
 
-    def report(progress):
-        if progress.row and die_after == progress.epoch + 1:
-            raise Killed
-
     augmentation = augmentation or NO_AUGMENTATION.model_copy(update={"rotation": 10.0, "shift": 0.05})
-    history = training.fit(model, predict, TRAIN, HELD_OUT, settings, augmentation, SEED, checkpoint, report)
+    history = training.fit(
+        model, predict, TRAIN, HELD_OUT, settings, augmentation, SEED, checkpoint, Listener(die_after)
+    )
     return history, predict(HELD_OUT.images)[0]
 
 
@@ -46,8 +60,8 @@ def column(history, name):
 @pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
 def test_every_optimizer_learns(tmp_path, optimizer):
     rates = {"sgd": 0.05, "adadelta": 1.0, "rmsprop": 0.001}
-    recipe = {"optimizer": {"name": optimizer, "learning_rate": rates.get(optimizer, 0.002), "weight_decay": 1e-4}}
-    history, _ = fit(tmp_path / "c.npz", epochs=6, **recipe)
+    settings = {"name": optimizer, "learning_rate": rates.get(optimizer, 0.002), "weight_decay": 1e-4}
+    history, _ = fit(tmp_path / "c.npz", epochs=6, optimizer=settings)
     assert column(history, "held_out_accuracy")[-1] > 0.85
 
 

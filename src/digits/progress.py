@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-if TYPE_CHECKING:
-    from digits import training
-
 
 class EpochLines:
-    """Tells how one member's training goes; give it to `training.fit` as `report`.
+    """Tells how one member's training goes; a `training.Report`.
 
     Args:
-        name: of the member.
-        place: such as `2/5`.
-        to_come: members that this process still has to train after this one.
+        title: such as `default-s0-f1 [2/5]`.
+        epochs: that a member trains.
+        to_come: members that are still to be trained after this one, over the workers that share them.
         live: draw a bar within the epoch; needs a terminal of our own.
     """
 
-    def __init__(self, name: str, place: str, to_come: float, live: bool) -> None:
-        self.title = f"{name} [{place}]"
+    def __init__(self, title: str, epochs: int, to_come: float, live: bool) -> None:
+        self.title = title
+        self.epochs = epochs
         self.to_come = to_come
         self.seconds: list[float] = []
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(24),
-            TextColumn("{task.percentage:3.0f} %"),
-        )
+        percentage = TextColumn("{task.percentage:3.0f} %")
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(24), percentage)
         self.bar = Progress(*columns, transient=True, disable=not live)
-        self.task = self.bar.add_task(self.title, total=1.0)
+        self.task = self.bar.add_task(title, total=1.0)
 
     def __enter__(self) -> EpochLines:
         self.bar.start()
@@ -40,25 +34,26 @@ class EpochLines:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def __call__(self, now: training.Progress) -> None:
-        title = f"{self.title} epoch {now.epoch + 1}/{now.epochs}"
-        self.bar.update(self.task, completed=now.share, description=title)
-        if now.row is None:
-            return
-        self.seconds.append(now.row["seconds"])
+    def within(self, epoch: int, share: float) -> None:
+        self.bar.update(self.task, completed=share, description=f"{self.title} epoch {epoch + 1}/{self.epochs}")
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        self.seconds.append(row["seconds"])
         mean = sum(self.seconds) / len(self.seconds)
-        left = mean * (now.epochs - now.epoch - 1 + now.epochs * self.to_come)
-        line = (
-            f"{title}  loss {now.row['loss']:.4f}  held-out accuracy {now.row['held_out_accuracy']:.4f}"
-            f"  {now.images / now.row['seconds']:,.0f} images/s  {duration(left)} left"
+        done = int(row["epoch"])
+        left = mean * (self.epochs - done + self.epochs * self.to_come)
+        self.bar.console.print(
+            f"{self.title} epoch {done}/{self.epochs}  loss {row['loss']:.4f}"
+            f"  held-out accuracy {row['held_out_accuracy']:.4f}"
+            f"  {images / row['seconds']:,.0f} images/s  {duration(left)} left",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
-        if self.bar.disable:
-            print(line, flush=True)
-        else:
-            self.bar.console.print(line, highlight=False, markup=False)
 
 
 def is_terminal() -> bool:
+    """Whether people read what is printed, as it is printed."""
     return sys.stdout.isatty()
 
 

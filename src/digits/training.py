@@ -6,14 +6,15 @@ waits for it, up to as long as the epoch itself.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from sklearn.model_selection import train_test_split
 from digits import runs
 from digits.augment import augment
 from digits.config import Augmentation, Optimizer, Training
+from digits.data import Rows
 from digits.errors import UserError
 from digits.schedules import epochs_without_gain, learning_rates
 from digits.seeds import as_int, derive
@@ -56,29 +58,14 @@ OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Images with their targets: uint8 (n, side, side) and class indices int32 (n,)."""
+class Report(Protocol):
+    """What hears how training goes."""
 
-    images: np.ndarray
-    targets: np.ndarray
+    def within(self, epoch: int, share: float) -> None:
+        """A share of an epoch, 0..1, is done; epochs count from 0."""
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, rows: np.ndarray) -> Rows:
-        return Rows(self.images[rows], self.targets[rows])
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the caller hears while a network trains."""
-
-    epoch: int
-    epochs: int
-    share: float  # of the epoch that is done, 0..1
-    row: dict[str, float] | None = None  # of the history, once the epoch is done
-    images: int = 0  # trained on in this epoch
+    def after(self, row: dict[str, float], images: int) -> None:
+        """An epoch is done: its row of the history, and how many images were trained on."""
 
 
 def predictor(model: keras.Model) -> Predict:
@@ -131,7 +118,7 @@ def fit(
     augmentation: Augmentation,
     seed: np.random.SeedSequence,
     checkpoint: Path,
-    report: Callable[[Progress], None],
+    report: Report,
 ) -> np.ndarray:
     """Train `model` in place for `settings.epochs`, going on from `checkpoint` where there is one.
 
@@ -144,7 +131,7 @@ def fit(
         augmentation: drawn anew for each epoch, ahead of time in a thread.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
-        report: called several times an epoch.
+        report: hears of every epoch, and of its parts.
 
     Returns:
         The history: float64 (epochs, len(HISTORY)).
@@ -156,50 +143,26 @@ def fit(
     history = learner.restore(checkpoint)
     train, watched = _inner_split(train, settings, seed)
     monitored = _sample(held_out, settings.monitor_rows, seed)
-    targets = tf.constant(train.targets)
-    batch = min(settings.batch_size, len(train))
-    steps = len(train) // batch
-
-    def draw(epoch: int) -> np.ndarray:
-        return augment(train.images, augmentation, derive(seed, "augment", epoch))
-
-    with ThreadPoolExecutor(max_workers=1) as ahead:
-        drawing = ahead.submit(draw, len(history))
-        for epoch in range(len(history), settings.epochs):
-            if _is_hopeless(history, settings):
-                break
-            started = time.perf_counter()
-            images = tf.constant(drawing.result())
-            if epoch + 1 < settings.epochs:
-                drawing = ahead.submit(draw, epoch + 1)
-            order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(train))
-            order = order[: steps * batch].reshape(steps, batch).astype(np.int32)
-            rates = learning_rates(settings, epoch, steps, history[:, HISTORY.index("watched_loss")])
-            loss = correct = 0.0
-            for chunk in np.array_split(np.arange(steps), min(CHUNKS, steps)):
-                report(Progress(epoch, settings.epochs, chunk[0] / steps))
-                chunk_loss, chunk_correct = learner.steps(images, targets, order[chunk], rates[chunk])
-                loss += float(chunk_loss)
-                correct += float(chunk_correct)
-            if not math.isfinite(loss):
-                raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
-            with learner.averaged():
-                held_out_loss, held_out_accuracy = _score(predict, monitored)
-                watched_loss = _score(predict, watched)[0] if watched else math.nan
-            row = (
-                epoch + 1,
-                loss / steps,
-                correct / order.size,
-                held_out_loss,
-                held_out_accuracy,
-                watched_loss,
-                rates[-1],
-                time.perf_counter() - started,
-            )
-            history = np.vstack([history, row])
-            learner.save(checkpoint, history)
-            report(Progress(epoch, settings.epochs, 1.0, dict(zip(HISTORY, row, strict=True)), order.size))
-        drawing.cancel()
+    epochs = range(len(history), settings.epochs)
+    for epoch, images in _drawn_ahead(train.images, augmentation, seed, epochs):
+        watched_losses = history[:, HISTORY.index("watched_loss")]
+        if _is_hopeless(watched_losses, settings):
+            break
+        started = time.perf_counter()
+        order = _shuffled(len(train), settings.batch_size, derive(seed, "order", epoch))
+        rates = learning_rates(settings, epoch, len(order), watched_losses)
+        tell = functools.partial(report.within, epoch)
+        loss, accuracy = learner.epoch(images, train.targets, order, rates, tell)
+        if not math.isfinite(loss):
+            raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
+        with learner.averaged():
+            held_out_scores = _score(predict, monitored)
+            watched_loss = _score(predict, watched)[0] if watched else math.nan
+        seconds = time.perf_counter() - started
+        row = (epoch + 1, loss, accuracy, *held_out_scores, watched_loss, rates[-1], seconds)
+        history = np.vstack([history, row])
+        learner.save(checkpoint, history)
+        report.after(dict(zip(HISTORY, row, strict=True)), order.size)
     learner.keep_averaged()
     return history
 
@@ -216,7 +179,25 @@ class _Learner:
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(model.trainable_variables)
         self.averages = [tf.Variable(weight) for weight in model.weights] if settings.ema else []
-        self.steps = self._compiled_steps()
+        self._steps = self._compiled_steps()
+
+    def epoch(
+        self,
+        images: np.ndarray,
+        targets: np.ndarray,
+        order: np.ndarray,
+        rates: np.ndarray,
+        tell: Callable[[float], None],
+    ) -> tuple[float, float]:
+        """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
+        images, targets = tf.constant(images), tf.constant(targets)
+        loss = correct = 0.0
+        for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
+            tell(chunk[0] / len(order))
+            chunk_loss, chunk_correct = self._steps(images, targets, order[chunk], rates[chunk])
+            loss += float(chunk_loss)
+            correct += float(chunk_correct)
+        return loss / len(order), correct / order.size
 
     def _compiled_steps(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         model, optimizer, settings = self.model, self.optimizer, self.settings
@@ -307,6 +288,30 @@ class _Learner:
         return arrays["history"]
 
 
+def _drawn_ahead(
+    images: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each epoch with its augmented images, which a thread draws while the epoch before is trained on."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+
+        def draw(epoch: int) -> Future[np.ndarray]:
+            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch))
+
+        drawing = {epoch: draw(epoch) for epoch in epochs[:1]}
+        for epoch in epochs:
+            drawn = drawing.pop(epoch).result()
+            if epoch + 1 in epochs:
+                drawing[epoch + 1] = draw(epoch + 1)
+            yield epoch, drawn
+
+
+def _shuffled(rows: int, batch_size: int, seed: np.random.SeedSequence) -> np.ndarray:
+    """The rows of every step: int32 (steps, batch); what fills no whole batch sits this epoch out."""
+    batch = min(batch_size, rows)
+    order = np.random.default_rng(seed).permutation(rows)[: rows // batch * batch]
+    return order.reshape(-1, batch).astype(np.int32)
+
+
 def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
     """Log loss and accuracy."""
     logits, _ = predict(rows.images)
@@ -334,7 +339,6 @@ def _sample(rows: Rows, limit: int | None, seed: np.random.SeedSequence) -> Rows
     return rows.take(np.random.default_rng(derive(seed, "monitor")).choice(len(rows), limit, replace=False))
 
 
-def _is_hopeless(history: np.ndarray, settings: Training) -> bool:
+def _is_hopeless(watched_losses: np.ndarray, settings: Training) -> bool:
     patience = settings.early_stopping.patience
-    losses = history[:, HISTORY.index("watched_loss")]
-    return patience is not None and epochs_without_gain(losses) >= patience
+    return patience is not None and epochs_without_gain(watched_losses) >= patience

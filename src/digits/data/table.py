@@ -76,6 +76,21 @@ class Dataset:
         return _digest(self.test_images)
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Images with what they show: uint8 (n, side, side) and class indices int32 (n,)."""
+
+    images: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """The rows of these numbers, int (m,), in their order."""
+        return Rows(self.images[rows], self.targets[rows])
+
+
 def read(source: Source, cache: Path) -> Dataset:
     """Read, check and cache both tables; a later read of the same files comes from the cache.
 

@@ -14,12 +14,14 @@ import numpy as np
 from digits import backend, data, models, progress, runs
 from digits.atomic import replacing
 from digits.config import Config
-from digits.data import Dataset
+from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
 from digits.seeds import as_int, derive
 
 logger = logging.getLogger(__name__)
+
+CHECKPOINT = ".checkpoint.npz"
 
 
 def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) -> None:
@@ -42,13 +44,13 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
         raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
     workers = workers or gpus or joblib.cpu_count() // config.training.threads
     workers = max(1, min(workers, len(missing)))
+    rows = Rows(dataset.train_images, np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32))
     jobs = [
         joblib.delayed(_train_member)(
             config,
             member,
             run,
-            dataset.train_images,
-            np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32),
+            rows,
             folds,
             dataset.test_images,
             place=f"{members.index(member) + 1}/{len(members)}",
@@ -76,8 +78,7 @@ def _train_member(
     config: Config,
     member: Member,
     run: Run,
-    images: np.ndarray,
-    targets: np.ndarray,
+    rows: Rows,
     folds: np.ndarray,
     test_images: np.ndarray,
     *,
@@ -95,18 +96,16 @@ def _train_member(
     from digits import training
 
     keras.backend.clear_session()
-    precision = backend.resolve_precision(config.training.precision)
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
     architecture = next(a for a in config.architectures if a.label == member.architecture)
-    classes = int(targets.max()) + 1
-    model = models.build(architecture, images.shape[1], classes, precision, as_int(derive(seed, "weights")))
+    precision = backend.resolve_precision(config.training.precision)
+    side, classes = test_images.shape[1], int(rows.targets.max()) + 1
+    model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
     predict = training.predictor(model)
-    rows = training.Rows(images, targets)
     held_out = np.flatnonzero(folds == member.fold)
-    folder = run.unfinished(member)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / ".checkpoint.npz"
-    with progress.EpochLines(member.name, place, to_come, live) as report:
+    checkpoint = run.unfinished(member) / CHECKPOINT
+    title = f"{member.name} [{place}]"
+    with progress.EpochLines(title, config.training.epochs, to_come, live) as report:
         history = training.fit(
             model,
             predict,
@@ -118,17 +117,18 @@ def _train_member(
             checkpoint,
             report,
         )
+    folder = run.unfinished(member)
     _write_history(folder / "history.csv", history, training.HISTORY)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
-    logits, features = training.predict_with(predict, images[held_out], config.tta)
+    logits, features = training.predict_with(predict, rows.images[held_out], config.tta)
     runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
     logits, features = training.predict_with(predict, test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(history[:, training.HISTORY.index("seconds")].sum())
     runs.seal(folder, {"precision": precision, "seconds": seconds, "versions": runs.versions()})
     runs.publish(folder, run.member(member))
-    (run.member(member) / checkpoint.name).unlink()  # last: a kill before this line costs no training
+    (run.member(member) / CHECKPOINT).unlink()  # last: a kill before this line costs no training
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
