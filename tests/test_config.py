@@ -71,8 +71,10 @@ def test_overrides_reach_nested_values_and_list_places(tmp_path):
         ("[1, 2]", [], "expected 'key: value' lines, found a list"),
         ("a: [", [], "not valid YAML"),
         ("", ["training.epochs"], "expected key=value"),
-        ("", ["seed.deep=1"], "seed: "),
-        ("seed: 1", ["seed.deep=1"], "'seed' is a single value, not a group"),
+        ("", ["seed.deep=1"], "'seed' is a single value, not a group"),
+        ("", ["folds.limit.deep=1"], "'limit' is a single value, not a group"),
+        ("", ["architectures=[mlp]", "architectures.0.name=x"], "'0' is a single value, not a group"),
+        ("", ["a.b=1"], "unknown key 'a'"),
         ("architectures: [small]", ["architectures.1.name=x"], "'1' is not one of the 1 list places"),
     ],
 )

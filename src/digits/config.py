@@ -197,9 +197,13 @@ def load(path: Path | str, overrides: list[str] | None = None) -> Config:
         values = {}
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
-    for override in overrides or []:
-        _apply(values, override)
-    return parse(values, origin=str(path))
+    config = parse(values, origin=str(path))
+    if not overrides:
+        return config
+    resolved = config.model_dump()  # where every place that an override can name is spelled out
+    for override in overrides:
+        _apply(resolved, override)
+    return parse(resolved, origin=f"{path} with {' '.join(overrides)}")
 
 
 def parse(values: dict[str, Any], origin: str) -> Config:
@@ -222,12 +226,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
     node: Any = values
     for parent in parents:
-        if isinstance(node, list):
-            node = node[_index(parent, node, override)]
-            continue
-        if node.get(parent) is None:
-            node[parent] = {}
-        node = node[parent]
+        node = node[_index(parent, node, override)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
             raise UserError(f"override '{override}': '{parent}' is a single value, not a group")
     if isinstance(node, list):
