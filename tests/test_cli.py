@@ -343,6 +343,12 @@ def test_a_mistake_on_the_command_line_is_one_line(name, tmp_path):
     assert expected in complain("train", "--output", tmp_path, *arguments)
 
 
+def test_more_workers_than_gpus_is_one_line(tmp_path):
+    gpus = {"env": os.environ | {"CUDA_VISIBLE_DEVICES": "0,1"}}
+    said = complain("train", "--output", tmp_path, "--workers", "3", **gpus)
+    assert "3 workers, but 2 GPUs here; give WORKERS=2 or fewer" in said
+
+
 def test_another_config_or_other_data_on_a_run_is_refused(whole, output, tmp_path):
     expected = (whole / "submission.csv").read_bytes()
     other = complain("submit", "--output", output, "--run", "whole", *SHORT, "--set", "seed=1")
