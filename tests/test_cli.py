@@ -123,7 +123,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, tmp_path):
 
 def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
     arguments = ["train", "--output", tmp_path, "--run", "busy", "--set", "training.epochs=500"]
-    process = start(*arguments, process_group=0)
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job ignores it
+    process = start(*arguments, process_group=0, **heed)
     try:
         while "epoch 1/500" not in process.stdout.readline():
             assert process.poll() is None
@@ -389,7 +390,9 @@ def test_help_is_fast_to_read_and_complete():
 
 
 def make(*arguments: str) -> str:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", *arguments], cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_make_alone_lists_every_target():

@@ -70,7 +70,7 @@ class Report(Protocol):
 
 def predictor(model: keras.Model) -> Predict:
     """A function from uint8 (n, side, side) to logits float32 (n, classes) and features float32 (n, d)."""
-    both = keras.Model(model.inputs, [model.output, model.get_layer("features").output])
+    both = keras.Model(model.input, [model.output, model.get_layer("features").output])
     side = model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((None, side, side), tf.uint8)])

@@ -18,7 +18,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1)).astype(np.flo
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_logits_and_features_are_float32(net, precision):
     model = build(Architecture(net=net), 28, 7, precision, seed=1)
-    features = keras.Model(model.inputs, model.get_layer("features").output)
+    features = keras.Model(model.input, model.get_layer("features").output)
     logits = model(PIXELS)
     assert logits.shape == (3, 7)
     assert logits.dtype == "float32"

@@ -22,8 +22,8 @@ def run(file: Path, dataset: Dataset, output: Path, name: str | None = None) -> 
     Raises:
         UserError: the file cannot be read, or the named run cannot serve.
     """
-    verdict = submission.check(file, len(dataset.test_images), dataset.classes)
     chosen = _named(output / name, dataset) if name else _newest(output, dataset)
+    verdict = submission.check(file, len(dataset.test_images), dataset.classes)
     if chosen is None:
         verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
     else:
