@@ -371,6 +371,7 @@ def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output)
     expected = (whole / "submission.csv").read_bytes()
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))}
     said = complain("submit", "--output", output, "--run", "whole", *SHORT, **limit)
+    assert f"{whole}" in said
     assert "File too large; raise the limit" in said
     assert (whole / "submission.csv").read_bytes() == expected
     assert not [path for path in whole.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
@@ -380,7 +381,7 @@ def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written(tmp_path):
     tmp_path.chmod(0o500)
-    assert "choose a folder that can be written" in complain("train", "--output", tmp_path / "x")
+    assert "make it writable, or choose another folder" in complain("train", "--output", tmp_path / "x")
 
 
 def test_help_is_fast_to_read_and_complete():

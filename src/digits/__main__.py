@@ -47,9 +47,9 @@ REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
     errno.EFBIG: "raise the limit on file sizes, then run the same command again",
-    errno.EROFS: "choose a folder that can be written: --output",
-    errno.EACCES: "choose a folder that can be written: --output",
-    errno.EPERM: "choose a folder that can be written: --output",
+    errno.EROFS: "make it writable, or choose another folder with --output",
+    errno.EACCES: "make it writable, or choose another folder with --output",
+    errno.EPERM: "make it writable, or choose another folder with --output",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
 }
