@@ -6,6 +6,8 @@ RUN ?=
 WORKERS ?=
 SET ?=
 FILE ?=
+A ?=
+B ?=
 PYTHON ?=
 
 VENV := .venv
@@ -33,6 +35,11 @@ train: $(VENV)/installed
 .PHONY: validate
 validate: $(VENV)/installed
 	@$(DIGITS) validate $(call quote,$(or $(FILE),output/submission.csv)) $(DATA_OPTIONS) $(call option,run,$(RUN))
+
+## Compare two runs row by row (A B)
+.PHONY: compare
+compare: $(VENV)/installed
+	@$(DIGITS) compare $(call quote,$(A)) $(call quote,$(B))
 
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
@@ -81,6 +88,7 @@ help:
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
 	@echo "  SET      config values, such as SET=\"training.epochs=3 folds.count=3\""
 	@echo "  FILE     the submission to validate; by default output/submission.csv"
+	@echo "  A, B     the two runs to compare"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 
 $(VENV)/installed: requirements.txt pyproject.toml

@@ -96,6 +96,19 @@ def test_a_finished_run_is_only_ensembled_again(whole, output):
     succeed("submit", "--output", output, "--run", "whole", *SHORT)
 
 
+def test_two_runs_are_compared_row_by_row(whole, output):
+    other = ["--set", "architectures=[mlp]", "--set", "folds.count=2", "--set", "training.epochs=4"]
+    succeed("submit", "--output", output, "--run", "other", *other)
+    said = succeed("compare", "other", "whole", "--output", output)
+    assert "1,078 out-of-fold rows" in said
+    assert "McNemar's exact test: p = " in said
+    rows = np.loadtxt(output / "compare/other-whole.csv", delimiter=",", skiprows=1, dtype=int)
+    labels = demo().train_labels
+    assert np.array_equal(rows[:, 1], labels[rows[:, 0]])
+    assert ((rows[:, 2] == rows[:, 1]) != (rows[:, 3] == rows[:, 1])).all()
+    assert "no readable out-of-fold" in complain("compare", "other", "none", "--output", output)
+
+
 def test_two_workers_give_the_same_bytes(whole, output):
     succeed("submit", "--output", output, "--run", "two", "--workers", "2", *SHORT)
     for name in ("submission.csv", "test.npz", "oof.npz"):
@@ -386,7 +399,7 @@ def test_a_folder_that_may_not_be_written(tmp_path):
 
 def test_help_is_fast_to_read_and_complete():
     said = succeed("--help")
-    for command in ("submit", "train", "validate", "data", "bench"):
+    for command in ("submit", "train", "validate", "compare", "data", "bench"):
         assert command in said
 
 
@@ -398,9 +411,9 @@ def make(*arguments: str) -> str:
 
 def test_make_alone_lists_every_target():
     said = make()
-    for target in ("submit", "train", "validate", "data", "bench", "test", "lint", "lock", "clean", "help"):
+    for target in ("submit", "train", "validate", "compare", "data", "bench", "test", "lint", "lock", "clean", "help"):
         assert f"\n  {target} " in said
-    for variable in ("CONFIG", "DATA", "RUN", "WORKERS", "SET", "FILE", "PYTHON"):
+    for variable in ("CONFIG", "DATA", "RUN", "WORKERS", "SET", "FILE", "A, B", "PYTHON"):
         assert f"\n  {variable} " in said
 
 

@@ -132,6 +132,19 @@ def validate_command(
         raise typer.Exit(2)
 
 
+@app.command("compare")
+@_plain_errors
+def compare_command(
+    a: Annotated[str, typer.Argument(help="Name of a run.")],
+    b: Annotated[str, typer.Argument(help="Name of another run on the same data.")],
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Compare two runs, row by row, on the out-of-fold rows that both have."""
+    from digits.stages import compare
+
+    compare.run(Run(output / a), Run(output / b), output / "compare")
+
+
 @app.command("data")
 @_plain_errors
 def data_command() -> None:
@@ -170,7 +183,7 @@ def _open(
         config_file = Path("configs") / ("demo.yaml" if source.kind == "demo" else "default.yaml")
     settings = config.load(config_file, overrides)
     name = run_name or config_file.stem
-    if Path(name).name != name or name.startswith(".") or name == "cache":
+    if Path(name).name != name or name.startswith(".") or name in ("cache", "compare"):
         raise UserError(f"run name '{name}': must be a plain folder name")
     print(f"Run: {output / name}, of {config_file}", flush=True)
     return settings, Run(output / name), *_read(source, output)

@@ -57,7 +57,14 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
-    runs.write_arrays(run.oof, rows=scored, probabilities=oof, fingerprint=np.array(dataset.fingerprint))
+    runs.write_arrays(
+        run.oof,
+        rows=scored,
+        labels=dataset.train_labels[scored],
+        probabilities=oof,
+        classes=dataset.classes,
+        fingerprint=np.array(dataset.fingerprint),
+    )
     runs.write_arrays(run.test, probabilities=test, fingerprint=np.array(dataset.test_fingerprint))
     submission.write(run.submission, labels, dataset.classes)
     latest = run.folder.parent / "submission.csv"
