@@ -1,9 +1,10 @@
-"""One line an epoch: live on a terminal, plain elsewhere."""
+"""What people see while they wait and when it is done: live on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
 import sys
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 
@@ -55,6 +56,11 @@ class EpochLines:
 def is_terminal() -> bool:
     """Whether people read what is printed, as it is printed."""
     return sys.stdout.isatty()
+
+
+def console() -> Console:
+    """For tables: as wide as the terminal, or as a table needs where there is none."""
+    return Console(width=None if is_terminal() else 120, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from digits.augment import augment
 from digits.config import Augmentation
 from digits.data import Dataset
+from digits.progress import console
 
 ROUNDS = 5
 AFFINE = {"rotation": 10.0, "shift": 0.1, "zoom": 0.1, "shear": 10.0}
@@ -30,7 +30,7 @@ def run(dataset: Dataset) -> None:
     for pack in (4, 16, 64):
         packed = _throughput(lambda pack=pack: _augment(images, pack), len(images))
         table.add_row(str(pack), f"{packed:,.0f}", f"{packed / alone:.1f} x")
-    Console().print(table)
+    console().print(table)
 
 
 def _augment(images: np.ndarray, pack: int) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from digits import runs
 from digits.analysis import comparison
 from digits.atomic import replacing
 from digits.errors import UserError
-from digits.progress import duration
+from digits.progress import console, duration
 from digits.runs import Run
 from digits.seeds import derive
 
@@ -41,7 +40,7 @@ def run(a: Run, b: Run, folder: Path) -> None:
         columns = np.column_stack([rows, labels, chosen["A"], chosen["B"]])[moved]
         np.savetxt(temporary, columns, fmt="%d", delimiter=",", header="row,label,a,b", comments="")
     _print(a, b, labels, right, losses)
-    Console(highlight=False, markup=False).print(f"The {moved.sum()} rows that changed sides: {path}", soft_wrap=True)
+    console().print(f"The {moved.sum()} rows that changed sides: {path}", soft_wrap=True)
 
 
 def _read(run: Run) -> dict[str, np.ndarray]:
@@ -73,10 +72,10 @@ def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], los
     seconds = [runs.read_json(run.metrics)["member_seconds"] for run in (a, b)]
     ratio = f"{seconds[1] / seconds[0]:.2f} x"
     table.add_row("training of the members", *(duration(taken) for taken in seconds), ratio)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     chance = comparison.mcnemar(right["A"], right["B"])
     verdict = "the two differ" if chance < 0.05 else "no difference is shown"
-    console.print(
+    out.print(
         f"McNemar's exact test: p = {chance:.3g}, {verdict} (two single runs, not two recipes)", soft_wrap=True
     )

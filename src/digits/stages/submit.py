@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from digits import runs, submission
@@ -19,7 +18,7 @@ from digits.atomic import replacing
 from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
-from digits.progress import duration
+from digits.progress import console, duration
 from digits.runs import Member, Run
 
 
@@ -168,10 +167,10 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
     table.add_row("wall time", f"{times}; training of the members, all calls: {duration(figures['member_seconds'])}")
     table.add_row("submission", f"{run.submission}, copied to {latest}")
-    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-    console.print("Next:", f'kaggle competitions submit -c digit-recognizer -f {latest} -m "{message}"', soft_wrap=True)
+    out.print("Next:", f'kaggle competitions submit -c digit-recognizer -f {latest} -m "{message}"', soft_wrap=True)
 
 
 def _recipe(config: Config) -> str:
