@@ -76,6 +76,4 @@ def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], los
     out.print(table)
     chance = comparison.mcnemar(right["A"], right["B"])
     verdict = "the two differ" if chance < 0.05 else "no difference is shown"
-    out.print(
-        f"McNemar's exact test: p = {chance:.3g}, {verdict} (two single runs, not two recipes)", soft_wrap=True
-    )
+    out.print(f"McNemar's exact test: p = {chance:.3g}, {verdict} (two single runs, not two recipes)", soft_wrap=True)
