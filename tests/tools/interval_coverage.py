@@ -21,7 +21,7 @@ from digits import config, data
 from digits.runs import Run
 from digits.stages import submit, train
 
-REPEATS = 40
+REPEATS = 30
 TRAIN_ROWS = TEST_ROWS = 6000
 RECIPE = {
     "architectures": ["small"],
