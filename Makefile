@@ -39,6 +39,7 @@ validate: $(VENV)/installed
 ## Compare two runs row by row (A B)
 .PHONY: compare
 compare: $(VENV)/installed
+	@test -n $(call quote,$(A)) -a -n $(call quote,$(B)) || { echo "error: name two runs: make compare A=one B=other"; exit 2; }
 	@$(DIGITS) compare $(call quote,$(A)) $(call quote,$(B))
 
 ## Fetch the competition's data with the kaggle command
@@ -86,7 +87,7 @@ help:
 	@echo "           then Kaggle's mounts, then the embedded demo set"
 	@echo "  RUN      name of the folder under output/; by default the config's name"
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
-	@echo "  SET      config values, such as SET=\"training.epochs=3 folds.count=3\""
+	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""
 	@echo "  FILE     the submission to validate; by default output/submission.csv"
 	@echo "  A, B     the two runs to compare"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"

@@ -35,6 +35,12 @@ def test_every_shipped_config_is_valid(path):
     assert config.load(path).training.epochs > 0
 
 
+def test_numbers_may_be_written_as_people_write_them(tmp_path):
+    path = write(tmp_path, "training: {optimizer: {learning_rate: 1e-3}}")
+    assert config.load(path).training.optimizer.learning_rate == 0.001
+    assert config.load(path, ["augmentation.shift=5E-2"]).augmentation.shift == 0.05
+
+
 def test_empty_file_is_all_defaults(tmp_path):
     assert config.load(write(tmp_path, "")) == config.Config()
 
@@ -70,6 +76,10 @@ def test_overrides_reach_nested_values_and_list_places(tmp_path):
         ("training: {schedule: {name: plateau}, early_stopping: {inner_split: 0.0}}", [], "inner_split"),
         ("[1, 2]", [], "expected 'key: value' lines, found a list"),
         ("a: [", [], "not valid YAML"),
+        ("[" * 5000, [], "not valid YAML"),
+        ("training: {epochs: 3}\ntraining: {ema: 0.5}", [], "key 'training' stands twice"),
+        ("augmentation: {elastic: {sigma: 0.5}}", [], "augmentation.elastic.sigma"),
+        ("", ["architectures.\u00b2.net=mlp"], "is not one of the 1 list places"),
         ("", ["training.epochs"], "expected key=value"),
         ("", ["seed.deep=1"], "'seed' is a single value, not a group"),
         ("", ["folds.limit.deep=1"], "'limit' is a single value, not a group"),

@@ -77,7 +77,14 @@ def test_valid_forms(check, content, remark):
         (["ImageId,Label", *(f"{i},{label}" for i, label in enumerate(LABELS))], "ImageId starts at 0"),
         (changed(3, LINES[4]), "ImageId 4 stands more than once"),
         (changed(3, LINES[4]), "ImageId 3 is missing"),
-        (changed(3, "3.0,1"), "line 4: ImageId '3.0' is not a whole number"),
+        (changed(3, "3.0,1"), "line 4: ImageId '3.0' is not a plain whole number"),
+        (changed(3, " 3,1"), "line 4: ImageId ' 3' is not a plain whole number"),
+        (changed(3, "03,1"), "line 4: ImageId '03' is not a plain whole number"),
+        (changed(3, "9" * 5000 + ",1"), "is not a plain whole number"),
+        (changed(3, "3, 1"), "line 4: label ' 1' must be written as a whole number, 1"),
+        (["\x0c".join(LINES)], "the header must be"),
+        (["\u2028".join(LINES)], "the header must be"),
+        (["\r".join(LINES)], "carriage returns that are no part of a line end"),
         (changed(3, "3,1.0"), "line 4: label '1.0' must be written as a whole number, 1"),
         (changed(3, "3,1.5"), "line 4: label '1.5' is not a label seen in training"),
         (changed(3, "3,10"), "line 4: label '10' is not a label seen in training"),
@@ -114,11 +121,9 @@ def test_a_missing_file():
 
 
 class TestCompare:
-    probabilities = np.eye(10)[LABELS] * 0.9 + 0.01
-
     def compared(self, labels: np.ndarray, own: bool = False) -> submission.Verdict:
         verdict = submission.Verdict(labels=labels)
-        submission.compare(verdict, self.probabilities, CLASSES, "best", own)
+        submission.compare(verdict, LABELS, "best", own)
         return verdict
 
     def test_another_tools_labels_only_need_to_be_similar(self):

@@ -114,6 +114,11 @@ def test_early_stopping_watches_rows_from_inside_the_training_fold(tmp_path):
     assert np.isfinite(column(history, "watched_loss")).all()
 
 
+def test_an_inner_split_too_small_for_every_class_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="inner_split holds back 6 of 600 rows"):
+        fit(tmp_path / "c.npz", early_stopping={"patience": 2, "inner_split": 0.01})
+
+
 def test_held_out_rows_decide_nothing(tmp_path):
     """The same training, scored on other rows: the same network."""
     _, logits = fit(tmp_path / "a.npz", monitor_rows=None)

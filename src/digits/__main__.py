@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ SetOption = Annotated[
 ]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
+RESERVED = ("cache", "compare", "submission.csv")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -52,6 +54,7 @@ REFUSALS = {
     errno.EPERM: "make it writable, or choose another folder with --output",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
 }
 
 
@@ -63,7 +66,7 @@ def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         except OSError as error:
             if error.errno not in REFUSALS:
                 raise
@@ -128,7 +131,7 @@ def validate_command(
     from digits.stages import validate
 
     dataset, _ = _read(_find(data_source), output)
-    if not validate.run(file, dataset, output, run_name).valid:
+    if not validate.run(file, dataset, output, _run(output, run_name) if run_name else None).valid:
         raise typer.Exit(2)
 
 
@@ -142,7 +145,7 @@ def compare_command(
     """Compare two runs, row by row, on the out-of-fold rows that both have."""
     from digits.stages import compare
 
-    compare.run(Run(output / a), Run(output / b), output / "compare")
+    compare.run(_run(output, a), _run(output, b), output / "compare")
 
 
 @app.command("data")
@@ -183,14 +186,25 @@ def _open(
         config_file = Path("configs") / ("demo.yaml" if source.kind == "demo" else "default.yaml")
     settings = config.load(config_file, overrides)
     name = run_name or config_file.stem
-    if Path(name).name != name or name.startswith(".") or name in ("cache", "compare"):
-        raise UserError(f"run name '{name}': must be a plain folder name")
-    print(f"Run: {output / name}, of {config_file}", flush=True)
-    return settings, Run(output / name), *_read(source, output)
+    run = _run(output, name)
+    print(f"Run: {run.folder}, of {config_file}", flush=True)
+    return settings, run, *_read(source, output)
+
+
+def _run(output: Path, name: str) -> Run:
+    """The run of that name.
+
+    Raises:
+        UserError: no folder can have that name, or another purpose has it.
+    """
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or name in RESERVED:
+        raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
+    return Run(output / name)
 
 
 def main() -> None:
     """The installed command."""
+    sys.stdout.reconfigure(errors="replace")  # a terminal without the signs we use shows others
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     app()
 

@@ -7,6 +7,7 @@ impossible value is an error that names the key.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -120,7 +121,7 @@ class Training(Section):
 class Elastic(Section):
     probability: Probability = 0.0
     alpha: NonNegative = 30.0
-    sigma: Positive = 5.0
+    sigma: float = Field(5.0, ge=1)
 
 
 class GridDistortion(Section):
@@ -179,6 +180,30 @@ class Config(Section):
         return self
 
 
+class _Yaml(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, times in Counter(keys).items():
+            if times > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
+def _read_yaml(text: str) -> Any:
+    loader = _Yaml(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def load(path: Path | str, overrides: list[str] | None = None) -> Config:
     """Read a YAML config and apply `key.sub=value` overrides.
 
@@ -187,11 +212,11 @@ def load(path: Path | str, overrides: list[str] | None = None) -> Config:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"config {path}: not valid YAML: {' '.join(str(error).split())}") from None
     if values is None:
         values = {}
@@ -221,8 +246,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UserError(f"override '{override}': expected key=value, such as training.epochs=3")
     *parents, last = path.split(".")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = _read_yaml(text)
+    except (yaml.YAMLError, RecursionError):
         raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
     node: Any = values
     for parent in parents:
@@ -236,7 +261,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _index(text: str, items: list[Any], override: str) -> int:
-    if not text.isdigit() or int(text) >= len(items):
+    if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
         raise UserError(f"override '{override}': '{text}' is not one of the {len(items)} list places 0, 1, ...")
     return int(text)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import platform
 import shutil
@@ -31,6 +32,8 @@ from digits.atomic import TEMPORARY, replacing
 from digits.config import Config, differences
 from digits.data import Dataset
 from digits.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
 
@@ -88,6 +91,10 @@ class Run:
         """Where a member is made, until it is whole."""
         return self.folder / "members" / f".{member.name}"
 
+    def member_lock(self, member: Member) -> Path:
+        """What a process holds while it makes a member."""
+        return self.folder / "members" / f".{member.name}.lock"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process.
@@ -126,18 +133,22 @@ class Run:
             },
         }
         path = self.folder / "run.json"
+        before: dict[str, Any] = {"versions": versions(), "machine": machine()}
         if path.exists():
-            before = read_json(path)
+            before = read_json(path, config=dict, data=dict, versions=dict)
             changed = differences(
                 {"config": _shaping(record["config"]), "data": record["data"]},
-                {"config": _shaping(before.get("config", {})), "data": before.get("data", {})},
+                {"config": _shaping(before["config"]), "data": before["data"]},
             )
             if changed:
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "
                     f"choose another RUN=, or delete {self.folder} to start it anew"
                 )
-        write_json(path, record | {"versions": versions(), "machine": machine()})
+            if before["versions"] != versions():
+                changed = differences(versions(), before["versions"])
+                logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
+        write_json(path, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
@@ -174,8 +185,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of this run.
+def read_json(path: Path, **expected: type) -> dict[str, Any]:
+    """Read a JSON object of this run, which must have the `expected` keys with values of these types.
 
     Raises:
         UserError: it is missing or damaged.
@@ -184,9 +195,9 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
         raise UserError(f"{path}: damaged; delete {path.parent} to start the run anew")
     return values
 
@@ -227,9 +238,9 @@ def publish(unfinished: Path, finished: Path) -> None:
 def is_whole(folder: Path) -> bool:
     """Whether a member's folder exists and every file in it is as it was sealed."""
     try:
-        files = read_json(folder / "member.json")["sha256"]
+        files = read_json(folder / "member.json", sha256=dict, seconds=float)["sha256"]
         return bool(files) and all(checksum(folder / name) == sha for name, sha in files.items())
-    except (UserError, KeyError, AttributeError, OSError):
+    except (UserError, OSError):
         return False
 
 

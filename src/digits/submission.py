@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 from digits.atomic import replacing
 from digits.errors import UserError
 
+PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 HEADER = ["ImageId", "Label"]
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
@@ -66,25 +69,23 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         verdict.problems.append("the file is empty")
         return verdict
     _check_header(lines[0], verdict)
-    _check_ids([line[0].strip() if line else "" for line in lines[1:]], rows, verdict)
+    _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
     _check_labels(lines[1:], classes, verdict)
     return verdict
 
 
-def compare(verdict: Verdict, probabilities: np.ndarray, classes: np.ndarray, run: str, own: bool) -> None:
-    """Hold the labels of a readable file against a run's stored test probabilities.
+def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
+    """Hold the labels of a readable file against those that a run's stored probabilities choose.
 
     Args:
         verdict: of `check`; gets the problems and remarks of the comparison.
-        probabilities: float (n, c), in the order of the test rows.
-        classes: int64 (c,): the label of each column.
+        chosen: int64 (n,), in the order of the test rows.
         run: the run's name, for the words.
         own: whether the file claims to be that run's own, and so must agree in every row.
     """
     labels = verdict.labels
-    if labels is None or len(labels) != len(probabilities):
+    if labels is None or len(labels) != len(chosen):
         return
-    chosen = classes[probabilities.argmax(axis=1)]
     agreement = float((labels == chosen).mean())
     if own and agreement < 1:
         first = int(np.argmax(labels != chosen))
@@ -118,10 +119,12 @@ def _lines(path: Path, verdict: Verdict) -> list[list[str]]:
         raise UserError(f"submission {path}: not a text file in UTF-8") from None
     if content.startswith(b"\xef\xbb\xbf"):
         verdict.remarks.append("starts with a byte-order mark")
-    if "\r" in text:
+    if "\r\n" in text:
         verdict.remarks.append("has Windows line ends (CRLF)")
+    if "\r" in text.replace("\r\n", ""):
+        verdict.problems.append("has carriage returns that are no part of a line end (CRLF)")
     try:
-        lines = list(csv.reader(text.splitlines(), strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise UserError(f"submission {path}: not a CSV file: {error}") from None
     while lines and not lines[-1]:
@@ -141,9 +144,9 @@ def _check_header(header: list[str], verdict: Verdict) -> None:
 def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
-    ids = [int(cell) if cell.isascii() and cell.isdigit() else None for cell in cells]
+    ids = [int(cell) if PLAIN.fullmatch(cell) else None for cell in cells]
     unreadable = [(at, cell) for at, (cell, number) in enumerate(zip(cells, ids, strict=True), 2) if number is None]
-    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a whole number" for at, cell in unreadable])
+    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
     known = [number for number in ids if number is not None]
     if known == list(range(len(known))) and len(known) == len(cells):
         verdict.problems.append("ImageId starts at 0; it must start at 1")
@@ -163,8 +166,8 @@ def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict)
     for at, line in enumerate(lines, start=2):
         if len(line) != 2:
             problems.append(f"line {at}: {len(line)} cells instead of 2")
-        elif line[1].strip() not in allowed:
-            problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1].strip(), allowed)}")
+        elif line[1] not in allowed:
+            problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
     _name(verdict, problems)
     if not problems:
         verdict.labels = np.array([int(line[1]) for line in lines], dtype=np.int64)

@@ -324,6 +324,9 @@ def _inner_split(train: Rows, settings: Training, seed: np.random.SeedSequence) 
     """Hold back a stratified part of the training rows where the recipe watches one."""
     if not settings.watches:
         return train, None
+    held_back = math.ceil(settings.early_stopping.inner_split * len(train))
+    if min(held_back, len(train) - held_back) < len(np.unique(train.targets)):
+        raise UserError(f"early_stopping.inner_split holds back {held_back} of {len(train)} rows; some of each class")
     kept, watched = train_test_split(
         np.arange(len(train)),
         test_size=settings.early_stopping.inner_split,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
+from digits.analysis.ensembling import RULES, combine
 from digits.analysis.metrics import accuracy, fold_gain, log_loss, predict_score
 
 
@@ -37,18 +37,19 @@ def test_perfect_rows_leave_room_for_doubt():
     assert predicted.low < 1.0 <= predicted.high
 
 
-def test_fold_gain_is_what_averaging_really_gains_where_probabilities_are_calibrated():
-    """Targets are drawn from the ensemble's own probabilities, so its calibration is perfect."""
+@pytest.mark.parametrize("rule", RULES)
+def test_fold_gain_is_what_averaging_really_gains_where_probabilities_are_calibrated(rule):
+    """Targets are drawn from the mean of the members' probabilities, so its calibration is perfect."""
     draw = np.random.default_rng(2)
-    logits = draw.normal(0, 2, (1, 200_000, 3)) + draw.normal(0, 1.5, (5, 200_000, 3))
-    by_fold = softmax(logits, axis=2)
-    ensemble = by_fold.mean(axis=0)
-    targets = (ensemble.cumsum(axis=1) > draw.random((len(ensemble), 1))).argmax(axis=1)
-    gained = accuracy(ensemble, targets) - np.mean([accuracy(fold, targets) for fold in by_fold])
+    logits = (draw.normal(0, 2, (1, 200_000, 3)) + draw.normal(0, 1.5, (5, 200_000, 3))).astype(np.float32)
+    beliefs = combine(logits, "mean")
+    targets = (beliefs.cumsum(axis=1) > draw.random((len(beliefs), 1))).argmax(axis=1)
+    ensemble, by_fold = combine(logits, rule).argmax(axis=1), logits.argmax(axis=2)
+    gained = (ensemble == targets).mean() - (by_fold == targets).mean()
     assert gained > 0.05
-    assert fold_gain(by_fold, ensemble) == pytest.approx(gained, abs=0.003)
+    assert fold_gain(by_fold, ensemble, beliefs) == pytest.approx(gained, abs=0.003)
 
 
 def test_one_fold_gains_nothing():
-    ensemble = np.array([[0.2, 0.8], [0.6, 0.4]])
-    assert fold_gain(ensemble[None], ensemble) == 0.0
+    choice = np.array([1, 0])
+    assert fold_gain(choice[None], choice, np.array([[0.2, 0.8], [0.6, 0.4]])) == 0.0

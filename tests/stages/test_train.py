@@ -5,13 +5,23 @@ import os
 
 import pytest
 
+from digits.errors import UserError
 from digits.stages import train
 
 
-@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("4,7", 2), ("GPU-a, GPU-b,GPU-c", 3)])
-def test_gpus_are_counted_from_what_the_process_may_see(monkeypatch, visible, count):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert train._count_gpus() == count
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_hidden_gpus_do_not_count(monkeypatch, hidden):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert train._count_gpus() == 0
+
+
+def test_members_at_a_time():
+    assert train._at_a_time(workers=None, gpus=2, threads=2) == 2
+    assert train._at_a_time(workers=1, gpus=2, threads=2) == 1
+    assert train._at_a_time(workers=5, gpus=0, threads=2) == 5
+    assert train._at_a_time(workers=None, gpus=0, threads=10_000) == 1
+    with pytest.raises(UserError, match="3 workers, but 2 GPUs here; give WORKERS=2 or fewer"):
+        train._at_a_time(workers=3, gpus=2, threads=2)
 
 
 def claim(folder, claimed, release):

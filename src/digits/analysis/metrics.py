@@ -12,10 +12,14 @@ def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == targets).mean())
 
 
+def log_losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Negative log probability of each row's target, in nats (n,); probabilities are kept above 1e-15."""
+    return -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-15, 1))
+
+
 def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean negative log probability of the target, in nats; probabilities are kept above 1e-15."""
-    chosen = probabilities[np.arange(len(targets)), targets]
-    return float(-np.log(np.clip(chosen, 1e-15, 1)).mean())
+    """Mean negative log probability of the targets, in nats."""
+    return float(log_losses(probabilities, targets).mean())
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,17 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0, lev
     return PredictedScore(expected, float(low), float(high), level)
 
 
-def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray) -> float:
+def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
     """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
 
     An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
-    disagrees with the ensemble, the ensemble's own probabilities say how much more often its choice is
-    right. It is exact in expectation where those probabilities are calibrated.
+    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
+    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
 
     Args:
-        by_fold: probabilities (folds, n, classes) of each fold's networks.
-        ensemble: probabilities (n, classes) of all of them.
+        by_fold: the class that each fold's networks choose, int (folds, n).
+        ensemble: the class that all of them choose together, int (n,).
+        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
     """
-    chosen = ensemble.max(axis=1)
     rows = np.arange(len(ensemble))
-    instead = np.stack([ensemble[rows, fold.argmax(axis=1)] for fold in by_fold])
-    return float((chosen - instead).mean())
+    return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))

@@ -11,7 +11,7 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from digits.data.table import Dataset
+from digits.data.table import DEMO, Dataset
 
 SIDE = 28
 BOX = 20
@@ -31,7 +31,7 @@ def demo() -> Dataset:
         np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=SPLIT_SEED
     )
     return Dataset(
-        name="demo",
+        name=DEMO,
         source="scikit-learn's handwritten digits, enlarged to 28x28",
         train_images=images[train],
         train_labels=labels[train],

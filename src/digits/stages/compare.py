@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from digits import runs
-from digits.analysis import comparison
+from digits.analysis import comparison, metrics
 from digits.atomic import replacing
 from digits.errors import UserError
 from digits.progress import console, duration
@@ -32,8 +32,8 @@ def run(a: Run, b: Run, folder: Path) -> None:
     chances = {"A": ours["probabilities"][in_a], "B": theirs["probabilities"][in_b]}
     chosen = {side: classes[probabilities.argmax(axis=1)] for side, probabilities in chances.items()}
     right = {side: labels == choice for side, choice in chosen.items()}
-    at_label = np.arange(len(rows)), np.searchsorted(classes, labels)
-    losses = {side: -np.log(np.clip(of[at_label], 1e-15, 1)) for side, of in chances.items()}
+    targets = np.searchsorted(classes, labels)
+    losses = {side: metrics.log_losses(of, targets) for side, of in chances.items()}
     path = folder / f"{a.folder.name}-{b.folder.name}.csv"
     moved = right["A"] != right["B"]
     with replacing(path) as temporary:
@@ -69,7 +69,7 @@ def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], los
         of = labels == label
         net = int(gained[of].sum() - lost[of].sum())
         table.add_row(f"  of label {label}", str(lost[of].sum()), str(gained[of].sum()), f"{net:+d}")
-    seconds = [runs.read_json(run.metrics)["member_seconds"] for run in (a, b)]
+    seconds = [runs.read_json(run.metrics, member_seconds=float)["member_seconds"] for run in (a, b)]
     ratio = f"{seconds[1] / seconds[0]:.2f} x"
     table.add_row("training of the members", *(duration(taken) for taken in seconds), ratio)
     out = console()

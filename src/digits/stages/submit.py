@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -16,10 +17,12 @@ from digits import runs, submission
 from digits.analysis import ensembling, metrics
 from digits.atomic import replacing
 from digits.config import Config
-from digits.data import Dataset
+from digits.data import DEMO, Dataset
 from digits.errors import UserError
 from digits.progress import console, duration
 from digits.runs import Member, Run
+
+BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
     targets = np.searchsorted(dataset.classes, dataset.train_labels)
     rule = config.ensemble.rule
     scored, oof = _out_of_fold(members, rule)
-    by_fold = np.stack([_test(_of_fold(members, fold), rule) for fold in config.folds.trained])
     test = _test(members, rule)
-    figures = _measure(members, targets, scored, oof, by_fold, test)
+    figures = _measure(members, targets[scored], scored, oof)
+    figures |= _predict(members, test, rule, figures)
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -64,7 +67,12 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
         classes=dataset.classes,
         fingerprint=np.array(dataset.fingerprint),
     )
-    runs.write_arrays(run.test, probabilities=test, fingerprint=np.array(dataset.test_fingerprint))
+    runs.write_arrays(
+        run.test,
+        probabilities=test,
+        classes=dataset.classes,
+        fingerprint=np.array(dataset.test_fingerprint),
+    )
     submission.write(run.submission, labels, dataset.classes)
     latest = run.folder.parent / "submission.csv"
     with replacing(latest) as temporary:
@@ -107,35 +115,38 @@ def _out_of_fold(members: list[Logits], rule: str) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
 
 
-def _measure(
-    members: list[Logits],
-    targets: np.ndarray,
-    scored: np.ndarray,
-    oof: np.ndarray,
-    by_fold: np.ndarray,
-    test: np.ndarray,
-) -> dict[str, Any]:
-    correct = np.zeros(len(targets), dtype=bool)
-    correct[scored] = oof.argmax(axis=1) == targets[scored]
-    folds = {logits.member.fold: logits.rows for logits in members}
+def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
+    """The scores of the out-of-fold rows `scored` (n,), whose classes are `targets` (n,)."""
+    correct = oof.argmax(axis=1) == targets
+    by_fold = {logits.member.fold: np.searchsorted(scored, logits.rows) for logits in members}
     by_architecture: dict[str, list[float]] = {}
     for logits in members:
-        hits = logits.oof.argmax(axis=1) == targets[logits.rows]
+        hits = logits.oof.argmax(axis=1) == targets[by_fold[logits.member.fold]]
         by_architecture.setdefault(logits.member.architecture, []).append(float(hits.mean()))
-    gain = metrics.fold_gain(by_fold, test)
-    predicted = metrics.predict_score(int(correct.sum()), len(scored), len(test), gain)
+    _, beliefs = _out_of_fold(members, BELIEFS)
     return {
-        "oof_accuracy": metrics.accuracy(oof, targets[scored]),
-        "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in folds.values()]),
+        "oof_accuracy": float(correct.mean()),
+        "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in by_fold.values()]),
         "oof_accuracy_by_architecture": {name: float(np.mean(of)) for name, of in by_architecture.items()},
         "oof_accuracy_std_by_architecture": {name: _spread(of) for name, of in by_architecture.items()},
-        "oof_log_loss": metrics.log_loss(oof, targets[scored]),
+        "oof_log_loss": metrics.log_loss(beliefs, targets),
         "oof_rows": len(scored),
+        "members": len(members),
+    }
+
+
+def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[str, Any]) -> dict[str, float]:
+    """What the test rows should score."""
+    folds = dict.fromkeys(logits.member.fold for logits in members)
+    choices = np.stack([_test(_of_fold(members, fold), rule).argmax(axis=1) for fold in folds])
+    gain = metrics.fold_gain(choices, test.argmax(axis=1), _test(members, BELIEFS))
+    right = round(scores["oof_accuracy"] * scores["oof_rows"])
+    predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
+    return {
         "predicted_score": predicted.score,
         "predicted_low": predicted.low,
         "predicted_high": predicted.high,
         "fold_gain": gain,
-        "members": len(members),
     }
 
 
@@ -156,11 +167,12 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     spread = f"± {figures['oof_accuracy_std']:.5f} over the folds, {figures['oof_rows']:,} rows"
     table.add_row("OOF accuracy, ensemble", f"{figures['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss", f"{figures['oof_log_loss']:.5f}")
+    interval = f"95 % interval {figures['predicted_low']:.5f} to {figures['predicted_high']:.5f}"
     table.add_row(
         "predicted leaderboard score",
-        f"{figures['predicted_score']:.5f}, 95 % interval {figures['predicted_low']:.5f} to "
-        f"{figures['predicted_high']:.5f}\n(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds; "
-        "the interval covers\nthe draw of the training and of the test rows, not test rows of another kind)",
+        f"{figures['predicted_score']:.5f}, {interval}\n"
+        f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, if the probabilities are calibrated;\n"
+        "the interval covers the draw of training and test rows, not test rows of another kind)",
     )
     if "true_score" in figures:
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
@@ -169,8 +181,12 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     table.add_row("submission", f"{run.submission}, copied to {latest}")
     out = console()
     out.print(table)
+    if dataset.name == DEMO:
+        out.print("Next: the real competition: make data, then make submit")
+        return
     message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-    out.print("Next:", f'kaggle competitions submit -c digit-recognizer -f {latest} -m "{message}"', soft_wrap=True)
+    command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest), "-m", message]
+    out.print("Next:", shlex.join(command), soft_wrap=True)
 
 
 def _recipe(config: Config) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -13,6 +18,7 @@ import numpy as np
 
 from digits import backend, data, models, progress, runs
 from digits.atomic import replacing
+from digits.augment import augment
 from digits.config import Config
 from digits.data import Dataset, Rows
 from digits.errors import UserError
@@ -22,6 +28,28 @@ from digits.seeds import as_int, derive
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = ".checkpoint.npz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train, with all that its process needs.
+
+    folds: int64 (n,), of each training row. test_images: uint8 (m, side, side). to_come: members that are
+    still to be trained after this one, over the workers that share them. gpus: of the machine, where workers
+    share them, else 0. launcher: the process that hands the jobs out.
+    """
+
+    config: Config
+    run: Run
+    member: Member
+    rows: Rows
+    folds: np.ndarray
+    test_images: np.ndarray
+    title: str
+    to_come: float
+    live: bool
+    gpus: int
+    launcher: int
 
 
 def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) -> None:
@@ -34,34 +62,39 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
     """
     run.claim(config, dataset)
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
     members = runs.members(config)
     missing = [member for member in members if not _is_trained(run, member)]
     if len(missing) < len(members):
         print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
-    gpus = _count_gpus()
-    if gpus and workers and workers > gpus:
-        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
-    workers = workers or gpus or joblib.cpu_count() // config.training.threads
-    workers = max(1, min(workers, len(missing)))
+    if missing:
+        _try_augmentation(config, dataset.train_images)
+        gpus = _count_gpus()
+        workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
+        jobs = _jobs(config, dataset, run, missing, workers, gpus)
+        joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_member)(job) for job in jobs)
+    _draw_history(config, run)
+
+
+def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int, gpus: int) -> list[Job]:
     rows = Rows(dataset.train_images, np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32))
-    jobs = [
-        joblib.delayed(_train_member)(
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    members = runs.members(config)
+    return [
+        Job(
             config,
-            member,
             run,
+            member,
             rows,
             folds,
             dataset.test_images,
-            place=f"{members.index(member) + 1}/{len(members)}",
-            to_come=(len(missing) - number - 1) / workers,
+            title=f"{member.name} [{members.index(member) + 1}/{len(members)}]",
+            to_come=(len(missing) - number) / workers,
             live=workers == 1 and progress.is_terminal(),
             gpus=gpus if workers > 1 else 0,
+            launcher=os.getpid(),
         )
-        for number, member in enumerate(missing)
+        for number, member in enumerate(missing, start=1)
     ]
-    joblib.Parallel(n_jobs=workers)(jobs)
-    _draw_history(config, run)
 
 
 def _is_trained(run: Run, member: Member) -> bool:
@@ -69,27 +102,57 @@ def _is_trained(run: Run, member: Member) -> bool:
     if not folder.exists():
         return False
     if runs.is_whole(folder):
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
         return True
     logger.warning("member %s is damaged and is trained anew", member.name)
     return False
 
 
-def _train_member(
-    config: Config,
-    member: Member,
-    run: Run,
-    rows: Rows,
-    folds: np.ndarray,
-    test_images: np.ndarray,
-    *,
-    place: str,
-    to_come: float,
-    live: bool,
-    gpus: int,
-) -> None:
-    """Train one member in this process and leave its folder complete."""
-    if gpus:
-        _claim_gpu(run.folder, gpus)
+def _try_augmentation(config: Config, images: np.ndarray) -> None:
+    """Draw a few images now, so that a setting the library refuses costs no training."""
+    try:
+        augment(images[:2], config.augmentation, derive(config.seed, "trial"))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        side = images.shape[1]
+        raise UserError(f"augmentation of {side}x{side} images: {' '.join(str(error).split())[:200]}") from error
+
+
+def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
+    """How many members to train at a time.
+
+    Raises:
+        UserError: more workers than GPUs, on a machine that has some.
+    """
+    if gpus and workers and workers > gpus:
+        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
+    return workers or gpus or max(1, joblib.cpu_count() // threads)
+
+
+def _train_member(job: Job) -> None:
+    """Train one member in this process, unless a worker that outlived a kill has just done so."""
+    if os.getppid() == job.launcher:
+        _end_with(job.launcher)
+    with filelock.FileLock(job.run.member_lock(job.member)):
+        if not runs.is_whole(job.run.member(job.member)):
+            _train(job)
+
+
+@functools.cache
+def _end_with(launcher: int) -> None:
+    """End this worker soon after the process that started it: a killed call leaves nobody behind."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _train(job: Job) -> None:
+    if job.gpus:
+        _claim_gpu(job.run.folder, job.gpus)
+    config, run, member, rows = job.config, job.run, job.member, job.rows
     backend.start(config.training.threads)
     import keras
 
@@ -99,31 +162,29 @@ def _train_member(
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
     architecture = next(a for a in config.architectures if a.label == member.architecture)
     precision = backend.resolve_precision(config.training.precision)
-    side, classes = test_images.shape[1], int(rows.targets.max()) + 1
+    side, classes = job.test_images.shape[1], int(rows.targets.max()) + 1
     model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
     predict = training.predictor(model)
-    held_out = np.flatnonzero(folds == member.fold)
-    checkpoint = run.unfinished(member) / CHECKPOINT
-    title = f"{member.name} [{place}]"
-    with progress.EpochLines(title, config.training.epochs, to_come, live) as report:
+    held_out = np.flatnonzero(job.folds == member.fold)
+    folder = run.unfinished(member)
+    with progress.EpochLines(job.title, config.training.epochs, job.to_come, job.live) as report:
         history = training.fit(
             model,
             predict,
-            rows.take(np.flatnonzero(folds != member.fold)),
+            rows.take(np.flatnonzero(job.folds != member.fold)),
             rows.take(held_out),
             config.training,
             config.augmentation,
             derive(seed, "training"),
-            checkpoint,
+            folder / CHECKPOINT,
             report,
         )
-    folder = run.unfinished(member)
     _write_history(folder / "history.csv", history, training.HISTORY)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
     logits, features = training.predict_with(predict, rows.images[held_out], config.tta)
     runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(predict, test_images, config.tta)
+    logits, features = training.predict_with(predict, job.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(history[:, training.HISTORY.index("seconds")].sum())
     runs.seal(folder, {"precision": precision, "seconds": seconds, "versions": runs.versions()})
@@ -148,11 +209,12 @@ def _draw_history(config: Config, run: Run) -> None:
 
 
 def _count_gpus() -> int:
-    """NVIDIA GPUs that this process may use; without asking TensorFlow, which would take them all."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    """NVIDIA GPUs that TensorFlow can use here; asked in a process of its own, which gives them back."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
+        return 0
+    question = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    return int(answer.stdout.split()[-1])
 
 
 @functools.cache

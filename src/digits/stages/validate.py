@@ -10,32 +10,33 @@ from digits.errors import UserError
 from digits.runs import Run
 
 
-def run(file: Path, dataset: Dataset, output: Path, name: str | None = None) -> submission.Verdict:
+def run(file: Path, dataset: Dataset, output: Path, named: Run | None = None) -> submission.Verdict:
     """Check a file's form, and its row order against the stored probabilities of a run on the same test rows.
 
     Args:
         file: the submission.
         dataset: whose test rows it answers.
         output: the folder of all runs.
-        name: the run to compare with; by default the newest one made from these test rows.
+        named: the run to compare with; by default the newest one made from these test rows.
 
     Raises:
         UserError: the file cannot be read, or the named run cannot serve.
     """
-    chosen = _named(output / name, dataset) if name else _newest(output, dataset)
+    chosen = _checked(named, dataset) if named else _newest(output, dataset)
     verdict = submission.check(file, len(dataset.test_images), dataset.classes)
     if chosen is None:
         verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
     else:
-        probabilities = runs.read_arrays(chosen.test)["probabilities"]
+        stored = runs.read_arrays(chosen.test)
+        labels = stored["classes"][stored["probabilities"].argmax(axis=1)]
         own = file.resolve() == chosen.submission.resolve()
-        submission.compare(verdict, probabilities, dataset.classes, chosen.folder.name, own)
+        submission.compare(verdict, labels, chosen.folder.name, own)
     _print(file, verdict)
     return verdict
 
 
-def _named(folder: Path, dataset: Dataset) -> Run:
-    run = Run(folder)
+def _checked(run: Run, dataset: Dataset) -> Run:
+    folder = run.folder
     if not run.test.exists():
         raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
     if not _answers(run, dataset):
@@ -50,7 +51,8 @@ def _newest(output: Path, dataset: Dataset) -> Run | None:
 
 def _answers(run: Run, dataset: Dataset) -> bool:
     try:
-        return str(runs.read_arrays(run.test)["fingerprint"]) == dataset.test_fingerprint
+        stored = runs.read_arrays(run.test)
+        return str(stored["fingerprint"]) == dataset.test_fingerprint and "classes" in stored
     except (ValueError, KeyError):
         return False
 
