@@ -44,7 +44,7 @@ def test_a_run_ends_with_the_table_and_the_next_step(said, output):
         "demo: 1,078 training rows, 719 test rows",
         "OOF accuracy, single default",
         "OOF accuracy, ensemble",
-        "over the folds",
+        "between the folds",
         "OOF log loss",
         "predicted leaderboard score",
         "95 % interval",

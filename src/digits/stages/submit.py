@@ -163,8 +163,8 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     table.add_row("members", f"{figures['members']}: {_recipe(config)}")
     for name, score in figures["oof_accuracy_by_architecture"].items():
         spread = figures["oof_accuracy_std_by_architecture"][name]
-        table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} over its members")
-    spread = f"± {figures['oof_accuracy_std']:.5f} over the folds, {figures['oof_rows']:,} rows"
+        table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
+    spread = f"± {figures['oof_accuracy_std']:.5f} between the folds, {figures['oof_rows']:,} rows"
     table.add_row("OOF accuracy, ensemble", f"{figures['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss", f"{figures['oof_log_loss']:.5f}")
     interval = f"95 % interval {figures['predicted_low']:.5f} to {figures['predicted_high']:.5f}"
@@ -190,5 +190,8 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
 
 
 def _recipe(config: Config) -> str:
+    """Such as `default x 1 seed x 5 folds`."""
     names = ", ".join(architecture.label for architecture in config.architectures)
-    return f"{names} x {config.seeds} seed(s) x {len(config.folds.trained)} of {config.folds.count} folds"
+    trained, count = len(config.folds.trained), config.folds.count
+    folds = f"{count} folds" if trained == count else f"{trained} of {count} folds"
+    return f"{names} x {config.seeds} {'seed' if config.seeds == 1 else 'seeds'} x {folds}"
