@@ -52,3 +52,5 @@ def test_options_reach_the_builder_and_typos_do_not():
 def test_an_image_too_small_for_the_net_is_one_line():
     with pytest.raises(UserError, match="architecture 'poolfree' on 8x8 images"):
         build(Architecture(net="poolfree"), 8, 10, "float32", 1)
+    with pytest.raises(UserError, match=r"architecture 'default' on 1x1 images: (?!Exception encountered)"):
+        build(Architecture(net="default"), 1, 10, "float32", 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from typing import TYPE_CHECKING
 
 from digits.errors import UserError
@@ -54,7 +55,9 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         logits = builder(keras.layers.Rescaling(1 / 255)(inputs), classes, **architecture.options)
         return keras.Model(inputs, logits, name=architecture.label)
     except ValueError as error:
-        reason = str(error).splitlines()[0]
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras writes parts of it in bold
+        lines = [line.strip() for line in plain.splitlines() if line.strip()]
+        reason = next(line for line in lines if not line.startswith("Exception encountered"))
         raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
