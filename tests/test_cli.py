@@ -144,8 +144,8 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
     process.kill()  # it alone, as the system does when memory runs out
     process.communicate(timeout=60)  # ends only when its workers have let go of its output
     said = succeed(*arguments)
+    assert said.count("held-out accuracy") <= 58  # it went on where the killed call was
     for member in ("mlp-s0-f0", "mlp-s0-f1"):
-        assert said.count(f"{member} [") < 29  # it went on where the killed call was
         assert (
             np.loadtxt(tmp_path / "orphans/members" / member / "history.csv", delimiter=",", skiprows=1).shape[0] == 60
         )
