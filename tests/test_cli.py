@@ -146,9 +146,8 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
     said = succeed(*arguments)
     assert said.count("held-out accuracy") <= 58  # it went on where the killed call was
     for member in ("mlp-s0-f0", "mlp-s0-f1"):
-        assert (
-            np.loadtxt(tmp_path / "orphans/members" / member / "history.csv", delimiter=",", skiprows=1).shape[0] == 60
-        )
+        history = np.loadtxt(tmp_path / "orphans/members" / member / "history.csv", delimiter=",", skiprows=1)
+        assert np.array_equal(history[:, 0], np.arange(1, 31))
 
 
 def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
