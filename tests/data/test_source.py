@@ -217,7 +217,7 @@ def test_fetch_puts_the_whole_zip_in_place(competition, tmp_path, kaggle):
             "Authentication required to call the Kaggle API.\n\nFirst, you will need an account.",
             "credentials",
         ),
-        ("OSError: Could not find kaggle.json. Make sure it's located in /root/.kaggle.", "credentials"),
+        ("OSError: Could not find kaggle.json. Make sure it's located in ~/.kaggle.", "credentials"),
         ("401 Client Error: Unauthorized for url: https://api.kaggle.com/v1/x", "credentials"),
         ("403 Client Error: Forbidden for url: https://api.kaggle.com/v1/x", "accept the rules"),
         ("403 - Forbidden - You must accept this competition's rules before ...", "accept the rules"),
