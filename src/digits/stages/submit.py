@@ -171,13 +171,15 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     table.add_row(
         "predicted leaderboard score",
         f"{figures['predicted_score']:.5f}, {interval}\n"
-        f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, if the probabilities are calibrated;\n"
-        "the interval covers the draw of training and test rows, not test rows of another kind)",
+        f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, if probabilities are calibrated;\n"
+        "the interval covers the draw of all rows, not test rows of another kind)",
     )
     if "true_score" in figures:
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
-    table.add_row("wall time", f"{times}; training of the members, all calls: {duration(figures['member_seconds'])}")
+    table.add_row(
+        "wall time", f"{times}\n(training of the members over all calls: {duration(figures['member_seconds'])})"
+    )
     table.add_row("submission", f"{run.submission}, copied to {latest}")
     out = console()
     out.print(table)
