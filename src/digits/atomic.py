@@ -25,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a full disk does not say what it had no room for
+        if error.filename in (None, str(temporary)):  # a full disk does not say what it had no room for
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
