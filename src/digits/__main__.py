@@ -44,7 +44,7 @@ SetOption = Annotated[
 ]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
-RESERVED = ("cache", "compare", "submission.csv")
+RESERVED = ("bench", "cache", "compare", "submission.csv")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -73,7 +73,7 @@ def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
             where = f"{error.filename}: " if error.filename else ""
             print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
         except KeyboardInterrupt:
-            print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+            print("\ninterrupted; training goes on from its last finished epoch with the same command", file=sys.stderr)
             sys.exit(130)
         sys.exit(2)
 
@@ -157,12 +157,20 @@ def data_command() -> None:
 
 @app.command("bench")
 @_plain_errors
-def bench_command(data_source: DataOption = None, output: OutputOption = OUTPUT) -> None:
-    """Measure augmentation throughput on this machine."""
+def bench_command(
+    data_source: DataOption = None,
+    limit: Annotated[float, typer.Option("--seconds", min=1, help="That each config may train in the race.")] = 90,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (10 minutes)."""
     from digits.stages import bench
 
-    dataset, _ = _read(_find(data_source), output)
-    bench.run(dataset)
+    folder = Path("configs")
+    files = [folder / "default.yaml", folder / "fast.yaml", *sorted((folder / "baselines").glob("*.yaml"))]
+    configs = {file.stem: config.load(file) for file in files}
+    source = _find(data_source)
+    dataset, _ = _read(source, output)
+    bench.run(configs, source, dataset, output / "bench", limit)
 
 
 def _find(data_source: str | None) -> Source:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
+
 from digits.errors import UserError
 
 
@@ -32,6 +34,11 @@ def start(threads: int) -> None:
     except RuntimeError:
         raise UserError(f"training.threads {threads}: TensorFlow already runs with another number") from None
     tf.config.experimental.enable_op_determinism()
+
+
+def room_for(threads: int) -> int:
+    """How many networks of `threads` threads each the cores of this machine hold at a time."""
+    return max(1, joblib.cpu_count() // threads)
 
 
 def resolve_precision(precision: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.figures.style import PALETTE, canvas, caption, percent_ticks, styled
+from digits.figures.style import PALETTE, canvas, caption, error_rate, percent_ticks, styled
 
 
 @styled
@@ -22,7 +22,7 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
     for name, history in histories.items():
         colour = colours[name.split("-")[0]]
-        for axes, field, transform in ((left, "loss", np.asarray), (right, "accuracy", _error)):
+        for axes, field, transform in ((left, "loss", np.asarray), (right, "accuracy", error_rate)):
             axes.plot(history["epoch"], transform(history[field]), ":", color=colour, lw=1, alpha=0.7)
             axes.plot(history["epoch"], transform(history[f"held_out_{field}"]), color=colour, lw=1.4)
     for architecture in architectures:
@@ -38,11 +38,6 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     seen = f"{len(histories)} members; held-out error after the last epoch {_range(last)}"
     caption(figure, f"{seen}, on the rows that are scored after every epoch")
     return figure
-
-
-def _error(accuracy: np.ndarray) -> np.ndarray:
-    """Error rate; a perfect epoch is drawn at the foot of the logarithmic axis instead of nowhere."""
-    return np.maximum(1 - accuracy, 1e-4)
 
 
 def _range(values: list[float]) -> str:

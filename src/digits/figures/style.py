@@ -52,3 +52,8 @@ def percent_ticks() -> FuncFormatter:
 def caption(figure: Figure, text: str) -> None:
     """What to see, under the figure."""
     figure.supxlabel(text, fontsize=9, color="#444444")
+
+
+def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
+    """What a logarithmic axis can show of an accuracy; a perfect one stands at its foot instead of nowhere."""
+    return np.maximum(1 - np.asarray(accuracy), 1e-4)

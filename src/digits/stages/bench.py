@@ -1,47 +1,208 @@
-"""What this machine does a second."""
+"""What this machine does, side by side with what people would use in our place."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import statistics
-import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
-from digits.augment import augment
-from digits.config import Augmentation
-from digits.data import Dataset
-from digits.progress import console
+from digits import backend, data, figures, progress, runs
+from digits.atomic import replacing
+from digits.benchmarks import augmentation, convergence, inference, reading, training
+from digits.config import Augmentation, Config
+from digits.data import Dataset, Rows, Source
+from digits.progress import duration
 
-ROUNDS = 5
-AFFINE = {"rotation": 10.0, "shift": 0.1, "zoom": 0.1, "shear": 10.0}
+P = ParamSpec("P")
+T = TypeVar("T")
 
-
-def run(dataset: Dataset) -> None:
-    """Print the augmentation throughput, one thread, for packs of several sizes, beside one call an image."""
-    images = np.resize(dataset.train_images, (20_000, *dataset.train_images.shape[1:]))
-    alone = _throughput(lambda: _augment(images[:4_000], pack=1), 4_000)
-    table = Table(title=f"affine augmentation on one core, median of {ROUNDS} ({os.cpu_count()} cores here)")
-    for heading in ("images that share a draw", "images/s", "against one call an image"):
-        table.add_column(heading, justify="right")
-    table.add_row("1", f"{alone:,.0f}", "1.0 x")
-    for pack in (4, 16, 64):
-        packed = _throughput(lambda pack=pack: _augment(images, pack), len(images))
-        table.add_row(str(pack), f"{packed:,.0f}", f"{packed / alone:.1f} x")
-    console().print(table)
+ROUNDS = 2
+TARGETS = (0.99, 0.994)
+PACKS = (1, 4, 16, 64)
 
 
-def _augment(images: np.ndarray, pack: int) -> None:
-    augment(images, Augmentation(**AFFINE, pack=pack), np.random.SeedSequence(0))
+def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Path, limit: float) -> None:
+    """Measure, print the tables as they come, and write them to `folder` with a figure.
+
+    Args:
+        configs: by name; the first is the one whose parts are measured, all of them race to `TARGETS`.
+        source: of the rows.
+        dataset: the rows.
+        folder: for `bench.txt`, `bench.json` and `convergence.png`.
+        limit: seconds that each config may train in the race.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of this process and its children: the processor is measured
+    out = Console(width=None if progress.is_terminal() else 120, highlight=False, markup=False, record=True)
+    out.print(f"{runs.processor()}, {os.cpu_count()} cores; {', '.join(f'{k} {v}' for k, v in _versions().items())}")
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        out.print(f"The machine is at work already (load {load:.1f}): trust the ratios, and those not far.")
+    config = next(iter(configs.values()))
+    train, held_out = _split(config, dataset)
+    results: dict[str, Any] = {"machine": runs.machine(), "versions": runs.versions(), "load": load}
+    results["reading"] = _reading(out, source)
+    results["augmentation"] = _augmentation(out, config, dataset)
+    results["training"] = _training(out, config, train, held_out)
+    results["inference"] = _inference(out, config, dataset)
+    curves = _race(out, configs, train, held_out, limit)
+    results["convergence"] = {name: points.tolist() for name, points in curves.items()}
+    with replacing(folder / "convergence.png") as temporary:
+        figures.convergence(curves, TARGETS).savefig(temporary)
+    with replacing(folder / "bench.txt") as temporary:
+        temporary.write_text(out.export_text(), encoding="utf-8")
+    runs.write_json(folder / "bench.json", results)
+    print(f"Written: {folder}/bench.txt, bench.json, convergence.png")
 
 
-def _throughput(work: Callable[[], None], images: int) -> float:
-    work()
-    times = []
+def _versions() -> dict[str, str]:
+    wanted = ("python", "tensorflow", "keras", "albumentations", "torch")
+    return {name: version for name, version in runs.versions().items() if name in wanted}
+
+
+def _split(config: Config, dataset: Dataset) -> tuple[Rows, Rows]:
+    """The rows that train the first fold's network, and those that it never sees."""
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    rows = Rows(dataset.train_images, np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32))
+    return rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+
+
+def _at_once(processes: int, measure: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> list[T]:
+    """What `measure` gives in that many fresh processes at a time, which nothing has warmed or given threads."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return [task.result() for task in [pool.submit(measure, *arguments, **options) for _ in range(processes)]]
+
+
+def _alone(measure: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    return _at_once(1, measure, *arguments, **options)[0]
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    return table
+
+
+def _reading(out: Console, source: Source) -> dict[str, float] | None:
+    if source.path is None:
+        out.print("Reading: the demo set has no CSV; give DATA=<folder or zip>.")
+        return None
+    taken = _alone(reading.reading, source)
+    table = _table(f"Reading {source.path.name}, both tables", "", "seconds", "against pandas")
+    table.add_row("pandas.read_csv, nothing checked", f"{taken.pandas:.2f}", "1.0 x")
+    table.add_row("every cell checked", f"{taken.first:.2f}", f"{taken.pandas / taken.first:.1f} x")
+    table.add_row("from the cache", f"{taken.cached:.3f}", f"{taken.pandas / taken.cached:.0f} x")
+    out.print(table)
+    return asdict(taken)
+
+
+def _augmentation(out: Console, config: Config, dataset: Dataset) -> dict[str, float]:
+    """Affine alone, which every library has, then all that the config draws."""
+    images = np.resize(dataset.train_images, (augmentation.IMAGES, *dataset.train_images.shape[1:]))
+    ours = config.augmentation
+    affine = Augmentation(rotation=ours.rotation, shift=ours.shift, zoom=ours.zoom, shear=ours.shear)
+    rates = {f"affine, {pack} images a call": _packed(images, affine, pack) for pack in PACKS}
+    if ours != affine:
+        rates[f"all of the config, {ours.pack} images a call"] = _packed(images, ours, ours.pack)
+    batch = config.training.batch_size
+    rates["Keras' random layers, affine"] = _alone(augmentation.keras_layers, images, affine, batch)
+    one = rates["affine, 1 images a call"]
+    table = _table("Augmentation on one core", "", "images/s", "against one call an image")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:,.0f}", f"{rate / one:.1f} x")
+    out.print(table)
+    return rates
+
+
+def _packed(images: np.ndarray, settings: Augmentation, pack: int) -> float:
+    return _alone(augmentation.packed, images, settings.model_copy(update={"pack": pack}))
+
+
+def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict[str, Any]:
+    """Rounds of the processor's limit, our loop and PyTorch's, in turn, so that noise meets all of them.
+
+    Ours trains as many networks at a time as `make train` does; PyTorch does so too, and one network on all cores.
+    """
+    settings, cores = config.training, os.cpu_count()
+    processes = backend.room_for(settings.threads)
+    precision = _alone(_precision, config)
+    dropout = float(config.architectures[0].options["dropout"])
+    with_pytorch = importlib.util.find_spec("torch") is not None
+    peaks, ours = [], []
+    theirs: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return images / statistics.median(times)
+        peak = (training.convolution_peak, settings.threads, precision, settings.batch_size)
+        peaks.append(sum(_at_once(processes, *peak)))
+        ours.append(_at_once(processes, training.ours, config, train, held_out, epochs=2))
+        for at_a_time, threads in {(1, cores), (processes, settings.threads)} if with_pytorch else ():
+            rates = _at_once(at_a_time, training.pytorch, train, settings.batch_size, threads, dropout)
+            theirs.setdefault(f"plain PyTorch, {at_a_time} x {threads} threads", []).append(sum(rates))
+    work = ours[0][0].work * 6e-9  # GFLOP an image: a product and a sum, forward and twice backward
+    steps, epochs = ([sum(getattr(of, part) for of in each) for each in ours] for part in ("step", "epoch"))
+    peak, step, epoch = (statistics.median(rates) for rates in (peaks, steps, epochs))
+    name = config.architectures[0].label
+    title = f"Training {name}, {precision}, {processes} at a time with {settings.threads} threads each"
+    table = _table(title, "", "images/s", "GFLOP/s", "")
+    table.add_row("3x3 convolutions alone, forward and backward", "", f"{peak:.0f}", "100% of the peak")
+    share = f"{step * work / peak:.0%} of the peak"
+    table.add_row("inside the steps", f"{step:,.0f}", f"{step * work:.0f}", share)
+    outside = f"{1 - epoch / step:.1%} outside the steps"
+    table.add_row("whole epochs, everything included", f"{epoch:,.0f}", f"{epoch * work:.0f}", outside)
+    for name, rates in theirs.items():
+        plain = statistics.median(rates)
+        table.add_row(name, f"{plain:,.0f}", f"{plain * work:.0f}", f"ours is {epoch / plain:.2f} x")
+    out.print(table)
+    if not with_pytorch:
+        out.print("PyTorch is not installed (requirements-bench.txt), so it is not beside ours.")
+    return {"peak_gflops": peaks, "step": steps, "epoch": epochs, **theirs}
+
+
+def _precision(config: Config) -> str:
+    backend.start(config.training.threads)
+    return backend.resolve_precision(config.training.precision)
+
+
+def _inference(out: Console, config: Config, dataset: Dataset) -> dict[str, float]:
+    taken = _alone(inference.inference, config, dataset.test_images, len(dataset.classes))
+    name = config.architectures[0].label
+    table = _table(f"Prediction with one {name} net, {len(dataset.test_images):,} images", "", "")
+    table.add_row("images/s", f"{taken.images:,.0f}")
+    table.add_row("memory of the process at its peak", f"{taken.peak:,.0f} MiB")
+    table.add_row("of it before the first prediction", f"{taken.loaded:,.0f} MiB")
+    out.print(table)
+    return asdict(taken)
+
+
+def _race(out: Console, configs: dict[str, Config], train: Rows, held_out: Rows, limit: float) -> dict[str, np.ndarray]:
+    """Train every config on the same rows until the last target or the limit; accuracy over time by name."""
+    live = progress.is_terminal()
+    curves = {
+        name: _alone(convergence.curve, name, config, train, held_out, TARGETS[-1], limit, live)
+        for name, config in configs.items()
+    }
+    headings = [f"to {target:.1%}" for target in TARGETS]
+    table = _table(f"Accuracy on {len(held_out):,} held-out rows", "", *headings, "seconds", "last accuracy")
+    for name, points in curves.items():
+        cells = [_when(convergence.reached(points, target)) for target in TARGETS]
+        last = (f"{points[-1, 0]:.0f}", f"{points[-1, 1]:.4f}") if len(points) else ("", "no epoch in time")
+        table.add_row(name, *cells, *last)
+    out.print(table)
+    out.print(f"Training stops at {TARGETS[-1]:.1%}, after {duration(limit)}, or at its own end.")
+    return curves
+
+
+def _when(reached: tuple[float, int] | None) -> str:
+    if reached is None:
+        return "not reached"
+    seconds, epochs = reached
+    return f"{seconds:.0f} s, {epochs} {'epoch' if epochs == 1 else 'epochs'}"

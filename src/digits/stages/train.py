@@ -125,7 +125,7 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
     """
     if gpus and workers and workers > gpus:
         raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
-    return workers or gpus or max(1, joblib.cpu_count() // threads)
+    return workers or gpus or backend.room_for(threads)
 
 
 def _train_member(job: Job) -> None:
