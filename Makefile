@@ -47,7 +47,7 @@ compare: $(VENV)/installed
 data: $(VENV)/installed
 	@$(DIGITS) data
 
-## Measure augmentation on this machine (DATA)
+## Measure this machine: speed of every part, and which config is accurate first (DATA)
 .PHONY: bench
 bench: $(VENV)/installed
 	@$(DIGITS) bench $(DATA_OPTIONS)

@@ -159,10 +159,10 @@ def data_command() -> None:
 @_plain_errors
 def bench_command(
     data_source: DataOption = None,
-    limit: Annotated[float, typer.Option("--seconds", min=1, help="That each config may train in the race.")] = 90,
+    limit: Annotated[float, typer.Option("--seconds", min=1, help="That each config may train in the race.")] = 120,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (10 minutes)."""
+    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (15 minutes)."""
     from digits.stages import bench
 
     folder = Path("configs")

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class Folds(Section):
-    count: int = Field(5, ge=2)
+    count: int = Field(10, ge=2)
     limit: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
@@ -95,14 +95,14 @@ class EarlyStopping(Section):
 
 
 class Training(Section):
-    epochs: int = Field(25, ge=1)
+    epochs: int = Field(24, ge=1)
     batch_size: int = Field(128, ge=1)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    label_smoothing: Fraction = 0.0
+    label_smoothing: Fraction = 0.1
     ema: Fraction = 0.999
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    threads: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1)
     monitor_rows: int | None = Field(2000, ge=1)
     early_stopping: EarlyStopping = EarlyStopping()
 

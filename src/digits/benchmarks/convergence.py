@@ -42,15 +42,17 @@ class _Curve:
 
 
 def curve(
-    name: str, config: Config, train: Rows, held_out: Rows, target: float, limit: float, live: bool
+    name: str, config: Config, train: Rows, held_out: Rows, target: float, limit: float, threads: int, live: bool
 ) -> np.ndarray:
     """Train the config's first architecture by its own schedule until `target` or for `limit` seconds.
+
+    Whatever the config says, it has `threads` threads: it trains alone.
 
     Returns:
         float64 (epochs, 2): wall seconds since the start, everything included, and the accuracy on all of
         `held_out`, after every epoch.
     """
-    backend.start(config.training.threads)
+    backend.start(threads)
     from digits import training
 
     side, classes = train.images.shape[1], int(train.targets.max()) + 1

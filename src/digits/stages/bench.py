@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import joblib
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +45,7 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of this process and its children: the processor is measured
     out = Console(width=None if progress.is_terminal() else 120, highlight=False, markup=False, record=True)
-    out.print(f"{runs.processor()}, {os.cpu_count()} cores; {', '.join(f'{k} {v}' for k, v in _versions().items())}")
+    out.print(f"{runs.processor()}, {joblib.cpu_count()} cores")
     load = os.getloadavg()[0]
     if load > 0.5:
         out.print(f"The machine is at work already (load {load:.1f}): trust the ratios, and those not far.")
@@ -62,11 +64,6 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
         temporary.write_text(out.export_text(), encoding="utf-8")
     runs.write_json(folder / "bench.json", results)
     print(f"Written: {folder}/bench.txt, bench.json, convergence.png")
-
-
-def _versions() -> dict[str, str]:
-    wanted = ("python", "tensorflow", "keras", "albumentations", "torch")
-    return {name: version for name, version in runs.versions().items() if name in wanted}
 
 
 def _split(config: Config, dataset: Dataset) -> tuple[Rows, Rows]:
@@ -133,38 +130,45 @@ def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict
 
     Ours trains as many networks at a time as `make train` does; PyTorch does so too, and one network on all cores.
     """
-    settings, cores = config.training, os.cpu_count()
-    processes = backend.room_for(settings.threads)
+    settings = config.training
+    at_a_time = backend.room_for(settings.threads)
+    arrangements = dict.fromkeys([(1, joblib.cpu_count()), (at_a_time, settings.threads)])
     precision = _alone(_precision, config)
     dropout = float(config.architectures[0].options["dropout"])
-    with_pytorch = importlib.util.find_spec("torch") is not None
+    pytorch = f"plain PyTorch {version('torch')}" if importlib.util.find_spec("torch") else None
     peaks, ours = [], []
     theirs: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         peak = (training.convolution_peak, settings.threads, precision, settings.batch_size)
-        peaks.append(sum(_at_once(processes, *peak)))
-        ours.append(_at_once(processes, training.ours, config, train, held_out, epochs=2))
-        for at_a_time, threads in {(1, cores), (processes, settings.threads)} if with_pytorch else ():
-            rates = _at_once(at_a_time, training.pytorch, train, settings.batch_size, threads, dropout)
-            theirs.setdefault(f"plain PyTorch, {at_a_time} x {threads} threads", []).append(sum(rates))
-    work = ours[0][0].work * 6e-9  # GFLOP an image: a product and a sum, forward and twice backward
-    steps, epochs = ([sum(getattr(of, part) for of in each) for each in ours] for part in ("step", "epoch"))
-    peak, step, epoch = (statistics.median(rates) for rates in (peaks, steps, epochs))
-    name = config.architectures[0].label
-    title = f"Training {name}, {precision}, {processes} at a time with {settings.threads} threads each"
-    table = _table(title, "", "images/s", "GFLOP/s", "")
-    table.add_row("3x3 convolutions alone, forward and backward", "", f"{peak:.0f}", "100% of the peak")
-    share = f"{step * work / peak:.0%} of the peak"
-    table.add_row("inside the steps", f"{step:,.0f}", f"{step * work:.0f}", share)
-    outside = f"{1 - epoch / step:.1%} outside the steps"
-    table.add_row("whole epochs, everything included", f"{epoch:,.0f}", f"{epoch * work:.0f}", outside)
-    for name, rates in theirs.items():
-        plain = statistics.median(rates)
-        table.add_row(name, f"{plain:,.0f}", f"{plain * work:.0f}", f"ours is {epoch / plain:.2f} x")
-    out.print(table)
-    if not with_pytorch:
+        peaks.append(sum(_at_once(at_a_time, *peak)))
+        ours.append(_at_once(at_a_time, training.ours, config, train, held_out, epochs=2))
+        for networks, threads in arrangements if pytorch else ():
+            rates = _at_once(networks, training.pytorch, train, settings.batch_size, threads, dropout)
+            theirs.setdefault(f"{pytorch}, {networks} x {threads} threads", []).append(sum(rates))
+    rates = {
+        "inside the steps": [sum(of.step for of in each) for each in ours],
+        "whole epochs, everything included": [sum(of.epoch for of in each) for each in ours],
+        **theirs,
+    }
+    title = f"Training {config.architectures[0].label}, {precision}, {at_a_time} x {settings.threads} threads"
+    _show_training(out, title, peaks, rates, work=ours[0][0].work)
+    if not pytorch:
         out.print("PyTorch is not installed (requirements-bench.txt), so it is not beside ours.")
-    return {"peak_gflops": peaks, "step": steps, "epoch": epochs, **theirs}
+    return {"peak_gflops": peaks, **rates}
+
+
+def _show_training(out: Console, title: str, peaks: list[float], rates: dict[str, list[float]], work: int) -> None:
+    """The medians: peaks in GFLOP/s, rates in images/s, work in multiply-adds of an image, forward."""
+    gflop = 6e-9 * work  # a product and a sum, forward and twice backward
+    peak = statistics.median(peaks)
+    step, epoch, *theirs = (statistics.median(of) for of in rates.values())
+    remarks = [f"{step * gflop / peak:.0%} of the peak", f"{1 - epoch / step:.1%} outside the steps"]
+    remarks += [f"ours is {epoch / rate:.2f} x" for rate in theirs]
+    table = _table(title, "", "images/s", "GFLOP/s", "")
+    table.add_row("3x3 convolutions alone, forward and backward", "", f"{peak:.0f}", "the peak")
+    for name, rate, remark in zip(rates, (step, epoch, *theirs), remarks, strict=True):
+        table.add_row(name, f"{rate:,.0f}", f"{rate * gflop:.0f}", remark)
+    out.print(table)
 
 
 def _precision(config: Config) -> str:
@@ -185,9 +189,9 @@ def _inference(out: Console, config: Config, dataset: Dataset) -> dict[str, floa
 
 def _race(out: Console, configs: dict[str, Config], train: Rows, held_out: Rows, limit: float) -> dict[str, np.ndarray]:
     """Train every config on the same rows until the last target or the limit; accuracy over time by name."""
-    live = progress.is_terminal()
+    cores, live = joblib.cpu_count(), progress.is_terminal()
     curves = {
-        name: _alone(convergence.curve, name, config, train, held_out, TARGETS[-1], limit, live)
+        name: _alone(convergence.curve, name, config, train, held_out, TARGETS[-1], limit, cores, live)
         for name, config in configs.items()
     }
     headings = [f"to {target:.1%}" for target in TARGETS]

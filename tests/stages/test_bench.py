@@ -1,0 +1,30 @@
+"""The whole bench on the demo set, with the default net only and one round."""
+
+import json
+
+import numpy as np
+
+from digits import config, data
+from digits.stages import bench
+
+
+def test_it_writes_every_table_and_the_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    source = data.find(None, root=tmp_path / "nothing", mounts=())
+    dataset = data.read(source, tmp_path)
+    configs = {"default": config.load("configs/default.yaml"), "mlp": config.load("configs/baselines/mlp.yaml")}
+    bench.run(configs, source, dataset, tmp_path / "bench", limit=10)
+    said = capsys.readouterr().out
+    for title in ("Augmentation on one core", "Training default", "Prediction with one default net", "held-out rows"):
+        assert title in said
+        assert title in (tmp_path / "bench" / "bench.txt").read_text()
+    results = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert results["reading"] is None  # the demo set has no CSV
+    assert min(results["augmentation"].values()) > 0
+    assert all(min(rates) > 0 for rates in results["training"].values())
+    assert results["inference"]["peak"] >= results["inference"]["loaded"] > 0
+    mlp = np.array(results["convergence"]["mlp"])
+    assert mlp.shape == (20, 2)
+    assert mlp[-1, 1] > 0.8
+    assert (tmp_path / "bench" / "convergence.png").stat().st_size > 10_000
