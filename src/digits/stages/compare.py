@@ -69,9 +69,9 @@ def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], los
         of = labels == label
         net = int(gained[of].sum() - lost[of].sum())
         table.add_row(f"  of label {label}", str(lost[of].sum()), str(gained[of].sum()), f"{net:+d}")
-    seconds = [runs.read_json(run.metrics, member_seconds=float)["member_seconds"] for run in (a, b)]
+    seconds = [runs.read_json(run.metrics, core_seconds=float)["core_seconds"] for run in (a, b)]
     ratio = f"{seconds[1] / seconds[0]:.2f} x"
-    table.add_row("training of the members", *(duration(taken) for taken in seconds), ratio)
+    table.add_row("training, core time", *(duration(taken) for taken in seconds), ratio)
     out = console()
     out.print(table)
     chance = comparison.mcnemar(right["A"], right["B"])

@@ -77,7 +77,7 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
     latest = run.folder.parent / "submission.csv"
     with replacing(latest) as temporary:
         shutil.copyfile(run.submission, temporary)
-    figures["member_seconds"] = sum(_seconds(run, logits.member) for logits in members)
+    figures["core_seconds"] = config.training.threads * sum(_seconds(run, logits.member) for logits in members)
     figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
     runs.write_json(run.metrics, figures)
     _print(config, dataset, run, figures, latest)
@@ -204,9 +204,7 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     if "true_score" in figures:
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
-    table.add_row(
-        "wall time", f"{times}\n(training of the members over all calls: {duration(figures['member_seconds'])})"
-    )
+    table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
     table.add_row("submission", f"{run.submission}, copied to {latest}")
     out = console()
     out.print(table)
