@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.figures.style import PALETTE, canvas, caption, error_rate, percent_ticks, styled
+from digits.figures.style import PALETTE, canvas, caption, error_rate, log_percent, styled
 
 
 @styled
@@ -27,7 +27,7 @@ def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figu
             f"{target:.1%}", (1, error_rate(target)), xycoords=("axes fraction", "data"), ha="right", va="bottom"
         )
     axes.set(title="Error on held-out rows", xlabel="seconds of training", ylabel="rows that were wrong", yscale="log")
-    axes.yaxis.set_major_formatter(percent_ticks())
+    log_percent(axes.yaxis)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     caption(figure, "the same rows and machine for all; one point an epoch, each config by its own schedule")
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.figures.style import PALETTE, canvas, caption, error_rate, percent_ticks, styled
+from digits.figures.style import PALETTE, canvas, caption, error_rate, log_percent, styled
 
 
 @styled
@@ -31,7 +31,7 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     left.legend(fontsize=8)
     left.set(title="Log loss", xlabel="epoch", ylabel="log loss (nats)", yscale="log")
     right.set(title="Error rate", xlabel="epoch", ylabel="rows that were wrong", yscale="log")
-    right.yaxis.set_major_formatter(percent_ticks())
+    log_percent(right.yaxis)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     last = [1 - history["held_out_accuracy"][-1] for history in histories.values()]

@@ -8,8 +8,9 @@ from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -44,9 +45,11 @@ def canvas(columns: int, width: float = 5.2, height: float = 3.9) -> tuple[Figur
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def percent_ticks() -> FuncFormatter:
-    """0.05 as `5 %`, 0.001 as `0.1 %`: as many digits as the number needs."""
-    return FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
+def log_percent(axis: Axis) -> None:
+    """A logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`, ticks at 1, 2 and 5 of every decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def caption(figure: Figure, text: str) -> None:
