@@ -335,7 +335,7 @@ BAD_DATA = {
     ),
     "too few of a class": (
         edited("train.csv", lambda lines: [lines[0], *("1" + line[1:] for line in lines[1:-2]), *lines[-2:]]),
-        "too few for 5 folds; lower folds.count",
+        "too few for 10 folds; lower folds.count",
     ),
 }
 
@@ -360,7 +360,7 @@ BAD_USE = {
     "unknown option": (["--set", "architectures.0={net: mlp, options: {depth: 3}}"], "'mlp' has no option 'depth'"),
     "missing config": (["--config", "none.yaml"], "config none.yaml: No such file"),
     "run outside": (["--run", "../x"], "use letters, digits"),
-    "run on a file": (["--run", "submission.csv"], "use letters, digits and . _ + - (not cache, compare"),
+    "run on a file": (["--run", "submission.csv"], "use letters, digits and . _ + - (not bench, cache, compare"),
     "run too long": (["--run", "x" * 300], "use letters, digits"),
     "augmentation that cannot be": (
         ["--set", "augmentation.grid={probability: 1.0, steps: 100}"],
