@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
-from digits import backend, models, progress
+from digits import progress
+from digits.benchmarks.training import fit
 from digits.config import Config
 from digits.data import Rows
-from digits.seeds import derive
 
 
 class _Enough(Exception):
@@ -52,22 +50,10 @@ def curve(
         float64 (epochs, 2): wall seconds since the start, everything included, and the accuracy on all of
         `held_out`, after every epoch.
     """
-    backend.start(threads)
-    from digits import training
-
-    side, classes = train.images.shape[1], int(train.targets.max()) + 1
-    precision = backend.resolve_precision(config.training.precision)
-    settings = config.training.model_copy(update={"monitor_rows": None})
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        progress.EpochLines(name, settings.epochs, to_come=0, live=live) as lines,
-    ):
+    settings = config.training.model_copy(update={"monitor_rows": None, "threads": threads})
+    with progress.EpochLines(name, settings.epochs, to_come=0, live=live) as lines, contextlib.suppress(_Enough):
         report = _Curve(lines, target, limit)
-        model = models.build(config.architectures[0], side, classes, precision, seed=0)
-        seed, checkpoint = derive(config.seed, "bench"), Path(folder) / "checkpoint.npz"
-        predict = training.predictor(model)
-        with contextlib.suppress(_Enough):
-            training.fit(model, predict, train, held_out, settings, config.augmentation, seed, checkpoint, report)
+        fit(config.model_copy(update={"training": settings}), train, held_out, report)
     return np.array(report.points).reshape(-1, 2)
 
 

@@ -58,24 +58,28 @@ class Stopwatch:
 
 def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput:
     """Train the config's first architecture for a few epochs as `make train` does."""
+    watch = Stopwatch()
+    settings = config.training.model_copy(update={"epochs": epochs})
+    model = fit(config.model_copy(update={"training": settings}), train, held_out, watch)
+    return watch.throughput(multiply_adds(model))
+
+
+def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
+    """Train the config's first architecture, leave nothing on disk, and give the Keras model.
+
+    report: a `training.Report`; what it raises ends training.
+    """
     backend.start(config.training.threads)
     from digits import training
 
-    seed = derive(config.seed, "bench")
-    model = models.build(
-        config.architectures[0],
-        train.images.shape[1],
-        int(train.targets.max()) + 1,
-        backend.resolve_precision(config.training.precision),
-        seed=0,
-    )
-    settings = config.training.model_copy(update={"epochs": epochs})
-    watch = Stopwatch()
+    side, classes = train.images.shape[1], int(train.targets.max()) + 1
+    precision = backend.resolve_precision(config.training.precision)
+    model = models.build(config.architectures[0], side, classes, precision, seed=0)
+    predict, seed = training.predictor(model), derive(config.seed, "bench")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.npz"
-        predict = training.predictor(model)
-        training.fit(model, predict, train, held_out, settings, config.augmentation, seed, checkpoint, watch)
-    return watch.throughput(multiply_adds(model))
+        training.fit(model, predict, train, held_out, config.training, config.augmentation, seed, checkpoint, report)
+    return model
 
 
 def multiply_adds(model: Any) -> int:

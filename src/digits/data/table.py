@@ -67,6 +67,11 @@ class Dataset:
         return np.unique(self.train_labels)
 
     @cached_property
+    def targets(self) -> np.ndarray:
+        """Of each training row the place of its label in `classes`: int32 (n,)."""
+        return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the training pixels and labels."""
         return _digest(self.train_images, self.train_labels)

@@ -69,7 +69,7 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
 def _split(config: Config, dataset: Dataset) -> tuple[Rows, Rows]:
     """The rows that train the first fold's network, and those that it never sees."""
     folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    rows = Rows(dataset.train_images, np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32))
+    rows = Rows(dataset.train_images, dataset.targets)
     return rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
 
 
@@ -134,7 +134,7 @@ def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict
     at_a_time = backend.room_for(settings.threads)
     arrangements = dict.fromkeys([(1, joblib.cpu_count()), (at_a_time, settings.threads)])
     precision = _alone(_precision, config)
-    dropout = float(config.architectures[0].options["dropout"])
+    dropout = float(config.architectures[0].options.get("dropout", 0.0))
     pytorch = f"plain PyTorch {version('torch')}" if importlib.util.find_spec("torch") else None
     peaks, ours = [], []
     theirs: dict[str, list[float]] = {}

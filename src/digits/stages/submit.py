@@ -49,7 +49,7 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
     """
     started = time.perf_counter()
     run.claim(config, dataset)
-    targets = np.searchsorted(dataset.classes, dataset.train_labels)
+    targets = dataset.targets
     members = _calibrated([_load(run, member) for member in runs.members(config)], targets)
     rule = config.ensemble.rule
     scored, oof = _out_of_fold(members, rule)

@@ -76,7 +76,7 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
 
 
 def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int, gpus: int) -> list[Job]:
-    rows = Rows(dataset.train_images, np.searchsorted(dataset.classes, dataset.train_labels).astype(np.int32))
+    rows = Rows(dataset.train_images, dataset.targets)
     folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
     members = runs.members(config)
     return [
