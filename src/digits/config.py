@@ -95,12 +95,12 @@ class EarlyStopping(Section):
 
 
 class Training(Section):
-    epochs: int = Field(24, ge=1)
+    epochs: int = Field(15, ge=1)
     batch_size: int = Field(128, ge=1)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     label_smoothing: Fraction = 0.1
-    ema: Fraction = 0.999
+    ema: Fraction = 0.998
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     threads: int = Field(1, ge=1)
     monitor_rows: int | None = Field(2000, ge=1)
@@ -164,7 +164,9 @@ class Ensemble(Section):
 class Config(Section):
     seed: int = Field(2026, ge=0)
     folds: Folds = Folds()
-    architectures: list[Architecture] = Field([Architecture(net="default", options={"dropout": 0.3})], min_length=1)
+    architectures: list[Architecture] = Field(
+        [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")], min_length=1
+    )
     seeds: int = Field(1, ge=1)
     training: Training = Training()
     augmentation: Augmentation = Augmentation()

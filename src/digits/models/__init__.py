@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NETS = {
     "default": "digits.models.residual",
+    "strided": "digits.models.strided",
     "poolfree": "digits.models.poolfree",
     "deep": "digits.models.classic",
     "small": "digits.models.classic",
