@@ -8,6 +8,10 @@ SET ?=
 FILE ?=
 A ?=
 B ?=
+METHODS ?=
+SPACES ?=
+PRESET ?=
+PORT ?=
 PYTHON ?=
 
 VENV := .venv
@@ -16,7 +20,8 @@ quote = '$(subst ','\'',$(1))'
 option = $(if $(2),--$(1) $(call quote,$(2)))
 DATA_OPTIONS = $(call option,data,$(DATA))
 RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
-	$(call option,workers,$(WORKERS)) $(foreach pair,$(SET),--set $(call quote,$(pair)))
+	$(call option,workers,$(WORKERS)) $(SET_OPTIONS)
+SET_OPTIONS = $(foreach pair,$(SET),--set $(call quote,$(pair)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,6 +47,17 @@ compare: $(VENV)/installed
 	@test -n $(call quote,$(A)) -a -n $(call quote,$(B)) || { echo "error: name two runs: make compare A=one B=other"; exit 2; }
 	@$(DIGITS) compare $(call quote,$(A)) $(call quote,$(B))
 
+## Cluster a run's out-of-fold features: purity, silhouette, maps, suspicious labels (RUN DATA SET PRESET METHODS SPACES)
+.PHONY: cluster
+cluster: $(VENV)/installed
+	@$(DIGITS) cluster $(DATA_OPTIONS) $(call option,run,$(RUN)) $(SET_OPTIONS) $(call option,preset,$(PRESET)) \
+		$(call option,methods,$(METHODS)) $(call option,spaces,$(SPACES))
+
+## Open the explorer of a finished run in your browser (RUN DATA PORT)
+.PHONY: explore
+explore: $(VENV)/installed-explore
+	@$(DIGITS) explore $(DATA_OPTIONS) $(call option,run,$(RUN)) $(call option,port,$(PORT))
+
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
 data: $(VENV)/installed
@@ -63,11 +79,13 @@ lint: $(VENV)/installed-dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-## Lock requirements.in and requirements-dev.in anew, for Python 3.11 to 3.13 (needs uv)
+## Lock the requirements-*.in anew, for Python 3.11 to 3.13 (needs uv)
 .PHONY: lock
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt \
+		requirements-explore.in -o requirements-explore.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements-explore.txt \
 		requirements-dev.in -o requirements-dev.txt
 
 ## Remove the environment; data and results stay
@@ -84,16 +102,24 @@ help:
 	@echo
 	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
 	@echo "  DATA     folder with train.csv and test.csv, or Kaggle's zip; by default input/digit-recognizer,"
-	@echo "           then Kaggle's mounts, then the embedded demo set"
+	@echo "           then Kaggle's mounts, then the embedded demo set (DATA=demo)"
 	@echo "  RUN      name of the folder under output/; by default the config's name"
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
 	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""
 	@echo "  FILE     the submission to validate; by default output/submission.csv"
 	@echo "  A, B     the two runs to compare"
+	@echo "  PRESET   a file of configs/clusters/ that says how to cluster"
+	@echo "  METHODS  clusterers to compare, with commas between them, or all; by default the config's"
+	@echo "  SPACES   spaces to compare them in, the same way"
+	@echo "  PORT     of the explorer on this machine; by default the first free one from 8501 on"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/installed-explore: requirements-explore.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-explore.txt
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -148,6 +148,64 @@ def compare_command(
     compare.run(_run(output, a), _run(output, b), output / "compare")
 
 
+@app.command("cluster")
+@_plain_errors
+def cluster_command(
+    data_source: DataOption = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="A finished run; by default `default` or `demo`.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="How to cluster, such as cluster.k=12; may be repeated.")
+    ] = None,
+    preset: Annotated[Path | None, typer.Option(help="A file of configs/clusters/ that says how to cluster.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Compare these, with commas between them, or all.")] = None,
+    names: Annotated[str | None, typer.Option("--spaces", help="Compare in these, or all.")] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Cluster a run's out-of-fold features: purity, silhouette, maps, sheets, and suspicious labels."""
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    settings = run.adapted(overrides or [], preset)
+    from digits.stages import cluster  # takes longer to import than the mistakes above take to find
+
+    dataset, _ = _read(source, output)
+    with run.locked():
+        if methods or names:
+            cluster.compare(settings, dataset, run, methods or settings.cluster.method, names or settings.cluster.space)
+        else:
+            cluster.run(settings, dataset, run)
+
+
+@app.command("explore")
+@_plain_errors
+def explore_command(
+    data_source: DataOption = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="A finished run; by default `default`, else one made of the demo set.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1024, max=65535, help="By default the first free one from 8501.")
+    ] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Walk around in a finished run: a page in your browser, on this machine alone."""
+    from digits.stages import cluster, explore
+
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    if run_name is None and not run.metrics.exists():
+        print(f"There is no finished run {run.folder} yet: here is the demo set's", flush=True)
+        data_source = data.DEMO
+        source, run = _find(data_source), _run(output, "demo")
+        if not run.metrics.exists():
+            submit_command(data_source=data_source, output=output)
+    if not (run.clusters / "metrics.json").exists():
+        with run.locked():
+            cluster.run(run.config(), _read(source, output)[0], run)
+    explore.run(run, data_source, output / "cache", port)
+
+
 @app.command("data")
 @_plain_errors
 def data_command() -> None:
@@ -191,12 +249,17 @@ def _open(
     """The config, its run folder, the rows, and the seconds that they took; cheap mistakes are found first."""
     source = _find(data_source)
     if config_file is None:
-        config_file = Path("configs") / ("demo.yaml" if source.kind == "demo" else "default.yaml")
+        config_file = Path("configs") / f"{_default_name(source)}.yaml"
     settings = config.load(config_file, overrides)
     name = run_name or config_file.stem
     run = _run(output, name)
     print(f"Run: {run.folder}, of {config_file}", flush=True)
     return settings, run, *_read(source, output)
+
+
+def _default_name(source: Source) -> str:
+    """Of the config, and of its run, where nobody names one."""
+    return "demo" if source.kind == "demo" else "default"
 
 
 def _run(output: Path, name: str) -> Run:

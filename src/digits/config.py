@@ -20,6 +20,8 @@ from digits.errors import UserError
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
+STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -161,6 +163,27 @@ class Ensemble(Section):
     rule: Literal["mean", "logits", "geometric", "vote"] = "mean"
 
 
+class Cluster(Section):
+    method: Literal["kmeans", "gaussian_mixture", "ward", "dbscan", "hdbscan", "spectral"] = "kmeans"
+    space: str = "aligned"
+    k: int | None = Field(None, ge=2)
+    rows: int | None = Field(None, ge=100)
+    minibatch_from: int = Field(200_000, ge=1)
+    maps: list[Literal["tsne", "umap"]] = ["tsne", "umap"]
+    map_rows: int = Field(10_000, ge=100)
+    perplexity: Positive = 30.0
+    table_rows: int = Field(5_000, ge=100)
+
+    @field_validator("space")
+    @classmethod
+    def _known(cls, space: str) -> str:
+        source, *steps = space.split("-")
+        if source not in SOURCES or not set(steps) <= set(STEPS):
+            known = f"{', '.join(SOURCES)}, with any of {', '.join(STEPS)} behind it, such as pixels-pca-tsne"
+            raise ValueError(f"unknown space '{space}'; known: {known}")
+        return space
+
+
 class Config(Section):
     seed: int = Field(2026, ge=0)
     folds: Folds = Folds()
@@ -172,6 +195,7 @@ class Config(Section):
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
     ensemble: Ensemble = Ensemble()
+    cluster: Cluster = Cluster()
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
@@ -212,7 +236,37 @@ def load(path: Path | str, overrides: list[str] | None = None) -> Config:
     Raises:
         UserError: the file cannot be read, or a key or value in it is not valid.
     """
-    path = Path(path)
+    values = _read_file(Path(path))
+    config = parse(values, origin=str(path))
+    return revise(config, overrides, origin=str(path)) if overrides else config
+
+
+def revise(config: Config, overrides: list[str], origin: str, preset: Path | None = None) -> Config:
+    """A config with the values of a preset file and `key.sub=value` overrides in place of its own.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value is not valid.
+    """
+    resolved = config.model_dump()  # where every place that an override can name is spelled out
+    if preset:
+        _merge(resolved, _read_file(preset))
+        origin += f" with {preset}"
+    for override in overrides:
+        _apply(resolved, override)
+    return parse(resolved, f"{origin} with {' '.join(overrides)}" if overrides else origin)
+
+
+def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
+    """Put nested settings in the place of those that were there."""
+    for key, value in others.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """The nested settings of a YAML file."""
     try:
         values = _read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -224,13 +278,7 @@ def load(path: Path | str, overrides: list[str] | None = None) -> Config:
         values = {}
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
-    config = parse(values, origin=str(path))
-    if not overrides:
-        return config
-    resolved = config.model_dump()  # where every place that an override can name is spelled out
-    for override in overrides:
-        _apply(resolved, override)
-    return parse(resolved, origin=f"{path} with {' '.join(overrides)}")
+    return values
 
 
 def parse(values: dict[str, Any], origin: str) -> Config:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -51,6 +54,24 @@ class EpochLines:
             markup=False,
             soft_wrap=True,
         )
+
+
+class Steps:
+    """Times the steps of a stage and tells each when it is done; on a terminal also the one at work.
+
+    seconds: by step.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        out, started = console(), time.perf_counter()
+        with out.status(f"{name} ..."):
+            yield
+        self.seconds[name] = time.perf_counter() - started
+        out.print(f"  {name}: {duration(self.seconds[name])}")
 
 
 def is_terminal() -> bool:

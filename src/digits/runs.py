@@ -29,7 +29,7 @@ import filelock
 import numpy as np
 
 from digits.atomic import TEMPORARY, replacing
-from digits.config import Config, differences
+from digits.config import Config, differences, parse, revise
 from digits.data import Dataset
 from digits.errors import UserError
 
@@ -83,6 +83,11 @@ class Run:
     def test(self) -> Path:
         return self.folder / "test.npz"
 
+    @property
+    def clusters(self) -> Path:
+        """The folder of what `make cluster` wrote."""
+        return self.folder / "clusters"
+
     def member(self, member: Member) -> Path:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
@@ -115,6 +120,30 @@ class Run:
             yield
         finally:
             lock.release()
+
+    def config(self) -> Config:
+        """The config that the run was made from.
+
+        Raises:
+            UserError: there is no such run, or its record is damaged or of another version.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
+        return parse(read_json(path, config=dict)["config"], origin=str(path))
+
+    def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
+        """The run's config with other settings for what may change on a finished run.
+
+        Raises:
+            UserError: as `config` does, or one of the settings shaped the members.
+        """
+        before = self.config()
+        after = revise(before, overrides, str(self.folder / "run.json"), preset)
+        changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
+        if changed:
+            raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
+        return after
 
     def claim(self, config: Config, dataset: Dataset) -> None:
         """Take the folder for this config and data, or check that it was made from them.
@@ -152,7 +181,7 @@ class Run:
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "ensemble"}
+    return {key: value for key, value in config.items() if key not in ("ensemble", "cluster")}
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Where the rows come from: find a source, read and check it, split it into folds."""
 
 from digits.data.folds import assign
-from digits.data.source import Source, fetch, find
-from digits.data.table import DEMO, Dataset, Rows, read
+from digits.data.source import DEMO, Source, fetch, find
+from digits.data.table import Dataset, Rows, read
 
 __all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read"]

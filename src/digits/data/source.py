@@ -17,6 +17,7 @@ from typing import BinaryIO
 from digits.errors import UserError
 
 COMPETITION = "digit-recognizer"
+DEMO = "demo"
 COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
 KAGGLE_MOUNTS = (
     Path("/kaggle/input/competitions/digit-recognizer"),
@@ -99,11 +100,13 @@ class Table:
 def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = KAGGLE_MOUNTS) -> Source:
     """Choose the source: `data`, else the input folder, else Kaggle's mounts, else the demo set.
 
-    data: a zip, or a folder that holds the two CSVs or a zip of them; never replaced by another source.
+    data: a zip, a folder that holds the two CSVs or a zip of them, or "demo"; never replaced by another source.
 
     Raises:
         UserError: the chosen source does not hold both tables, or its zip is damaged or unsafe.
     """
+    if data == DEMO:
+        return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
     if data is not None:
         path = Path(data).expanduser()
         locate(path)

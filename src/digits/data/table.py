@@ -26,7 +26,6 @@ from digits.atomic import TEMPORARY, replacing
 from digits.data.source import COMPETITION, TEST, TRAIN, Source, Table, locate
 from digits.errors import UserError
 
-DEMO = "demo"
 LABEL = "label"
 PIXEL_LIMIT = 255
 LABEL_LIMIT = 2**32 - 1

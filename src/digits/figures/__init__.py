@@ -1,6 +1,35 @@
 """Pure functions, arrays in, a matplotlib figure out; one style for all of them."""
 
+from digits.figures.clusters import (
+    centroid_sheet,
+    cluster_map,
+    cluster_matrix,
+    cluster_sheet,
+    cluster_sizes,
+    cluster_sweep,
+    controls,
+    mean_images,
+    neighbour_curve,
+    score_table,
+    silhouette_plot,
+)
 from digits.figures.convergence import convergence
 from digits.figures.history import training_history
+from digits.figures.sheets import sheet
 
-__all__ = ["convergence", "training_history"]
+__all__ = [
+    "centroid_sheet",
+    "cluster_map",
+    "cluster_matrix",
+    "cluster_sheet",
+    "cluster_sizes",
+    "cluster_sweep",
+    "controls",
+    "convergence",
+    "mean_images",
+    "neighbour_curve",
+    "score_table",
+    "sheet",
+    "silhouette_plot",
+    "training_history",
+]

@@ -1,4 +1,6 @@
-"""The one style sheet. Colours: Okabe and Ito's palette, told apart by the colour-blind too."""
+"""The one style sheet. Colours: Okabe and Ito's palette, and P. Tol's "muted" where eight are too few; the
+colour-blind tell them apart too.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 P = ParamSpec("P")
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+SERIES = [  # ten and more groups
+    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
+    "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
+]  # fmt: skip
 SHEET: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.facecolor": "white",

@@ -50,12 +50,12 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
     started = time.perf_counter()
     run.claim(config, dataset)
     targets = dataset.targets
-    members = _calibrated([_load(run, member) for member in runs.members(config)], targets)
+    members, temperatures = _calibrated([_load(run, member) for member in runs.members(config)], targets)
     rule = config.ensemble.rule
     scored, oof = _out_of_fold(members, rule)
     test = _test(members, rule)
     figures = _measure(members, targets[scored], scored, oof)
-    figures |= _predict(members, test, rule, figures)
+    figures |= _predict(members, test, rule, figures) | {"temperature": temperatures}
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -92,23 +92,23 @@ def _load(run: Run, member: Member) -> Logits:
     return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
 
 
-def _calibrated(members: list[Logits], targets: np.ndarray) -> list[Logits]:
+def _calibrated(members: list[Logits], targets: np.ndarray) -> tuple[list[Logits], dict[str, float]]:
     """The members with logits whose softmax can be believed: divided by the temperature of their architecture.
 
     For out-of-fold rows it comes from the other folds, so that no row has a say in how it is scored; for
-    the test rows from all folds.
+    the test rows from all folds. The latter is given too, by architecture.
     """
-    calibrated = []
+    calibrated, temperatures = [], {}
     for architecture in dict.fromkeys(logits.member.architecture for logits in members):
         peers = [logits for logits in members if logits.member.architecture == architecture]
-        overall = _temperature(peers, targets)
+        temperatures[architecture] = overall = _temperature(peers, targets)
         for fold in dict.fromkeys(logits.member.fold for logits in peers):
             others = _temperature([logits for logits in peers if logits.member.fold != fold], targets)
             calibrated += [
                 dataclasses.replace(logits, oof=logits.oof / others, test=logits.test / overall)
                 for logits in _of_fold(peers, fold)
             ]
-    return calibrated
+    return calibrated, temperatures
 
 
 def _temperature(members: list[Logits], targets: np.ndarray) -> float:

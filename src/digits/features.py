@@ -1,0 +1,145 @@
+"""The out-of-fold features of a finished run, brought into one space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits import runs
+from digits.analysis.alignment import Alignment, align
+from digits.config import Config
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the members of a run say of its out-of-fold rows, in the order of the rows.
+
+    rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
+    the ensemble's, float (n, classes). sources: float (n, ...) by name, see `analysis.spaces`. alignments: of
+    every member, by its name.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: np.ndarray
+    probabilities: np.ndarray
+    sources: dict[str, np.ndarray]
+    alignments: dict[str, Alignment]
+
+    def sample(self, most: int | None, seed: int) -> Features:
+        """At most that many rows, drawn at random; all where `most` is None."""
+        if most is None or len(self.rows) <= most:
+            return self
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        return Features(
+            self.rows[drawn],
+            self.folds[drawn],
+            self.targets[drawn],
+            self.probabilities[drawn],
+            {name: of[drawn] for name, of in self.sources.items()},
+            self.alignments,
+        )
+
+    def store(self, run: Run, fingerprint: str) -> None:
+        """Keep what took time to gather in `clusters/features.npz`, for `restore`."""
+        fitted = {}
+        for name, of in self.alignments.items():
+            parts = {"mean": of.mean, "scale": of.scale, "rotation": of.rotation, "residual": of.residual}
+            fitted |= {f"{name}:{part}": np.asarray(value) for part, value in parts.items()}
+        runs.write_arrays(
+            run.clusters / "features.npz",
+            rows=self.rows,
+            folds=self.folds,
+            aligned=self.sources["aligned"],
+            logits=self.sources["logits"],
+            fingerprint=np.array(fingerprint),
+            **fitted,
+        )
+
+
+def gather(run: Run, config: Config, dataset: Dataset) -> Features:
+    """Align the features of all members, average those of one row, and stand the rows of all folds together.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    ensemble = _ensemble(run, dataset)
+    members = runs.members(config)
+    oof = [_arrays(run, member, "oof.npz") for member in members]
+    drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
+    alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
+    rows = ensemble["rows"]
+    folds = np.empty(len(rows), int)
+    aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
+    logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    raw = np.zeros((len(rows), oof[0]["features"].shape[1]), np.float32)
+    for member, alignment, of in zip(members, alignments, oof, strict=True):
+        places = np.searchsorted(rows, of["rows"])
+        folds[places] = member.fold
+        aligned[places] += alignment(of["features"])
+        logits[places] += of["logits"]
+        if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
+            raw[places] = of["features"]
+    in_fold = len(members) / len(config.folds.trained)
+    sources = {"aligned": aligned / in_fold, "raw": raw, "logits": logits / in_fold, "pixels": _pixels(dataset, rows)}
+    named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
+
+
+def restore(run: Run, config: Config, dataset: Dataset) -> Features:
+    """What `Features.store` kept, without the raw features.
+
+    Raises:
+        UserError: the run was never clustered, the file is damaged, or it was made from other rows.
+    """
+    ensemble = _ensemble(run, dataset)
+    try:
+        kept = runs.read_arrays(run.clusters / "features.npz")
+        sources = {name: kept[name] for name in ("aligned", "logits")}
+        alignments = {
+            member.name: Alignment(
+                kept[f"{member.name}:mean"],
+                float(kept[f"{member.name}:scale"]),
+                kept[f"{member.name}:rotation"],
+                float(kept[f"{member.name}:residual"]),
+            )
+            for member in runs.members(config)
+        }
+        rows, folds, fingerprint = kept["rows"], kept["folds"], str(kept["fingerprint"])
+    except (ValueError, KeyError):
+        fingerprint = None
+    if fingerprint != dataset.fingerprint:
+        raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
+    sources["pixels"] = _pixels(dataset, rows)
+    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+
+
+def _ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The run's out-of-fold probabilities."""
+    try:
+        ensemble = runs.read_arrays(run.oof)
+    except ValueError:
+        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
+    if str(ensemble["fingerprint"]) != dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    return ensemble
+
+
+def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
+    try:
+        return runs.read_arrays(run.member(member) / name)
+    except ValueError:
+        raise UserError(
+            f"member {member.name} of run {run.folder} is missing or damaged; make it anew: "
+            f"make submit RUN={run.folder.name}"
+        ) from None
+
+
+def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    return (dataset.train_images[rows] / np.float32(255)).reshape(len(rows), -1)

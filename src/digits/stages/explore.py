@@ -1,0 +1,49 @@
+"""Open the explorer on a finished run."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from digits import app
+from digits.errors import UserError
+from digits.runs import Run
+
+ADDRESS = "127.0.0.1"  # of this machine alone
+MOST_MEGABYTES = 20  # of an uploaded picture
+OPTIONS = {
+    "server.address": ADDRESS,
+    "server.headless": "true",
+    "server.maxUploadSize": str(MOST_MEGABYTES),
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "theme.base": "light",
+}
+
+
+def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> None:
+    """Serve the explorer until it is interrupted.
+
+    Args:
+        run: finished and clustered.
+        data_source: as the user gave it.
+        cache: of the rows.
+        port: on this machine; by default the first free one from 8501 on.
+
+    Raises:
+        UserError: Streamlit is not installed, or does not start.
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise UserError("the explorer needs requirements-explore.txt; `make explore` installs it")
+    script = Path(app.__file__).with_name("main.py")
+    options = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    if port:
+        options.append(f"--server.port={port}")
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *options, "--"]
+    print(f"Explorer of {run.folder}; Ctrl-C ends it", flush=True)
+    status = subprocess.call([*command, str(run.folder), data_source or "", str(cache)])
+    if status > 0:
+        raise UserError(f"the explorer ended with status {status}; is the port taken? choose another: PORT=8600")

@@ -1,0 +1,37 @@
+"""Rows whose label nothing agrees with."""
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.datasets import make_blobs
+
+from digits.analysis.label_issues import label_queue
+
+POINTS, TRUE = make_blobs(500, 4, centers=3, cluster_std=0.4, random_state=0)
+PROBABILITIES = softmax(5 * np.eye(3)[TRUE] + np.random.default_rng(0).normal(0, 0.3, (500, 3)), axis=1)
+
+
+def test_planted_errors_are_found_and_nothing_else():
+    planted = np.array([3, 77, 250, 499])
+    labels = TRUE.copy()
+    labels[planted] = (labels[planted] + 1) % 3
+    queue = label_queue(PROBABILITIES, labels, TRUE, POINTS)
+    assert sorted(queue.rows) == planted.tolist()
+    assert (np.diff(queue.believed) >= 0).all()
+    assert (queue.believed < 0.1).all()
+    assert (queue.neighbours < 0.2).all()
+
+
+def test_one_voice_for_the_label_keeps_it_out():
+    labels = TRUE.copy()
+    labels[3] = (labels[3] + 1) % 3
+    clusters = TRUE.copy()
+    clusters[3] = labels[3]
+    assert len(label_queue(PROBABILITIES, labels, clusters, POINTS).rows) == 0
+    believing = PROBABILITIES.copy()
+    believing[3] = np.eye(3)[labels[3]]
+    assert len(label_queue(believing, labels, TRUE, POINTS).rows) == 0
+
+
+def test_right_labels_make_an_empty_queue():
+    queue = label_queue(PROBABILITIES, TRUE, TRUE, POINTS)
+    assert len(queue.rows) == len(queue.believed) == len(queue.neighbours) == 0

@@ -1,0 +1,57 @@
+"""A finished run without any training: each member's features are the same shape in a space of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+from scipy.stats import ortho_group
+
+from digits import config, data, runs
+from digits.data import Dataset
+from digits.runs import Run
+
+
+def finish(folder: Path, dataset: Dataset, seeds: int = 1) -> Run:
+    """Write a run of three folds whose members tell the classes of most rows apart.
+
+    Features are the logits of an imagined network turned, scaled and moved at random, with a little noise.
+    """
+    settings = config.parse({"folds": {"count": 3}, "seeds": seeds, "architectures": ["small"]}, "test")
+    run = Run(folder)
+    run.claim(settings, dataset)
+    draw = np.random.default_rng(0)
+    folds = data.assign(dataset.train_images, dataset.train_labels, 3, settings.seed)
+    train, test = _imagined(dataset, draw)
+    everything = np.zeros((len(train), train.shape[1]))
+    for member in runs.members(settings):
+        own = run.member(member)
+        own.mkdir(parents=True)
+        rows = np.flatnonzero(folds == member.fold)
+        turn, scale, shift = ortho_group.rvs(train.shape[1], random_state=draw), draw.uniform(1, 5), draw.normal(0, 9)
+        for name, logits, more in (("oof", train[rows], {"rows": rows}), ("test", test, {})):
+            noise = draw.normal(0, 0.02, logits.shape)
+            features = ((logits + noise) @ turn * scale + shift).astype(np.float32)
+            runs.write_arrays(own / f"{name}.npz", logits=logits.astype(np.float32), features=features, **more)
+        runs.seal(own, {"seconds": 1.0})
+        everything[rows] = train[rows]
+    runs.write_arrays(
+        run.oof,
+        rows=np.arange(len(train)),
+        labels=dataset.train_labels,
+        probabilities=softmax(everything, axis=1),
+        classes=dataset.classes,
+        fingerprint=np.array(dataset.fingerprint),
+    )
+    return run
+
+
+def _imagined(dataset: Dataset, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the training and the test rows: near the right class, a few far off."""
+    classes = len(dataset.classes)
+    train = 6 * np.eye(classes)[dataset.targets]
+    wrong = draw.permutation(len(train))[: len(train) // 50]
+    train[wrong] = 6 * np.eye(classes)[draw.integers(0, classes, len(wrong))]
+    test = 6 * np.eye(classes)[draw.integers(0, classes, len(dataset.test_images))]
+    return train + draw.normal(0, 0.5, train.shape), test + draw.normal(0, 0.5, test.shape)
