@@ -21,7 +21,7 @@ def test_members_are_architectures_times_seeds_times_folds():
     assert len(names) == len(set(names)) == 12
     assert names[:3] == ["small-s0-f0", "small-s0-f1", "small-s0-f2"]
     limited = config.parse({"folds": {"count": 5, "limit": 1}}, "test")
-    assert runs.members(limited) == [Member("default", 0, 0)]
+    assert runs.members(limited) == [Member("default", 0, 0), Member("strided", 0, 0)]
 
 
 def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):

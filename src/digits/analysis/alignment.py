@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 MOST_ROUNDS = 100
 TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
@@ -57,7 +58,8 @@ def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
     scales = [float(np.sqrt((features**2).sum(axis=1).mean())) or 1.0 for features in centred]
     width = max(features.shape[1] for features in anchors)
     shapes = [_widened(features / scale, width) for features, scale in zip(centred, scales, strict=True)]
-    rotations, residuals = _procrustes(shapes)
+    with threadpool_limits(1):  # threads that wait for each other's small products take longer than one alone
+        rotations, residuals = _procrustes(shapes)
     return [
         Alignment(mean, scale, rotation[: len(mean)], residual)
         for mean, scale, rotation, residual in zip(means, scales, rotations, residuals, strict=True)
@@ -96,4 +98,5 @@ def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
     rows = draw.permutation(len(features))[:PROBE_ROWS]
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     parts = StratifiedKFold(3, shuffle=True, random_state=seed)
-    return float(cross_val_score(probe, features[rows], folds[rows], cv=parts).mean())
+    with threadpool_limits(1):  # here they take a hundred times as long where the machine is busy
+        return float(cross_val_score(probe, features[rows], folds[rows], cv=parts).mean())

@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn import cluster, metrics, mixture
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 NOISE = -1  # the cluster of rows that a clusterer leaves out
 DRAWS = 1000
 REFITS = 10
 REFIT_ROWS = 5_000
 NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
-CHUNK = 1024  # rows of the distance matrix at a time
+CHUNK = 256  # rows of the distance matrix at a time
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     squares = np.einsum("nd,nd->n", points, points)
     member = np.zeros((len(kept), len(numbers)), np.float32)
     member[np.arange(len(kept)), own] = 1
-    for start in range(0, len(kept), CHUNK):
+
+    def of_chunk(start: int) -> np.ndarray:
         rows = np.arange(start, min(start + CHUNK, len(kept)))
         distances = points[rows] @ points.T
         distances *= -2
@@ -193,7 +196,10 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
         np.maximum(distances, 0, out=distances)
         np.sqrt(distances, out=distances)
         distances[np.arange(len(rows)), rows] = 0
-        values[kept[rows]] = _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
+        return _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
+
+    with threadpool_limits(1), Parallel(-1, prefer="threads") as parallel:  # a thread a chunk, not a product
+        values[kept] = np.concatenate(parallel(delayed(of_chunk)(start) for start in range(0, len(kept), CHUNK)))
     return values
 
 

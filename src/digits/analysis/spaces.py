@@ -5,8 +5,12 @@ A space has a name such as `aligned`, `pixels-pca` or `pixels-pca-tsne`: the sou
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import sys
+import warnings
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 import joblib
 import numpy as np
@@ -49,10 +53,22 @@ def tsne(
 
 def umap(features: np.ndarray, seed: int) -> np.ndarray:
     """A UMAP map of 15 neighbours, float32 (n, 2) (L. McInnes, J. Healy, J. Melville, 2018)."""
-    import umap
-
+    umap = _without_tensorflow("umap")
     neighbours = min(15, len(features) - 1)
     return np.asarray(umap.UMAP(neighbours, random_state=seed, n_jobs=1).fit_transform(features), np.float32)
+
+
+def _without_tensorflow(name: str) -> ModuleType:
+    """Import a module that would import TensorFlow, for five seconds, because it is there."""
+    if name in sys.modules or "tensorflow" in sys.modules:
+        return importlib.import_module(name)
+    sys.modules["tensorflow"] = None  # Python's way to say that there is no such module
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Tensorflow not installed")
+            return importlib.import_module(name)
+    finally:
+        del sys.modules["tensorflow"]
 
 
 # What a step of that name does with (features, seed, perplexity).

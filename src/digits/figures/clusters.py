@@ -115,7 +115,7 @@ def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
     figure, (axes,) = canvas(1, width=6.4, height=5.4)
     bottom, gap, ticks = 0, len(values) // 100, {}
     for place, number in enumerate(np.unique(clusters[clusters != NOISE])):
-        band = np.sort(values[clusters == number])
+        band = np.sort(values[(clusters == number) & np.isfinite(values)])
         axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(place), lw=0)
         ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
         bottom += len(band) + gap

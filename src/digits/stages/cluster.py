@@ -27,6 +27,7 @@ from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
 
+EXACT_ROWS = 100_000  # of silhouettes: all pairs of them are measured
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
@@ -62,7 +63,11 @@ class Clustering:
 
     @cached_property
     def silhouettes(self) -> np.ndarray:
-        return clustering.silhouettes(self.space, self.clusters)
+        """Of each row, float (n,); NaN for noise, and for rows beyond a sample of `EXACT_ROWS`."""
+        drawn = np.random.default_rng(0).permutation(len(self.clusters))[:EXACT_ROWS]
+        values = np.full(len(self.clusters), np.nan)
+        values[drawn] = clustering.silhouettes(self.space[drawn], self.clusters[drawn])
+        return values
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -109,7 +114,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
     with steps.step("scores"):
         scores = _score(result, sample, settings.method, k, seed)
     with steps.step("controls"):
-        scores |= _control(features, k, seed)
+        scores |= _control(features.sample(EXACT_ROWS, seed), k, seed)
     with steps.step("sweep of k"):
         few = np.random.default_rng(seed).permutation(len(sample.rows))[:SWEEP_ROWS]
         swept = clustering.sweep(result.space[few], min(MOST_CLUSTERS, len(few) - 1), seed)
