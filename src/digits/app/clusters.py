@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -31,7 +29,7 @@ def page() -> None:
 
 
 def _scores(results: Results) -> None:
-    record = json.loads((results.run.clusters / "metrics.json").read_text(encoding="utf-8"))
+    record = results.record
     titles = {
         "purity": "Purity",
         "oof_accuracy": "Its ceiling",

@@ -39,13 +39,13 @@ def page() -> None:
 
 def _choose(results: Results) -> dict:
     """What the widgets at the side say; at first, what `make cluster` has computed already."""
-    settings, total = results.config.cluster, len(results.features.rows)
+    total = len(results.features.rows)
     stored = [name for name in MAPS if name in results.maps]
     kind = st.selectbox("Map", list(MAPS), list(MAPS).index(stored[0]), format_func=MAPS.get)
     space = st.selectbox("of", list(STORED), format_func=STORED.get)
     smallest, usual = min(1000, total), len(results.mapped)
     rows = st.slider("Rows", smallest, total, usual) if total > smallest else total
-    perplexity = st.slider("Perplexity", 5, 100, int(settings.perplexity), disabled=kind != "tsne")
+    perplexity = st.slider("Perplexity", 5, 100, int(results.record["perplexity"]), disabled=kind != "tsne")
     colour = st.radio("Colour", COLOURS)
     method = st.selectbox("Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "))
     k = st.slider("Number of clusters k", 2, 30, len(results.dataset.classes))
@@ -76,9 +76,9 @@ def _remembered() -> dict:
 
 def _points(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
     """The map's points, float (n, 2): the stored ones where they are what is asked for."""
-    kind, settings = choice["kind"], results.config.cluster
-    usual = choice["space"] == settings.space and choice["rows"] == len(results.mapped)
-    if kind in results.maps and usual and (kind != "tsne" or choice["perplexity"] == int(settings.perplexity)):
+    kind, record = choice["kind"], results.record
+    usual = choice["space"] == record["space"] and choice["rows"] == len(results.mapped)
+    if kind in results.maps and usual and (kind != "tsne" or choice["perplexity"] == int(record["perplexity"])):
         return results.maps[kind]
     key = ("points", kind, choice["space"], choice["rows"], choice["perplexity"] if kind == "tsne" else None)
     if key not in _remembered():
@@ -102,6 +102,10 @@ def _narrow(rows: np.ndarray) -> np.ndarray:
 
 
 def _clusters(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
+    """The cluster of every row shown: those of `make cluster` where they are what is asked for."""
+    asked = {"space": choice["space"], "method": choice["method"], "k": choice["k"], "rows": len(results.features.rows)}
+    if asked == {name: results.record[name] for name in asked}:
+        return results.clusters["cluster"].to_numpy()[places]
     key = ("clusters", choice["space"], choice["rows"], choice["method"], choice["k"])
     if key not in _remembered():
         rows = results.features.sources[choice["space"]][places]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,15 @@ from digits.runs import Run
 class Results:
     """A run with its rows, features and maps.
 
-    maps: float32 (m, 2) by name, of the rows `mapped`, int (m,), places in `features.rows`.
+    record: `clusters/metrics.json`. maps: float32 (m, 2) by name, of the rows `mapped`, int (m,), places in
+    `features.rows`.
     """
 
     run: Run
     config: Config
     dataset: Dataset
     features: Features
+    record: dict[str, Any]
     maps: dict[str, np.ndarray]
     mapped: np.ndarray
 
@@ -85,6 +88,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     config = run.config()
     dataset = data.read(data.find(data_source), cache)
     kept = features.restore(run, config, dataset)
+    record = runs.read_json(run.clusters / "metrics.json", method=str, space=str, k=int, rows=int, perplexity=float)
     try:
         maps = runs.read_arrays(run.clusters / "embedding.npz")
         rows, fingerprint = maps.pop("rows"), str(maps.pop("fingerprint"))
@@ -92,7 +96,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
         fingerprint = None
     if fingerprint != dataset.fingerprint:
         raise UserError(f"run {run_folder} has no maps yet; make them: make cluster RUN={run_folder.name}")
-    return Results(run, config, dataset, kept, maps, np.searchsorted(kept.rows, rows))
+    return Results(run, config, dataset, kept, record, maps, np.searchsorted(kept.rows, rows))
 
 
 def _table(run: Run, name: str, columns: list[str]) -> pd.DataFrame:

@@ -135,6 +135,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "method": settings.method,
         "space": settings.space,
         "k": k,
+        "perplexity": settings.perplexity,
         "rows": len(sample.rows),
         "oof_accuracy": ceiling,
         "anchor_residual": _residuals(features, config),

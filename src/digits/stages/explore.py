@@ -42,7 +42,7 @@ def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> Non
     options = [f"--{name}={value}" for name, value in OPTIONS.items()]
     if port:
         options.append(f"--server.port={port}")
-    command = [sys.executable, "-m", "streamlit", "run", str(script), *options, "--"]
+    command = [sys.executable, "-m", "digits.app", "run", str(script), *options, "--"]
     print(f"Explorer of {run.folder}; Ctrl-C ends it", flush=True)
     status = subprocess.call([*command, str(run.folder), data_source or "", str(cache)])
     if status > 0:
