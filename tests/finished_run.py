@@ -13,12 +13,12 @@ from digits.data import Dataset
 from digits.runs import Run
 
 
-def finish(folder: Path, dataset: Dataset, seeds: int = 1) -> Run:
+def finish(folder: Path, dataset: Dataset, seeds: int = 1, limit: int | None = None) -> Run:
     """Write a run of three folds whose members tell the classes of most rows apart.
 
     Features are the logits of an imagined network turned, scaled and moved at random, with a little noise.
     """
-    settings = config.parse({"folds": {"count": 3}, "seeds": seeds, "architectures": ["small"]}, "test")
+    settings = config.parse({"folds": {"count": 3, "limit": limit}, "seeds": seeds, "architectures": ["small"]}, "test")
     run = Run(folder)
     run.claim(settings, dataset)
     draw = np.random.default_rng(0)
@@ -36,11 +36,12 @@ def finish(folder: Path, dataset: Dataset, seeds: int = 1) -> Run:
             runs.write_arrays(own / f"{name}.npz", logits=logits.astype(np.float32), features=features, **more)
         runs.seal(own, {"seconds": 1.0})
         everything[rows] = train[rows]
+    scored = np.flatnonzero(np.isin(folds, settings.folds.trained))
     runs.write_arrays(
         run.oof,
-        rows=np.arange(len(train)),
-        labels=dataset.train_labels,
-        probabilities=softmax(everything, axis=1),
+        rows=scored,
+        labels=dataset.train_labels[scored],
+        probabilities=softmax(everything[scored], axis=1),
         classes=dataset.classes,
         fingerprint=np.array(dataset.fingerprint),
     )

@@ -120,6 +120,25 @@ def test_a_comparison_has_a_line_for_every_method_in_every_space(run):
     assert (run.folder / "clusters/comparison_purity.png").exists()
 
 
+def test_one_cluster_for_all_has_no_silhouette(run):
+    record = cluster.run(
+        _settings(run, "cluster.method=dbscan", "cluster.space=pixels", "cluster.maps=[]"), demo(), run
+    )
+    assert record["clusters"] <= 1
+    text = (run.folder / "clusters/metrics.json").read_text()
+    assert json.loads(text)["silhouette"] is None
+    assert "NaN" not in text
+
+
+def test_one_fold_alone_has_no_probe(tmp_path):
+    run = finish(tmp_path / "limited", demo(), limit=1)
+    record = cluster.run(_settings(run, "cluster.maps=[]"), demo(), run)
+    assert record["purity"] > 0.9
+    assert record["rows"] < 500
+    assert np.isnan(record["fold_probe_before"])
+    assert len(record["anchor_residual"]) == 1
+
+
 def test_large_sets_go_in_mini_batches(run, monkeypatch):
     used = []
     original = cluster.clustering.CLUSTERERS["minibatch_kmeans"]

@@ -87,13 +87,15 @@ def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]
 def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
     """How well the fold can be told from the features: accuracy of a cross-validated logistic regression.
 
-    Chance is one over the number of folds; features of unaligned networks give nearly 1.
+    Chance is one over the number of folds; features of unaligned networks give nearly 1, one fold alone NaN.
 
     Args:
         features: float (n, d), row by row.
         folds: int (n,).
         seed: of the `PROBE_ROWS` rows that are looked at, and of how they are split.
     """
+    if len(np.unique(folds)) < 2:
+        return float("nan")
     draw = np.random.default_rng(seed)
     rows = draw.permutation(len(features))[:PROBE_ROWS]
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))

@@ -226,8 +226,10 @@ def purity_interval(clusters: np.ndarray, targets: np.ndarray, seed: int) -> Int
 
 
 def mean_interval(values: np.ndarray, seed: int) -> Interval:
-    """The mean of finite values with its interval over the draw of rows."""
+    """The mean of finite values with its interval over the draw of rows; NaN where there is none."""
     values = values[np.isfinite(values)]
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan)
     draw = np.random.default_rng(seed)
     means = np.array([values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)])
     return Interval(float(values.mean()), *_quantiles(means))

@@ -39,12 +39,12 @@ def _scores(results: Results) -> None:
         "ari": "ARI",
     }
     for column, (name, title) in zip(st.columns(len(titles)), titles.items(), strict=True):
-        column.metric(title, f"{record[name]:.4f}")
-    st.caption(
-        f"{record['method']} in {record['space']}, k = {record['k']}, {record['rows']:,} rows. Fold probe "
-        f"{record['fold_probe_before']:.2f} before alignment, {record['fold_probe_after']:.2f} after it "
-        f"(chance {record['fold_probe_chance']:.2f})."
-    )
+        column.metric(title, "-" if record[name] is None else f"{record[name]:.4f}")
+    caption = f"{record['method']} in {record['space']}, k = {record['k']}, {record['rows']:,} rows."
+    if record["fold_probe_before"] is not None:
+        before, after, chance = (record[f"fold_probe_{when}"] for when in ("before", "after", "chance"))
+        caption += f" Fold probe {before:.2f} before alignment, {after:.2f} after it (chance {chance:.2f})."
+    st.caption(caption)
 
 
 def _sizes(table: pd.DataFrame) -> go.Figure:

@@ -122,7 +122,8 @@ def _scores(results: Results, places: np.ndarray, clusters: np.ndarray, choice: 
     if key not in _remembered():
         rows = results.features.sources[choice["space"]][places]
         scores = clustering.agreement(clusters, results.features.targets[places])
-        _remembered()[key] = scores | {"silhouette": float(np.nanmean(clustering.silhouettes(rows, clusters)))}
+        silhouette = clustering.mean_interval(clustering.silhouettes(rows, clusters), 0).value
+        _remembered()[key] = scores | {"silhouette": silhouette}
     scores = _remembered()[key]
     names = {
         "purity": "Purity",

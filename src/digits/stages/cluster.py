@@ -141,7 +141,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", record)
+    runs.write_json(folder / "metrics.json", _with_nulls(record))
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -237,6 +237,15 @@ def _mean(silhouettes: np.ndarray) -> float:
     return float(finite.mean()) if len(finite) else float("nan")
 
 
+def _with_nulls(value: Any) -> Any:
+    """The same, nested as it is, with null for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _with_nulls(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def _residuals(features: Features, config: Config) -> list[float]:
     """The share of the anchors' variance that alignment leaves, a number a fold: the mean of its members."""
     members = runs.members(config)
@@ -269,7 +278,8 @@ def _figures(
     classes = dataset.classes[np.unique(sample.targets[kept])]
     yield "sizes", figures.cluster_sizes(table, result.numbers, classes)
     yield "matrix", figures.cluster_matrix(table, result.numbers, classes)
-    yield "silhouettes", figures.silhouette_plot(result.silhouettes, result.clusters)
+    if np.isfinite(result.silhouettes).any():
+        yield "silhouettes", figures.silhouette_plot(result.silhouettes, result.clusters)
     yield "centroids", figures.centroid_sheet(images, labels, result.clusters, result.distances)
     yield "means", figures.mean_images(images, result.clusters, labels)
     yield "sweep", figures.cluster_sweep(swept, len(dataset.classes), min(SWEEP_ROWS, len(sample.rows)))
