@@ -190,8 +190,6 @@ def explore_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Walk around in a finished run: a page in your browser, on this machine alone."""
-    from digits.stages import cluster, explore
-
     source = _find(data_source)
     run = _run(output, run_name or _default_name(source))
     if run_name is None and not run.metrics.exists():
@@ -201,8 +199,12 @@ def explore_command(
         if not run.metrics.exists():
             submit_command(data_source=data_source, output=output)
     if not (run.clusters / "metrics.json").exists():
+        from digits.stages import cluster
+
         with run.locked():
             cluster.run(run.config(), _read(source, output)[0], run)
+    from digits.stages import explore
+
     explore.run(run, data_source, output / "cache", port)
 
 
@@ -220,7 +222,7 @@ def bench_command(
     limit: Annotated[float, typer.Option("--seconds", min=1, help="That each config may train in the race.")] = 120,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (15 minutes)."""
+    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (17 minutes)."""
     from digits.stages import bench
 
     folder = Path("configs")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from command import complain, succeed
-from digits.config import Config
+from digits.config import SOURCES, STEPS, Config
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.runs import Run
@@ -184,6 +184,12 @@ def test_rows_of_another_table_are_refused(run):
     other = cluster.dataclasses.replace(data, train_images=255 - data.train_images)
     with pytest.raises(UserError, match="made from other training rows"):
         cluster.run(_settings(run), other, run)
+
+
+def test_what_a_config_may_name_is_there(run):
+    assert {*cluster.METHODS, "minibatch_kmeans"} == cluster.clustering.CLUSTERERS.keys()
+    assert set(STEPS) == cluster.spaces.STEPS.keys()
+    assert set(SOURCES) == cluster.gather(run, run.config(), demo()).sources.keys()
 
 
 def test_presets_are_valid(run):

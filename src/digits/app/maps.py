@@ -15,6 +15,7 @@ STORED = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
 MAPS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 COLOURS = ("cluster", "digit", "prediction", "right or wrong", "confidence")
 SHOWN = 60  # images of a selection
+REMEMBERED = 30  # maps, clusterings and scores of a session
 
 
 def page() -> None:
@@ -70,8 +71,11 @@ def _sample(results: Results, rows: int) -> np.ndarray:
 
 
 def _remembered() -> dict:
-    """What was computed in this session, by what it was computed of."""
-    return st.session_state.setdefault("computed", {})
+    """What was computed in this session, by what it was computed of; the oldest goes first."""
+    computed = st.session_state.setdefault("computed", {})
+    while len(computed) > REMEMBERED:
+        computed.pop(next(iter(computed)))
+    return computed
 
 
 def _points(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:

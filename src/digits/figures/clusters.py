@@ -1,8 +1,9 @@
-"""What a clustering looks like."""
+"""What a clustering looks like. The cluster of a row that was left out as noise is negative."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +11,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from digits.analysis.clustering import NOISE, Sweep
 from digits.figures.sheets import draw_tile
 from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
+
+if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
+    from digits.analysis.clustering import Sweep
 
 SIDE_BY_SIDE = 5  # clusters in a row of a figure that shows each
 
@@ -34,8 +37,8 @@ def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, ti
     figure, panels = canvas(2, width=5.6, height=5.4)
     figure.suptitle(title)
     for axes, groups, heading in zip(panels, (clusters, labels), ("by cluster", "by digit"), strict=True):
-        axes.scatter(*points[groups == NOISE].T, s=4, lw=0, color="#cccccc")
-        named = np.unique(groups[groups != NOISE])
+        axes.scatter(*points[groups < 0].T, s=4, lw=0, color="#cccccc")
+        named = np.unique(groups[groups >= 0])
         for place, group in enumerate(named):
             axes.scatter(*points[groups == group].T, s=4, lw=0, alpha=0.6, color=_colour(place))
         for group in named:
@@ -114,7 +117,7 @@ def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
     """
     figure, (axes,) = canvas(1, width=6.4, height=5.4)
     bottom, gap, ticks = 0, len(values) // 100, {}
-    for place, number in enumerate(np.unique(clusters[clusters != NOISE])):
+    for place, number in enumerate(np.unique(clusters[clusters >= 0])):
         band = np.sort(values[(clusters == number) & np.isfinite(values)])
         axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(place), lw=0)
         ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
@@ -161,7 +164,7 @@ def centroid_sheet(
         distances: of each row to the centroid of its cluster, float (n,).
         count: rows shown on either side.
     """
-    numbers = np.unique(clusters[clusters != NOISE])
+    numbers = np.unique(clusters[clusters >= 0])
     figure = Figure(figsize=(11, 0.5 * len(numbers) + 1.2), layout="constrained")
     panels = figure.subplots(len(numbers), 2, squeeze=False)
     for line, number in zip(panels, numbers, strict=True):
@@ -180,7 +183,7 @@ def centroid_sheet(
 @styled
 def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Figure:
     """The mean image of every cluster: images uint8 (n, side, side), clusters and labels int (n,)."""
-    numbers = np.unique(clusters[clusters != NOISE])
+    numbers = np.unique(clusters[clusters >= 0])
     rows = -(-len(numbers) // SIDE_BY_SIDE)
     figure = Figure(figsize=(8, 1.9 * rows + 0.6), layout="constrained")
     for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ EXACT_ROWS = 100_000  # of silhouettes: all pairs of them are measured
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
-METHODS = ("kmeans", "gaussian_mixture", "ward", "dbscan", "hdbscan", "spectral")
+METHODS = get_args(Cluster.model_fields["method"].annotation)
 SPACES = (  # what "all" means
     "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
     "aligned-pca", "aligned-tsne", "aligned-umap",
@@ -382,9 +382,10 @@ def _write_table(
     text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")
-    table = Table(*header)
+    narrow = [place for place, name in enumerate(header) if name not in ("homogeneity", "completeness")]
+    table = Table(*(header[place] for place in narrow))
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*(line[place] for place in narrow))
     out = console()
     out.print(table)
     out.print(f"Written: {folder}/comparison.csv, comparison.md, comparison_purity.png, comparison_silhouette.png")
