@@ -193,6 +193,22 @@ def test_an_uploaded_digit_is_predicted_and_placed(page, tmp_path):
     _nothing_broke(page)
 
 
+def test_a_drawn_digit_is_predicted(page):
+    _go(page, "Your digit")
+    expect(page.get_by_text("Draw a digit above")).to_be_visible()
+    _nothing_broke(page)
+    canvas = page.locator("canvas").last
+    expect(canvas).to_be_visible()
+    box = canvas.bounding_box()
+    middle = box["x"] + box["width"] / 2
+    page.mouse.move(middle, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(middle, box["y"] + 230, steps=20)
+    page.mouse.up()
+    expect(page.get_by_text(re.compile(r"\d, with probability 0\.\d+"))).to_be_visible(timeout=SECONDS)
+    _nothing_broke(page)
+
+
 def test_what_is_no_picture_is_said_in_a_line(page, tmp_path):
     (tmp_path / "text.png").write_text("no picture at all")
     _go(page, "Your digit")

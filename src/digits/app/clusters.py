@@ -55,7 +55,7 @@ def _sizes(table: pd.DataFrame) -> go.Figure:
         names = ["noise" if number == NOISE else str(number) for number in counts.columns]
         chart.add_trace(go.Bar(x=names, y=row, name=str(label), marker={"color": SERIES[place % len(SERIES)]}))
     chart.update_layout(
-        barmode="stack", height=360, margin={"l": 0, "r": 0, "t": 10, "b": 0}, plot_bgcolor="white",
+        barmode="stack", height=360, margin={"l": 60, "r": 0, "t": 10, "b": 50}, plot_bgcolor="white",
         legend={"title": "digit"}, xaxis={"title": "cluster", "type": "category"}, yaxis={"title": "rows"},
     )  # fmt: skip
     return chart

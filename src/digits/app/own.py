@@ -40,7 +40,7 @@ def _picture() -> np.ndarray | None:
     with draw:
         canvas = st_canvas(
             fill_color="#000000", stroke_width=20, stroke_color="#000000", background_color="#FFFFFF",
-            height=CANVAS, width=CANVAS, drawing_mode="freedraw", key="canvas",
+            height=CANVAS, width=CANVAS, drawing_mode="freedraw", return_image_data=True, key="canvas",
         )  # fmt: skip
     with upload:
         file = st.file_uploader("or a picture", type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"])
