@@ -12,6 +12,11 @@ METHODS ?=
 SPACES ?=
 PRESET ?=
 PORT ?=
+SPACE ?=
+TRIALS ?=
+HOURS ?=
+LISTEN ?=
+CHIEF ?=
 PYTHON ?=
 
 VENV := .venv
@@ -21,6 +26,7 @@ option = $(if $(2),--$(1) $(call quote,$(2)))
 DATA_OPTIONS = $(call option,data,$(DATA))
 RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
 	$(call option,workers,$(WORKERS)) $(SET_OPTIONS)
+TUNE_OPTIONS = $(RUN_OPTIONS) $(call option,space,$(SPACE)) $(call option,trials,$(TRIALS)) $(call option,hours,$(HOURS))
 SET_OPTIONS = $(foreach pair,$(SET),--set $(call quote,$(pair)))
 
 .DEFAULT_GOAL := help
@@ -57,6 +63,22 @@ cluster: $(VENV)/installed
 .PHONY: explore
 explore: $(VENV)/installed-explore
 	@$(DIGITS) explore $(DATA_OPTIONS) $(call option,run,$(RUN)) $(call option,port,$(PORT))
+
+## Search for a better config; goes on where it was stopped (SPACE TRIALS HOURS CONFIG DATA RUN WORKERS SET)
+.PHONY: tune
+tune: $(VENV)/installed
+	@$(DIGITS) tune $(TUNE_OPTIONS)
+
+## The same for workers on other machines, none here unless WORKERS says so (LISTEN and those of tune)
+.PHONY: tune-chief
+tune-chief: WORKERS := $(or $(WORKERS),0)
+tune-chief: $(VENV)/installed
+	@$(DIGITS) tune $(TUNE_OPTIONS) --listen $(call quote,$(or $(LISTEN),0.0.0.0:8700))
+
+## Join the search of a chief on another machine (CHIEF DATA WORKERS)
+.PHONY: tune-worker
+tune-worker: $(VENV)/installed
+	@$(DIGITS) tune-worker --chief $(call quote,$(CHIEF)) $(DATA_OPTIONS) $(call option,workers,$(WORKERS))
 
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
@@ -97,7 +119,7 @@ clean:
 .PHONY: help
 help:
 	@echo "make <target> [VARIABLE=value ...]"; echo
-	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-10s %s\n",name[1],text;text=""}}' \
+	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-11s %s\n",name[1],text;text=""}}' \
 		Makefile
 	@echo
 	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
@@ -111,6 +133,10 @@ help:
 	@echo "  PRESET   a file of configs/clusters/ that says how to cluster"
 	@echo "  METHODS  clusterers to compare, with commas between them, or all; by default the config's"
 	@echo "  SPACES   spaces to compare them in, the same way"
+	@echo "  SPACE    a file of configs/spaces/ that says what is searched; by default accuracy.yaml, or demo.yaml"
+	@echo "  TRIALS   of the search at most; HOURS, it ends in that time"
+	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
+	@echo "  CHIEF    host:port of the chief that tune-worker joins"
 	@echo "  PORT     of the explorer on this machine; by default the first free one from 8501 on"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 

@@ -44,7 +44,7 @@ SetOption = Annotated[
 ]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
-RESERVED = ("bench", "cache", "compare", "submission.csv")
+RESERVED = ("bench", "cache", "compare", "submission.csv", "tune")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -73,7 +73,7 @@ def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
             where = f"{error.filename}: " if error.filename else ""
             print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
         except KeyboardInterrupt:
-            print("\ninterrupted; training goes on from its last finished epoch with the same command", file=sys.stderr)
+            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
             sys.exit(130)
         sys.exit(2)
 
@@ -206,6 +206,63 @@ def explore_command(
     from digits.stages import explore
 
     explore.run(run, data_source, output / "cache", port)
+
+
+@app.command("tune")
+@_plain_errors
+def tune_command(
+    config_file: ConfigOption = None,
+    data_source: DataOption = None,
+    space_file: Annotated[
+        Path | None, typer.Option("--space", help="By default accuracy.yaml of configs/spaces/, or demo.yaml.")
+    ] = None,
+    run_name: Annotated[str | None, typer.Option("--run", help="Name of the search; by default the space's.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
+    hours: Annotated[float | None, typer.Option(help="How long at most, over all sittings.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Worker processes here; by default what the cores hold.")
+    ] = None,
+    overrides: SetOption = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port for workers of other machines; no password, so trust the network.")
+    ] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Search for a better config; stop it whenever you like, the same command goes on."""
+    from digits.stages import tune
+    from digits.tuning import space
+
+    source = _find(data_source)
+    if workers == 0 and listen is None:
+        raise UserError("no workers here and nowhere to listen for others; give --listen host:port, or workers")
+    base = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml")
+    space_file = space_file or Path("configs/spaces") / ("demo.yaml" if source.kind == "demo" else "accuracy.yaml")
+    if workers != 0:
+        tune.forks()  # beside the import of TensorFlow in this process
+    limits = {"trials": trials, "hours": hours}
+    given = [f"tune.{name}={value}" for name, value in limits.items() if value is not None]
+    searched = space.load(space_file, base, [*(overrides or []), *given])
+    name = run_name or space_file.stem
+    _run(output, name)
+    print(f"Search: {output / 'tune' / name}, of {space_file}", flush=True)
+    dataset, _ = _read(source, output)
+    crew = tune.crew(workers, searched.base.training.threads, output)
+    tune.run(searched, space_file, dataset, name, crew, listen)
+
+
+@app.command("tune-worker")
+@_plain_errors
+def tune_worker_command(
+    chief: Annotated[str, typer.Option(help="host:port where `tune --listen` waits.")],
+    data_source: DataOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default one for each core.")] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Run trials of a search that another process or machine keeps the books of."""
+    from digits.stages import tune
+
+    dataset, _ = _read(_find(data_source), output)
+    tune.work(chief, dataset, tune.crew(workers, 1, output))
 
 
 @app.command("data")

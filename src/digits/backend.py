@@ -14,6 +14,13 @@ import joblib
 from digits.errors import UserError
 
 
+def load() -> None:
+    """Import TensorFlow and Keras without what they say to that."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _without_greeting():
+        import keras  # noqa: F401  # it brings TensorFlow along
+
+
 def start(threads: int) -> None:
     """Import TensorFlow and give it `threads` threads in this process.
 
@@ -23,9 +30,9 @@ def start(threads: int) -> None:
     Raises:
         UserError: TensorFlow already runs in this process with another number.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _without_greeting():
-        import tensorflow as tf
+    load()
+    import tensorflow as tf
+
     if tf.config.threading.get_intra_op_parallelism_threads() == threads:
         return
     try:

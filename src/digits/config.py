@@ -184,6 +184,20 @@ class Cluster(Section):
         return space
 
 
+class Tune(Section):
+    tuner: Literal["bayesian", "hyperband", "random"] = "bayesian"
+    objective: Literal["log_loss", "accuracy"] = "log_loss"
+    trials: int | None = Field(30, ge=1)
+    hours: Positive | None = None
+    folds: int = Field(3, ge=2)
+    rows: int | None = Field(None, ge=100)
+    nested: bool = False
+    factor: int = Field(3, ge=2)
+    median_rule: bool = True
+    trial_minutes: Positive | None = None
+    tensorboard: bool = False
+
+
 class Config(Section):
     seed: int = Field(2026, ge=0)
     folds: Folds = Folds()
@@ -196,6 +210,8 @@ class Config(Section):
     tta: Literal["none", "shifts"] = "none"
     ensemble: Ensemble = Ensemble()
     cluster: Cluster = Cluster()
+    tune: Tune = Tune()
+    tuned_on: str | None = None
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
@@ -236,9 +252,32 @@ def load(path: Path | str, overrides: list[str] | None = None) -> Config:
     Raises:
         UserError: the file cannot be read, or a key or value in it is not valid.
     """
-    values = _read_file(Path(path))
+    values = read_file(Path(path))
     config = parse(values, origin=str(path))
     return revise(config, overrides, origin=str(path)) if overrides else config
+
+
+def merged(config: Config, values: dict[str, Any], origin: str) -> Config:
+    """A config with nested settings in place of its own.
+
+    Raises:
+        UserError: a key or value is not valid.
+    """
+    resolved = config.model_dump()
+    _merge(resolved, values)
+    return parse(resolved, origin)
+
+
+def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
+    """A config with `values` in the places of their dotted keys, such as `training.epochs`.
+
+    Raises:
+        UserError: a key or value is not valid.
+    """
+    resolved = config.model_dump()
+    for key, value in values.items():
+        _put(resolved, key, value, f"{origin}: {key}")
+    return parse(resolved, origin)
 
 
 def revise(config: Config, overrides: list[str], origin: str, preset: Path | None = None) -> Config:
@@ -249,7 +288,7 @@ def revise(config: Config, overrides: list[str], origin: str, preset: Path | Non
     """
     resolved = config.model_dump()  # where every place that an override can name is spelled out
     if preset:
-        _merge(resolved, _read_file(preset))
+        _merge(resolved, read_file(preset))
         origin += f" with {preset}"
     for override in overrides:
         _apply(resolved, override)
@@ -265,7 +304,7 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
             values[key] = value
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
     """The nested settings of a YAML file."""
     try:
         values = _read_yaml(path.read_text(encoding="utf-8"))
@@ -294,25 +333,41 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise UserError(f"override '{override}': expected key=value, such as training.epochs=3")
-    *parents, last = path.split(".")
     try:
         value = _read_yaml(text)
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
+    _put(values, path, value, f"override '{override}'")
+
+
+def value_at(values: dict[str, Any], path: str) -> Any:
+    """The value at a dotted path of nested settings; None where there is none."""
+    node: Any = values
+    for part in path.split("."):
+        if isinstance(node, list):
+            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
+    """Put a value in the place of a dotted path, whose groups are made where they are missing."""
+    *parents, last = path.split(".")
     node: Any = values
     for parent in parents:
-        node = node[_index(parent, node, override)] if isinstance(node, list) else node.setdefault(parent, {})
+        node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
-            raise UserError(f"override '{override}': '{parent}' is a single value, not a group")
+            raise UserError(f"{origin}: '{parent}' is a single value, not a group")
     if isinstance(node, list):
-        node[_index(last, node, override)] = value
+        node[_index(last, node, origin)] = value
     else:
         node[last] = value
 
 
-def _index(text: str, items: list[Any], override: str) -> int:
+def _index(text: str, items: list[Any], origin: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"override '{override}': '{text}' is not one of the {len(items)} list places 0, 1, ...")
+        raise UserError(f"{origin}: '{text}' is not one of the {len(items)} list places 0, 1, ...")
     return int(text)
 
 

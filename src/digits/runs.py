@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
 
 
+AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
+
+
 @dataclass(frozen=True)
 class Member:
     """One network to train: an architecture of the config, a seed number and a fold."""
@@ -181,7 +184,7 @@ class Run:
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ("ensemble", "cluster")}
+    return {key: value for key, value in config.items() if key not in AFTERWARDS}
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,9 +23,9 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
-from digits import runs
+from digits import backend, models, runs
 from digits.augment import augment
-from digits.config import Augmentation, Optimizer, Training
+from digits.config import Architecture, Augmentation, Optimizer, Training
 from digits.data import Rows
 from digits.errors import UserError
 from digits.schedules import epochs_without_gain, learning_rates
@@ -107,6 +108,41 @@ VIEWS: dict[str, Callable[[np.ndarray], Iterator[np.ndarray]]] = {
     "none": lambda images: iter([images]),
     "shifts": _shifts,
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network. history: float64 (epochs, len(HISTORY)); precision: the Keras dtype policy that it used."""
+
+    model: keras.Model
+    predict: Predict
+    history: np.ndarray
+    precision: str
+
+
+def train(
+    architecture: Architecture,
+    settings: Training,
+    augmentation: Augmentation,
+    classes: int,
+    rows: Rows,
+    held_out: Rows,
+    seed: np.random.SeedSequence,
+    checkpoint: Path,
+    report: Report,
+) -> Network:
+    """Build a network and train it, going on from `checkpoint` where there is one; see `fit`.
+
+    TensorFlow must have been started with `settings.threads`.
+    """
+    keras.backend.clear_session()
+    precision = backend.resolve_precision(settings.precision)
+    side = rows.images.shape[1]
+    model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
+    predict = predictor(model)
+    seed = derive(seed, "training")
+    history = fit(model, predict, rows, held_out, settings, augmentation, seed, checkpoint, report)
+    return Network(model, predict, history, precision)
 
 
 def fit(

@@ -16,6 +16,12 @@ from digits.figures.clusters import (
 from digits.figures.convergence import convergence
 from digits.figures.history import training_history
 from digits.figures.sheets import sheet
+from digits.figures.tuning import (
+    hyperparameter_importance,
+    pairwise_slices,
+    parallel_coordinates,
+    search_progress,
+)
 
 __all__ = [
     "centroid_sheet",
@@ -26,9 +32,13 @@ __all__ = [
     "cluster_sweep",
     "controls",
     "convergence",
+    "hyperparameter_importance",
     "mean_images",
     "neighbour_curve",
+    "pairwise_slices",
+    "parallel_coordinates",
     "score_table",
+    "search_progress",
     "sheet",
     "silhouette_plot",
     "training_history",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from digits.errors import UserError
@@ -46,8 +47,7 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
     """
     import keras
 
-    builder = getattr(importlib.import_module(NETS[architecture.net]), architecture.net)
-    _check_options(architecture, builder)
+    builder = check_options(architecture)
     keras.utils.set_random_seed(seed)
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -64,8 +64,15 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         keras.config.set_dtype_policy(policy_before)
 
 
-def _check_options(architecture: Architecture, builder: object) -> None:
+def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor]:
+    """The net's builder, which has all the options that the config gives it.
+
+    Raises:
+        UserError: it has not.
+    """
+    builder = getattr(importlib.import_module(NETS[architecture.net]), architecture.net)
     known = list(inspect.signature(builder).parameters)[2:]
     for option in architecture.options:
         if option not in known:
             raise UserError(f"architecture '{architecture.net}' has no option '{option}'; it has: {', '.join(known)}")
+    return builder

@@ -201,6 +201,8 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
         f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
         "the interval covers the draw of all rows, not test rows of another kind)",
     )
+    if config.tuned_on == dataset.fingerprint:
+        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
     if "true_score" in figures:
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())

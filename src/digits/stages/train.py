@@ -16,14 +16,14 @@ import filelock
 import joblib
 import numpy as np
 
-from digits import backend, data, models, progress, runs
+from digits import backend, data, progress, runs
 from digits.atomic import replacing
 from digits.augment import augment
 from digits.config import Config
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
-from digits.seeds import as_int, derive
+from digits.seeds import derive
 
 logger = logging.getLogger(__name__)
 
@@ -154,40 +154,31 @@ def _train(job: Job) -> None:
         _claim_gpu(job.run.folder, job.gpus)
     config, run, member, rows = job.config, job.run, job.member, job.rows
     backend.start(config.training.threads)
-    import keras
-
     from digits import training
 
-    keras.backend.clear_session()
-    seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
-    architecture = next(a for a in config.architectures if a.label == member.architecture)
-    precision = backend.resolve_precision(config.training.precision)
-    side, classes = job.test_images.shape[1], int(rows.targets.max()) + 1
-    model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
-    predict = training.predictor(model)
     held_out = np.flatnonzero(job.folds == member.fold)
     folder = run.unfinished(member)
     with progress.EpochLines(job.title, config.training.epochs, job.to_come, job.live) as report:
-        history = training.fit(
-            model,
-            predict,
-            rows.take(np.flatnonzero(job.folds != member.fold)),
-            rows.take(held_out),
+        network = training.train(
+            next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
-            derive(seed, "training"),
+            int(rows.targets.max()) + 1,
+            rows.take(np.flatnonzero(job.folds != member.fold)),
+            rows.take(held_out),
+            derive(config.seed, "member", member.architecture, member.seed, member.fold),
             folder / CHECKPOINT,
             report,
         )
-    _write_history(folder / "history.csv", history, training.HISTORY)
+    _write_history(folder / "history.csv", network.history, training.HISTORY)
     with replacing(folder / "model.keras") as temporary:
-        model.save(temporary)
-    logits, features = training.predict_with(predict, rows.images[held_out], config.tta)
+        network.model.save(temporary)
+    logits, features = training.predict_with(network.predict, rows.images[held_out], config.tta)
     runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(predict, job.test_images, config.tta)
+    logits, features = training.predict_with(network.predict, job.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
-    seconds = float(history[:, training.HISTORY.index("seconds")].sum())
-    runs.seal(folder, {"precision": precision, "seconds": seconds, "versions": runs.versions()})
+    seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
+    runs.seal(folder, {"precision": network.precision, "seconds": seconds, "versions": runs.versions()})
     runs.publish(folder, run.member(member))
     (run.member(member) / CHECKPOINT).unlink()  # last: a kill before this line costs no training
 
