@@ -80,6 +80,21 @@ tune-chief: $(VENV)/installed
 tune-worker: $(VENV)/installed
 	@$(DIGITS) tune-worker --chief $(call quote,$(CHIEF)) $(DATA_OPTIONS) $(call option,workers,$(WORKERS))
 
+## Write the whole solution with a config into kaggle_kernel.py (CONFIG)
+.PHONY: kernel
+kernel: $(VENV)/installed
+	@$(DIGITS) kernel $(call option,config,$(CONFIG))
+
+## Upload kaggle_kernel.py with the kaggle command, and have Kaggle run it
+.PHONY: push
+push: $(VENV)/installed
+	@$(DIGITS) push
+
+## Submit a run's predictions with the kaggle command (RUN)
+.PHONY: submit-kaggle
+submit-kaggle: $(VENV)/installed
+	@$(DIGITS) submit-kaggle $(call option,run,$(RUN))
+
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
 data: $(VENV)/installed
@@ -94,6 +109,11 @@ bench: $(VENV)/installed
 .PHONY: test
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q
+
+## Run kaggle_kernel.py with the versions of Kaggle's image
+.PHONY: kernel-test
+kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed
+	@KAGGLE_PYTHON=$(abspath $(VENV)/kaggle/bin/python) $(VENV)/bin/python -m pytest -q tests/test_kernel.py
 
 ## Check style and format
 .PHONY: lint
@@ -119,7 +139,7 @@ clean:
 .PHONY: help
 help:
 	@echo "make <target> [VARIABLE=value ...]"; echo
-	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-11s %s\n",name[1],text;text=""}}' \
+	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-13s %s\n",name[1],text;text=""}}' \
 		Makefile
 	@echo
 	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
@@ -150,4 +170,10 @@ $(VENV)/installed-explore: requirements-explore.txt $(VENV)/installed
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-dev.txt
+	@touch $@
+
+$(VENV)/kaggle/installed: configs/kaggle-image.txt $(VENV)/installed
+	@echo "installing configs/kaggle-image.txt (a few minutes the first time)"
+	@$(VENV)/bin/python -m venv --clear $(VENV)/kaggle
+	@$(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt
 	@touch $@

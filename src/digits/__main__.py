@@ -265,6 +265,40 @@ def tune_worker_command(
     tune.work(chief, dataset, tune.crew(workers, 1, output))
 
 
+@app.command("kernel")
+@_plain_errors
+def kernel_command(
+    config_file: ConfigOption = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("kaggle_kernel.py"),
+) -> None:
+    """Write the whole solution with a config into one file for Kaggle."""
+    from digits.stages import kernel
+
+    kernel.run(config_file or Path("configs/default.yaml"), out)
+
+
+@app.command("push")
+@_plain_errors
+def push_command(
+    metadata: Annotated[Path, typer.Argument(help="Says whose kernel it is.")] = Path("configs/kernel-metadata.json"),
+) -> None:
+    """Upload kaggle_kernel.py with Kaggle's command, and have Kaggle run it."""
+    from digits.stages import publish
+
+    publish.push(metadata)
+
+
+@app.command("submit-kaggle")
+@_plain_errors
+def submit_kaggle_command(
+    run_name: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
+) -> None:
+    """Submit a run's predictions with Kaggle's command, once they are found valid."""
+    from digits.stages import publish
+
+    publish.submit(_run(output, run_name))
+
+
 @app.command("data")
 @_plain_errors
 def data_command() -> None:

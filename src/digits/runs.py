@@ -95,6 +95,10 @@ class Run:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
 
+    def training_seconds(self, member: Member) -> float:
+        """How long the epochs of a finished member took."""
+        return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
+
     def unfinished(self, member: Member) -> Path:
         """Where a member is made, until it is whole."""
         return self.folder / "members" / f".{member.name}"

@@ -8,11 +8,13 @@ analysis: J. C. Gower, "Generalized Procrustes Analysis", Psychometrika 40, 1975
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -100,5 +102,6 @@ def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
     rows = draw.permutation(len(features))[:PROBE_ROWS]
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     parts = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with threadpool_limits(1):  # here they take a hundred times as long where the machine is busy
+    with threadpool_limits(1), warnings.catch_warnings():  # threads: a hundred times as long where others work too
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted says as much
         return float(cross_val_score(probe, features[rows], folds[rows], cv=parts).mean())

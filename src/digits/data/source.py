@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -14,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
+from digits import kaggle_command
 from digits.errors import UserError
+from digits.kaggle_command import COMPETITION, COMPETITION_URL
 
-COMPETITION = "digit-recognizer"
 DEMO = "demo"
-COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
 KAGGLE_MOUNTS = (
     Path("/kaggle/input/competitions/digit-recognizer"),
     Path("/kaggle/input/digit-recognizer"),
@@ -32,23 +29,6 @@ RATIO_LIMIT = 200
 HARMLESS = 256 * 2**20
 
 DOWNLOAD_SECONDS = 600
-# What the `kaggle` command prints, and what it means. The network comes first: a proxy's refusal
-# carries a 403 of its own.
-DOWNLOAD_PROBLEMS = (
-    (
-        ("max retries", "failed to resolve", "connection", "timed out", "unreachable", "proxy"),
-        "Kaggle cannot be reached; check the network and run `make data` again",
-    ),
-    (
-        ("401", "unauthorized", "unauthenticated", "authentication required", "kaggle.json", "credential"),
-        "no valid Kaggle credentials; get a token at https://www.kaggle.com/settings/api, save it as "
-        "~/.kaggle/access_token and run `make data` again",
-    ),
-    (
-        ("403", "forbidden", "accept"),
-        f"Kaggle refused the download; accept the rules at {COMPETITION_URL}/rules and run `make data` again",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -149,15 +129,11 @@ def fetch(root: Path = Path("input")) -> Path:
         UserError: no `kaggle` command, no credentials, rules not accepted, no network, or a bad download.
     """
     folder = root / COMPETITION
-    kaggle = shutil.which("kaggle") or shutil.which("kaggle", path=str(Path(sys.executable).parent))
-    if kaggle is None:
-        raise UserError(
-            "the `kaggle` command is not installed; `pip install kaggle`, or put the zip from "
-            f"{COMPETITION_URL}/data into {folder}"
-        )
+    kaggle_command.path(f"or put the zip from {COMPETITION_URL}/data into {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
-        _download(kaggle, unfinished)
+        arguments = ("competitions", "download", "-c", COMPETITION, "-p", unfinished)
+        kaggle_command.run(*arguments, seconds=DOWNLOAD_SECONDS, again="`make data`")
         archive = Path(unfinished, f"{COMPETITION}.zip")
         if not archive.is_file():
             raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION_URL}/data")
@@ -166,37 +142,6 @@ def fetch(root: Path = Path("input")) -> Path:
                 while stream.read(2**20):  # to the end: only there does the zip's checksum speak
                     pass
         return archive.replace(folder / archive.name)
-
-
-def _download(kaggle: str, folder: str) -> None:
-    command = [kaggle, "competitions", "download", "-c", COMPETITION, "-p", folder]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=DOWNLOAD_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"`kaggle` did not finish in {DOWNLOAD_SECONDS} s; check the network and run `make data` again"
-        ) from None
-    except OSError as error:
-        raise _unreadable(Path(kaggle), error) from None
-    if done.returncode:
-        raise UserError(_meaning(done.stdout))
-
-
-def _meaning(output: str) -> str:
-    """What a failed download's output comes down to."""
-    for signs, meaning in DOWNLOAD_PROBLEMS:
-        if any(sign in output.lower() for sign in signs):
-            return meaning
-    last = (output.strip() or "it printed nothing").splitlines()[-1].strip()
-    return f"`kaggle competitions download` failed: {last}"
 
 
 def _holds_data(path: Path) -> bool:

@@ -14,6 +14,7 @@ from digits.figures.clusters import (
     silhouette_plot,
 )
 from digits.figures.convergence import convergence
+from digits.figures.evaluation import confusion_matrix
 from digits.figures.history import training_history
 from digits.figures.sheets import sheet
 from digits.figures.tuning import (
@@ -30,6 +31,7 @@ __all__ = [
     "cluster_sheet",
     "cluster_sizes",
     "cluster_sweep",
+    "confusion_matrix",
     "controls",
     "convergence",
     "hyperparameter_importance",

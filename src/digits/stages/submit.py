@@ -35,27 +35,43 @@ class Logits:
     test: np.ndarray
 
 
-def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -> dict[str, Any]:
-    """Write `oof.npz`, `test.npz`, `submission.csv` and `metrics.json`, and print the closing table.
+def run(
+    config: Config, dataset: Dataset, run: Run, seconds: dict[str, float], members: list[Member] | None = None
+) -> dict[str, Any]:
+    """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
     Args:
         config: of the run.
         dataset: of the run.
-        run: with every member trained; the caller holds its lock.
+        run: with every member trained that is needed; the caller holds its lock.
         seconds: wall time of the stages before this one; the table and the metrics show it.
+        members: that are needed; by default all of the config's.
 
     Returns:
         The metrics.
     """
     started = time.perf_counter()
     run.claim(config, dataset)
+    figures = ensemble(config, dataset, run, members or runs.members(config))
+    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    runs.write_json(run.metrics, figures)
+    _print(config, dataset, run, figures)
+    return figures
+
+
+def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) -> dict[str, Any]:
+    """Write the probabilities, the submission and the confusion matrix of these members; their figures.
+
+    Raises:
+        UserError: a member is missing or damaged.
+    """
     targets = dataset.targets
-    members, temperatures = _calibrated([_load(run, member) for member in runs.members(config)], targets)
+    loaded, temperatures = _calibrated([_load(run, member) for member in members], targets)
     rule = config.ensemble.rule
-    scored, oof = _out_of_fold(members, rule)
-    test = _test(members, rule)
-    figures = _measure(members, targets[scored], scored, oof)
-    figures |= _predict(members, test, rule, figures) | {"temperature": temperatures}
+    scored, oof = _out_of_fold(loaded, rule)
+    test = _test(loaded, rule)
+    figures = _measure(loaded, targets[scored], scored, oof)
+    figures |= _predict(loaded, test, rule, figures) | {"temperature": temperatures}
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -74,14 +90,25 @@ def run(config: Config, dataset: Dataset, run: Run, seconds: dict[str, float]) -
         fingerprint=np.array(dataset.test_fingerprint),
     )
     submission.write(run.submission, labels, dataset.classes)
-    latest = run.folder.parent / "submission.csv"
-    with replacing(latest) as temporary:
+    with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
-    figures["core_seconds"] = config.training.threads * sum(_seconds(run, logits.member) for logits in members)
-    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    runs.write_json(run.metrics, figures)
-    _print(config, dataset, run, figures, latest)
+    _draw(run, targets[scored], oof.argmax(axis=1), dataset.classes)
+    figures["core_seconds"] = config.training.threads * sum(map(run.training_seconds, members))
     return figures
+
+
+def latest(run: Run) -> Path:
+    """Where the newest submission of all runs stands."""
+    return run.folder.parent / "submission.csv"
+
+
+def _draw(run: Run, targets: np.ndarray, chosen: np.ndarray, classes: np.ndarray) -> None:
+    from digits.figures import confusion_matrix
+
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (targets, chosen), 1)
+    with replacing(run.folder / "confusion.png") as temporary:
+        confusion_matrix(counts, classes).savefig(temporary)
 
 
 def _load(run: Run, member: Member) -> Logits:
@@ -117,10 +144,6 @@ def _temperature(members: list[Logits], targets: np.ndarray) -> float:
         return 1.0
     rows = np.concatenate([logits.rows for logits in members])
     return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
-
-
-def _seconds(run: Run, member: Member) -> float:
-    return runs.read_json(run.member(member) / "member.json")["seconds"]
 
 
 def _of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
@@ -182,12 +205,13 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], latest: Path) -> None:
+def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any]) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
     table.add_row(
         "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
     )
-    table.add_row("members", f"{figures['members']}: {_recipe(config)}")
+    count, total = figures["members"], len(runs.members(config))
+    table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(config)}")
     for name, score in figures["oof_accuracy_by_architecture"].items():
         spread = figures["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
@@ -207,14 +231,14 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
     table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
-    table.add_row("submission", f"{run.submission}, copied to {latest}")
+    table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
     if dataset.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
         return
     message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-    command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest), "-m", message]
+    command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
     out.print("Next:", shlex.join(command), soft_wrap=True)
 
 

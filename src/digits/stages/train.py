@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from digits.seeds import derive
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = ".checkpoint.npz"
+MARGIN = 1.15  # by which a member may take longer than those before it
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,75 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
         run: where the members go; the caller holds its lock.
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
     """
+    jobs, workers = _prepare(config, dataset, run, workers)
+    joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_member)(job) for job in jobs)
+    draw_history(run, runs.members(config))
+
+
+def run_until(
+    config: Config, dataset: Dataset, run: Run, until: float, after: Callable[[Member, str | None], None]
+) -> None:
+    """Train the missing members one after the other, for as long as the next one will probably end in time.
+
+    A member that fails does not stop the others.
+
+    Args:
+        config, dataset, run: as those of `run`.
+        until: by `time.monotonic`.
+        after: hears of every member as soon as it is trained, or why it is not.
+    """
+    jobs, workers = _prepare(config, dataset, run, None)
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
+    in_time = _in_time(jobs, run, until, workers)
+    for member, problem in parallel(joblib.delayed(_try_member)(job) for job in in_time):
+        after(member, problem)
+
+
+def _prepare(config: Config, dataset: Dataset, run: Run, workers: int | None) -> tuple[list[Job], int]:
+    """Claim the run; what is left to train in it, and how many at a time."""
     run.claim(config, dataset)
     members = runs.members(config)
-    missing = [member for member in members if not _is_trained(run, member)]
+    missing = [member for member in members if not is_trained(run, member)]
     if len(missing) < len(members):
         print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
-    if missing:
-        _try_augmentation(config, dataset.train_images)
-        gpus = _count_gpus()
-        workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-        jobs = _jobs(config, dataset, run, missing, workers, gpus)
-        joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_member)(job) for job in jobs)
-    _draw_history(config, run)
+    if not missing:
+        return [], 1
+    _try_augmentation(config, dataset.train_images)
+    gpus = _count_gpus()
+    workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
+    return _jobs(config, dataset, run, missing, workers, gpus), workers
+
+
+def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[Job]:
+    """The jobs that will probably end in time, judged when a worker asks for the next one."""
+    began: dict[str, float] = {}
+    for job in jobs:
+        now = time.monotonic()
+        trained = [other.member for other in jobs if other.member.name in began and run.member(other.member).exists()]
+        alike = [member for member in trained if member.architecture == job.member.architecture] or trained
+        longest = max((run.training_seconds(member) for member in alike), default=0.0)
+        if alike and now + MARGIN * longest > until:
+            left = len(jobs) - len(began)
+            print(
+                f"No time for {left} of {len(jobs)} members: each takes about {progress.duration(longest)}", flush=True
+            )
+            return
+        if len(began) == workers and alike:
+            fit = workers * int((until - now) / (MARGIN * longest))
+            left = len(jobs) - len(began)
+            print(f"Time for about {min(fit, left)} of the {left} members to come", flush=True)
+        began[job.member.name] = now
+        yield job
+
+
+def _try_member(job: Job) -> tuple[Member, str | None]:
+    """Train one member; why it failed, where it did."""
+    try:
+        _train_member(job)
+    except Exception as error:  # whatever it is, the other members are worth having
+        logger.exception("member %s", job.member.name)
+        return job.member, f"{type(error).__name__}: {error}"
+    return job.member, None
 
 
 def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int, gpus: int) -> list[Job]:
@@ -97,7 +156,8 @@ def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], wor
     ]
 
 
-def _is_trained(run: Run, member: Member) -> bool:
+def is_trained(run: Run, member: Member) -> bool:
+    """Whether a member stands in the run, whole."""
     folder = run.member(member)
     if not folder.exists():
         return False
@@ -188,12 +248,13 @@ def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> N
         np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")
 
 
-def _draw_history(config: Config, run: Run) -> None:
+def draw_history(run: Run, members: list[Member]) -> None:
+    """Draw how the training of these members went."""
     from digits import figures
 
     histories = {
         member.name: np.genfromtxt(run.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
-        for member in runs.members(config)
+        for member in members
     }
     with replacing(run.folder / "history.png") as temporary:
         figures.training_history(histories).savefig(temporary)

@@ -1,0 +1,146 @@
+"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
+
+`python -m digits.kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from digits import config, data, runs
+from digits.config import Config
+from digits.data import Source
+from digits.errors import UserError
+from digits.kaggle_command import COMPETITION
+from digits.progress import duration
+from digits.runs import Member, Run
+
+AFTERWARDS = 0.05  # share of the time that ensembling and clusters get, at most ...
+AFTERWARDS_SECONDS = 600.0  # ... that long
+MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the head of the kernel says.
+
+    config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
+    Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
+    """
+
+    config: str
+    name: str
+    overrides: list[str]
+    max_hours: float
+    mounted: str
+    working: str
+    began: float
+
+
+def main(settings: Settings) -> None:
+    """Train what fits into the time, and leave a submission that gets better as members finish.
+
+    Raises:
+        UserError: a TPU, no data, a config that is not valid, or no member in time.
+    """
+    _decline_tpu()
+    recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
+    source = find(Path(settings.mounted))
+    print(source.note, flush=True)
+    run = Run(Path(settings.working) / settings.name)
+    until = time.monotonic() + settings.began - time.time() + 3600 * settings.max_hours
+    with run.locked():
+        _run(recipe, source, run, until - min(AFTERWARDS * 3600 * settings.max_hours, AFTERWARDS_SECONDS))
+
+
+def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
+    from digits.stages import cluster, submit, train
+
+    started = time.perf_counter()
+    cache = run.folder.parent / "cache"
+    dataset = data.read(source, cache)
+    shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
+    read = time.perf_counter() - started
+    members = runs.members(recipe)
+    problems: dict[str, str] = {}
+
+    def after(member: Member, problem: str | None) -> None:
+        if problem:
+            problems[member.name] = problem
+            print(f"WARNING: member {member.name} failed, the others go on: {problem}", flush=True)
+            return
+        done = [of for of in members if run.member(of).exists()]
+        if len(done) < len(members):
+            figures = submit.ensemble(recipe, dataset, run, done)
+            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
+            print(f"submission.csv: {len(done)} of {len(members)} members, {scores}", flush=True)
+
+    train.run_until(recipe, dataset, run, until, after)
+    done = [member for member in members if train.is_trained(run, member)]
+    if not done:
+        raise UserError(f"no member was trained: {next(iter(problems.values()), 'there was no time')}")
+    train.draw_history(run, done)
+    submit.run(recipe, dataset, run, {"read": read, "train": time.perf_counter() - started - read}, done)
+    whole = _whole(recipe, done)
+    if whole is None:
+        print("No clusters: no architecture has a network in every fold", flush=True)
+    else:
+        cluster.run(whole, dataset, run)
+    if problems:
+        told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+        print(f"WARNING: {len(problems)} of {len(members)} members failed: {told}", flush=True)
+
+
+def find(mounted: Path) -> Source:
+    """The competition's data among what Kaggle has mounted.
+
+    Raises:
+        UserError: they are not there; says what is.
+    """
+    for place in (mounted / "competitions" / COMPETITION, mounted / COMPETITION):
+        if place.exists():
+            return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
+    there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
+    what = ", ".join(there[:20]) or "nothing"
+    raise UserError(
+        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION} with "
+        "`Add Input`, and run this again"
+    )
+
+
+def _decline_tpu() -> None:
+    """Raises: UserError on a machine with a TPU."""
+    if any(name.startswith("TPU_") for name in os.environ):
+        raise UserError("this kernel has no use for a TPU; set the accelerator to `GPU T4 x2`, or to none")
+
+
+def _with_maps_at_hand(recipe: Config) -> Config:
+    """The config with those maps of the clusters that the installed packages can draw."""
+    maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
+    return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
+
+
+def _whole(recipe: Config, done: Sequence[Member]) -> Config | None:
+    """The config of the architectures that have all their members; None where there is none."""
+    missing = {member.architecture for member in set(runs.members(recipe)) - set(done)}
+    kept = [architecture.model_dump() for architecture in recipe.architectures if architecture.label not in missing]
+    return config.replaced(recipe, {"architectures": kept}, "of the kernel") if kept else None
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    began = time.perf_counter()
+    try:
+        main(Settings(**json.loads(Path(sys.argv[1]).read_text())))
+    except UserError as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    print(f"All in {duration(time.perf_counter() - began)}", flush=True)
