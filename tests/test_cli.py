@@ -164,7 +164,7 @@ def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
-    assert err.strip().splitlines()[-1].startswith("interrupted; training goes on")
+    assert err.strip().splitlines()[-1].startswith("interrupted; the same command goes on")
     assert "Traceback" not in err
 
 

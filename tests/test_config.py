@@ -8,7 +8,7 @@ import yaml
 from digits import config
 from digits.errors import UserError
 
-CONFIGS = sorted(Path("configs").rglob("*.yaml"))
+CONFIGS = sorted(path for path in Path("configs").rglob("*.yaml") if path.parent.name != "spaces")
 
 
 def write(folder: Path, text: str) -> Path:

@@ -237,17 +237,14 @@ def tune_command(
         raise UserError("no workers here and nowhere to listen for others; give --listen host:port, or workers")
     base = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml")
     space_file = space_file or Path("configs/spaces") / ("demo.yaml" if source.kind == "demo" else "accuracy.yaml")
-    if workers != 0:
-        tune.forks()  # beside the import of TensorFlow in this process
     limits = {"trials": trials, "hours": hours}
     given = [f"tune.{name}={value}" for name, value in limits.items() if value is not None]
     searched = space.load(space_file, base, [*(overrides or []), *given])
     name = run_name or space_file.stem
     _run(output, name)
     print(f"Search: {output / 'tune' / name}, of {space_file}", flush=True)
-    dataset, _ = _read(source, output)
     crew = tune.crew(workers, searched.base.training.threads, output)
-    tune.run(searched, space_file, dataset, name, crew, listen)
+    tune.run(searched, space_file, _read(source, output)[0], name, crew, listen)
 
 
 @app.command("tune-worker")

@@ -13,8 +13,9 @@ def test_it_writes_every_table_and_the_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     source = data.find(None, root=tmp_path / "nothing", mounts=())
     dataset = data.read(source, tmp_path)
-    configs = {"default": config.load("configs/default.yaml"), "mlp": config.load("configs/baselines/mlp.yaml")}
-    bench.run(configs, source, dataset, tmp_path / "bench", limit=10)
+    short = config.load("configs/default.yaml", ["training.epochs=1"])
+    configs = {"default": short, "mlp": config.load("configs/baselines/mlp.yaml")}
+    bench.run(configs, source, dataset, tmp_path / "bench", limit=300)
     said = capsys.readouterr().out
     for title in ("Augmentation on one core", "Training default", "Prediction with one default net", "held-out rows"):
         assert title in said

@@ -175,12 +175,11 @@ def test_a_chief_and_two_workers_finish_though_one_is_killed(tmp_path):
     before = _wait_for(tmp_path, 1, chief)
     os.killpg(workers[0].pid, signal.SIGKILL)
     workers[0].communicate()
-    third = start(*join)
     out, err = chief.communicate(timeout=300)
     assert chief.returncode == 0, (out, err)
-    for worker in (workers[1], third):
-        worker.communicate(timeout=60)
-        assert worker.returncode == 0
+    assert "fell silent" in out
+    workers[1].communicate(timeout=60)
+    assert workers[1].returncode == 0
     after = _leaderboard(tmp_path)
     assert len(after) == 6
     assert all(row["status"] in ("done", "stopped") for row in after.values())

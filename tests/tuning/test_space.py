@@ -25,6 +25,7 @@ def _load(tmp_path: Path, text: str, *overrides: str):
 @pytest.mark.parametrize("file", sorted(Path("configs/spaces").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_space_of_the_project_is_valid_and_begins_with_its_base(file):
     loaded = space.load(file, Config(), [])
+    space.check_options(loaded, str(file))
     own = loaded.own_values()
     assert own is not None
     assert loaded.config(own) == loaded.base
@@ -68,7 +69,6 @@ search:
         ({"training.batch_size": {"choice": [32]}}, "batch_size"),
         ({"training.batch_size": {"choice": [32, 32]}}, "stands twice"),
         ({"training.optimizer.name": {"choice": ["adam", "magic"]}}, "magic"),
-        ({"architectures.0.options.widht": {"float": [0.5, 1.0]}}, "no option 'widht'"),
         ({"architectures.7.options.width": {"float": [0.5, 1.0]}}, "list places"),
         ({"folds.count": {"int": [2, 5]}}, "cannot be searched"),
         ({"tune.folds": {"int": [2, 5]}}, "cannot be searched"),
@@ -95,6 +95,12 @@ def test_a_file_that_is_no_space_is_refused(tmp_path, text, words):
     with pytest.raises(UserError) as told:
         _load(tmp_path, text)
     assert words in str(told.value)
+
+
+def test_an_option_that_no_net_has_is_named():
+    searched = space.parse({"architectures.0.options.widht": {"float": [0.5, 1.0]}}, SMALL, "my.yaml")
+    with pytest.raises(UserError, match=r"my\.yaml.*no option 'widht'"):
+        space.check_options(searched, "my.yaml")
 
 
 def test_hyperband_decides_the_epochs_itself():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -11,6 +13,9 @@ from digits import pictures
 from digits.app.results import Results
 from digits.errors import UserError
 from digits.figures.style import PALETTE, SERIES
+
+if TYPE_CHECKING:
+    from digits.inference import Ensemble
 
 NEIGHBOURS = 12
 CANVAS = 280
@@ -55,19 +60,23 @@ def _picture() -> np.ndarray | None:
     return np.asarray(canvas.image_data)[..., :3].mean(axis=2).astype(np.uint8)
 
 
-def _ensemble(results: Results):
+def _ensemble(results: Results) -> Ensemble:
     """The networks, loaded once for everybody."""
-    bar = st.progress(0.0, "Loading the networks ...")
-    ensemble = _load(results.run.folder, results, bar.progress)
-    bar.empty()
-    return ensemble
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _load(folder: object, _results: Results, _progress: object) -> object:
     from digits import inference
 
-    return inference.load(_results.run, _results.config, _results.features, _progress)
+    held = _held()
+    if held.get("of") is not results:
+        bar = st.progress(0.0, "Loading the networks ...")
+        ensemble = inference.load(results.run, results.config, results.features, bar.progress)
+        bar.empty()
+        held.update(of=results, ensemble=ensemble)
+    return held["ensemble"]
+
+
+@st.cache_resource
+def _held() -> dict[str, Any]:
+    """What `_ensemble` keeps. It is not cached itself: Streamlit would replay its progress bar, and fail."""
+    return {}
 
 
 def _show_prediction(results: Results, digit: np.ndarray, probabilities: np.ndarray) -> None:

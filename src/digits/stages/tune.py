@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Run
 from digits.tuning import results, trial
-from digits.tuning.space import Space
+from digits.tuning.space import Space, check_options
 from digits.tuning.trial import Job
 
 logger = logging.getLogger(__name__)
@@ -69,8 +70,13 @@ def run(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew,
     settings = space.base
     if settings.tune.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError("tune.tensorboard needs the package tensorboard: .venv/bin/python -m pip install tensorboard")
+    if address:
+        _check_free(address)
     with Run(folder).locked():
         _claim(folder, space, dataset)
+        if crew.workers:
+            forks()  # they import TensorFlow while this process does
+        check_options(space, str(space_file))
         ended = _search(space, space_file, dataset, name, None, crew, address)
         results.show(ended, progress.console())
         if settings.tune.nested:
@@ -128,22 +134,33 @@ def _search(
     board = results.Board(what, oracle.tune, max(crew.workers, 1))
     board.skip(oracle.books())
     if oracle.has_work:
-        _check_free(listening)
         threading.Thread(target=chief.search, daemon=True).start()
         if address:
             print(f"Listening at {address}: make tune-worker CHIEF={address}, in networks that you trust", flush=True)
-        with _hands(listening, dataset, crew, folder / "workers.log") as hands, board:
+        with _hands(listening, dataset, crew, folder / "workers.log") as hands, board, _interruptible() as interrupted:
             while not oracle.is_done:
                 hands.tend(oracle)
                 for lost in oracle.release_silent(LEASE):
                     board.say(f"worker {lost} fell silent; another one goes on with its trial")
                 board.update(oracle.books(), oracle.spent)
                 results.check(oracle.books())
-                time.sleep(0.5)
+                if interrupted.wait(0.5):
+                    raise KeyboardInterrupt
             board.update(oracle.books(), oracle.spent)
             _see_off(oracle, hands)
         oracle.save()
     return results.write(what, oracle.books(), oracle.spent)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets. An exception in its place could come while keras-tuner's lock is held, for good."""
+    event = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _see_off(oracle: Any, hands: _Hands) -> None:

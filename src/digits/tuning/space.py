@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError, model_validator
 
 from digits import backend, config, models
-from digits.config import Architecture, Config, Section
+from digits.config import Config, Section
 from digits.errors import UserError
 
 if TYPE_CHECKING:
@@ -147,30 +147,36 @@ def load(path: Path, base: Config, overrides: list[str]) -> Space:
 
 
 def parse(ranges: dict[str, Any], base: Config, origin: str) -> Space:
-    """Check every range: each of its ends must make a valid config, with options that the nets have.
+    """Check every range: each of its ends must make a valid config.
 
     Raises:
         UserError: one does not.
     """
     parsed = {key: _range(key, values, origin) for key, values in ranges.items()}
-    backend.load()  # which the nets import, loudly
     for key, range_ in parsed.items():
         if key.partition(".")[0] in ("tune", "cluster", "ensemble", "seed", "seeds", "folds", "tuned_on"):
             raise UserError(f"space {origin}: {key}: a trial is not judged by it, so it cannot be searched")
         if key == "training.epochs" and base.tune.tuner == "hyperband":
             raise UserError(f"space {origin}: hyperband decides training.epochs itself; search something else")
         for value in range_.ends:
-            changed = config.replaced(base, {key: value}, f"{origin} (search)")
-            for architecture in changed.architectures:
-                _check_options(architecture, origin)
+            config.replaced(base, {key: value}, f"{origin} (search)")
     return Space(base, parsed)
 
 
-def _check_options(architecture: Architecture, origin: str) -> None:
-    try:
-        models.check_options(architecture)
-    except UserError as error:
-        raise UserError(f"space {origin}: {error}") from None
+def check_options(space: Space, origin: str) -> None:
+    """Check that the nets have every option that the space gives them. Imports TensorFlow.
+
+    Raises:
+        UserError: one has not.
+    """
+    backend.load()  # which the nets import, loudly
+    for key, range_ in space.ranges.items():
+        for value in range_.ends if key.startswith("architectures") else ():
+            for architecture in config.replaced(space.base, {key: value}, origin).architectures:
+                try:
+                    models.check_options(architecture)
+                except UserError as error:
+                    raise UserError(f"space {origin}: {error}") from None
 
 
 def _range(key: str, values: Any, origin: str) -> Range:
