@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from digits.analysis.tuning import Importance
 from digits.figures.style import PALETTE, canvas, caption, styled
 
-BEST = "viridis_r"  # dark is good
+COLOURS = "viridis"  # dark is good
 
 
 @styled
@@ -56,12 +56,11 @@ def parallel_coordinates(
     """
     figure, (axes,) = canvas(1, width=max(7.0, 1.5 * (len(columns) + 1)))
     heights, ticks = zip(*(_scaled(of, name in logs) for name, of in columns.items()), strict=True)
-    colours = colormaps[BEST if lower else BEST.removesuffix("_r")]
-    rank = Normalize(objective.min(), np.quantile(objective, 0.9) if lower else objective.max())
+    badness, norm = _badness(objective, lower)
+    shades = colormaps[COLOURS](norm(badness))
     places = np.arange(len(columns))
-    for trial in np.argsort(objective)[:: -1 if lower else 1]:  # the best on top
-        shade = colours(1 - rank(objective[trial]) if lower else rank(objective[trial]))
-        axes.plot(places, [height[trial] for height in heights], color=shade, alpha=0.8, lw=1.3)
+    for trial in np.argsort(-badness):  # the best on top
+        axes.plot(places, [height[trial] for height in heights], color=shades[trial], alpha=0.8, lw=1.3)
     for place, marks in zip(places, ticks, strict=True):
         axes.axvline(place, color="#444444", lw=0.8)
         for height, text in marks:
@@ -71,6 +70,12 @@ def parallel_coordinates(
     axes.grid(False)
     caption(figure, f"{len(objective)} trials; the darker a line, the better its {label}")
     return figure
+
+
+def _badness(objective: np.ndarray, lower: bool) -> tuple[np.ndarray, Normalize]:
+    """The objective, turned so that lower is better, and a scale on which the worst tenth looks alike."""
+    badness = objective if lower else -objective
+    return badness, Normalize(badness.min(), np.quantile(badness, 0.9))
 
 
 def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -100,8 +105,8 @@ def hyperparameter_importance(found: dict[str, Importance], explained: float) ->
     axes.barh(names, means, xerr=[found[name].spread for name in names], color=PALETTE[0], ecolor="#444444")
     axes.set(xlabel="loss of R² when it is shuffled")
     axes.grid(axis="y", visible=False)
-    worth = "a hint at most" if explained < 0.3 else "worth something"
-    caption(figure, f"a random forest explains R² = {explained:.2f} of unseen trials: {worth}")
+    doubt = "; with so little, the order is a hint at most" if explained < 0.3 else ""
+    caption(figure, f"a random forest explains {max(explained, 0):.0%} of the differences between unseen trials{doubt}")
     return figure
 
 
@@ -116,8 +121,7 @@ def pairwise_slices(
     names = list(columns)
     figure = Figure(figsize=(2.6 * len(names), 2.4 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), len(names), squeeze=False)
-    shown = objective if lower else -objective
-    norm = Normalize(shown.min(), np.quantile(shown, 0.9))
+    badness, norm = _badness(objective, lower)
     for row, below in enumerate(names):
         for column, across in enumerate(names):
             axes = grid[row, column]
@@ -130,7 +134,7 @@ def pairwise_slices(
                 axes.set_ylabel(label, fontsize=7)
             else:
                 y = _place(axes, "y", columns[below], below in logs)
-                axes.scatter(x, y, c=shown, cmap=BEST, norm=norm, s=16)
+                axes.scatter(x, y, c=badness, cmap=COLOURS, norm=norm, s=16)
                 axes.set_ylabel(below if column == 0 else "", fontsize=7)
             axes.set_xlabel(across if row == len(names) - 1 else "", fontsize=7)
             axes.tick_params(labelsize=6)

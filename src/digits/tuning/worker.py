@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -93,6 +94,7 @@ class Worker(BaseTuner):
         self.oracle.objective = keras_tuner.Objective(base.tune.objective, OBJECTIVES[base.tune.objective])
         self.space = space.parse(search["space"], base, "of the search")
         self.rows, self.folds = search_rows(base, dataset, search["outer"])
+        _trust(search["name"], r"\w[\w .+-]*(/outer-\d+)?")
         self.work = output / "tune" / search["name"] / "work"
         self.nursery = nursery
 
@@ -105,6 +107,7 @@ class Worker(BaseTuner):
         Raises:
             FailedTrialError: it diverged, was killed, or took too long.
         """
+        _trust(trial.trial_id, r"\d+")
         try:
             settings = self.space.config(trial.hyperparameters.values)
         except UserError as error:
@@ -155,6 +158,12 @@ class Worker(BaseTuner):
         self.oracle.update_trial(trial_id, {BECAUSE + reason: 0.0})
         print(f"trial {trial_id} failed: {reason}", flush=True)
         return FailedTrialError(reason)
+
+
+def _trust(name: str, pattern: str) -> None:
+    """Refuse what a chief calls a folder of ours, unless it stays below the one it is in."""
+    if not re.fullmatch(pattern, name):
+        raise ChiefLost(f"{_chief()} is no chief of this project: it speaks of '{name[:50]}'")
 
 
 class _Patient:
