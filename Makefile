@@ -108,7 +108,7 @@ bench: $(VENV)/installed
 ## Run the tests
 .PHONY: test
 test: $(VENV)/installed-dev
-	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile
+	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 .PHONY: kernel-test

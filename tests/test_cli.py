@@ -57,7 +57,16 @@ def test_a_run_ends_with_the_table_and_the_next_step(said, output):
 
 def test_the_run_folder_holds_what_the_readme_says(whole, output):
     names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
-    assert names == {"run.json", "members", "oof.npz", "test.npz", "metrics.json", "history.png", "submission.csv"}
+    assert names == {
+        "run.json",
+        "members",
+        "oof.npz",
+        "test.npz",
+        "metrics.json",
+        "history.png",
+        "confusion.png",
+        "submission.csv",
+    }
     members = {path.name for path in (whole / "members").iterdir() if path.is_dir()}
     assert members == {"default-s0-f0", "default-s0-f1"}
     member = {path.name for path in (whole / "members/default-s0-f0").iterdir()}
