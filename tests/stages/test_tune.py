@@ -214,13 +214,18 @@ def test_trials_that_all_fail_end_the_search_with_the_reason(tmp_path):
     ("options", "words"),
     [
         (["--workers", "0"], "--listen"),
-        (["--listen", "nowhere"], "cannot listen at 'nowhere'"),
+        (["--listen", "nowhere"], "'nowhere' is no address"),
         (["--run", "../x"], "run name"),
         (["--set", "tune.tuner=magic"], "tune.tuner"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path, options, words):
     assert words in complain(*_arguments(tmp_path, *options))
+
+
+@pytest.mark.parametrize("chief", ["", "nowhere", "host:", "host:99999", ":8700"])
+def test_a_chief_without_an_address_is_said_in_a_line(tmp_path, chief):
+    assert "is no address" in complain("tune-worker", *DATA, "--output", tmp_path, "--chief", chief)
 
 
 def test_a_space_that_is_not_there_is_said_in_a_line(tmp_path):

@@ -87,8 +87,9 @@ def work(chief: str, dataset: Dataset, crew: Crew) -> None:
     """Run trials of the search at `chief` (host:port), on the same rows, until it is over.
 
     Raises:
-        UserError: a worker ended badly.
+        UserError: that is no address, or a worker ended badly.
     """
+    _split(chief)
     with _hands(chief, dataset, crew, None) as hands:
         bad = sum(hands.wait())
     if bad:
@@ -131,7 +132,7 @@ def _search(
     oracle = open_books(space, search)
     chief = Chief(oracle, folder)
     what = results.What(space, space_file, dataset, folder, outer)
-    board = results.Board(what, oracle.tune, max(crew.workers, 1))
+    board = results.Board(what, max(crew.workers, 1))
     board.skip(oracle.books())
     if oracle.has_work:
         threading.Thread(target=chief.search, daemon=True).start()
@@ -256,11 +257,22 @@ def _check_free(address: str) -> None:
     Raises:
         UserError: one cannot; keras-tuner's server would not say so.
     """
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_server((host, int(port))).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise UserError(f"cannot listen at '{address}' ({error}); give host:port, such as 0.0.0.0:8700") from None
+        socket.create_server(_split(address)).close()
+    except OSError as error:
+        raise UserError(f"cannot listen at '{address}' ({error}); give another host:port") from None
+
+
+def _split(address: str) -> tuple[str, int]:
+    """Host and port.
+
+    Raises:
+        UserError: it is not host:port.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise UserError(f"'{address}' is no address; give host:port, such as 192.168.0.7:8700")
+    return host, int(port)
 
 
 def _nested(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew) -> None:

@@ -128,8 +128,8 @@ def _values(row: pd.Series) -> dict[str, Any]:
 class Board:
     """A live table on a terminal, a line a trial elsewhere."""
 
-    def __init__(self, what: What, tune: Tune, workers: int) -> None:
-        self.what, self.tune, self.workers = what, tune, workers
+    def __init__(self, what: What, workers: int) -> None:
+        self.what, self.tune, self.workers = what, what.tune, workers
         self.out = console()
         self.live = Live(console=self.out, transient=True, refresh_per_second=2) if progress.is_terminal() else None
         self.told: set[str] = set()
