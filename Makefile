@@ -17,6 +17,8 @@ TRIALS ?=
 HOURS ?=
 LISTEN ?=
 CHIEF ?=
+IMAGES ?=
+SPLIT ?=
 PYTHON ?=
 
 VENV := .venv
@@ -58,6 +60,37 @@ compare: $(VENV)/installed
 cluster: $(VENV)/installed
 	@$(DIGITS) cluster $(DATA_OPTIONS) $(call option,run,$(RUN)) $(SET_OPTIONS) $(call option,preset,$(PRESET)) \
 		$(call option,methods,$(METHODS)) $(call option,spaces,$(SPACES))
+
+## Look at the data: digits, duplicates, train against test, the augmentation (CONFIG DATA SET)
+.PHONY: eda
+eda: $(VENV)/installed
+	@$(DIGITS) eda $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(SET_OPTIONS)
+
+## Judge a run: digit by digit, calibration, what it can decide, every mistake (RUN DATA)
+.PHONY: evaluate
+evaluate: $(VENV)/installed
+	@$(DIGITS) evaluate $(DATA_OPTIONS) $(call option,run,$(RUN))
+
+## Write all about a run into one page, output/<run>/report.html (RUN DATA)
+.PHONY: report
+report: $(VENV)/installed
+	@$(DIGITS) report $(DATA_OPTIONS) $(call option,run,$(RUN))
+
+## Say which digits your own pictures show (IMAGES RUN SPLIT)
+.PHONY: predict
+predict: $(VENV)/installed
+	@$(DIGITS) predict $(IMAGES) $(DATA_OPTIONS) $(call option,run,$(RUN)) $(if $(SPLIT),--split)
+
+## Write a run's ensemble as one ONNX file (RUN DATA)
+.PHONY: export
+export: $(VENV)/installed
+	@$(DIGITS) export $(DATA_OPTIONS) $(call option,run,$(RUN))
+
+## Write the small ensemble that comes with the project anew, of a run's first fold (RUN DATA)
+.PHONY: pretrained
+pretrained: $(VENV)/installed
+	@$(DIGITS) export $(DATA_OPTIONS) $(call option,run,$(RUN)) --folds 1 --small \
+		--out src/digits/pretrained/ensemble.onnx
 
 ## Open the explorer of a finished run in your browser (RUN DATA PORT)
 .PHONY: explore
@@ -149,6 +182,8 @@ help:
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
 	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""
 	@echo "  FILE     the submission to validate; by default output/submission.csv"
+	@echo "  IMAGES   pictures, folders of pictures and CSVs of pixels, with spaces between them; quote a name with spaces"
+	@echo "  SPLIT    1 where a picture shows several digits in a row"
 	@echo "  A, B     the two runs to compare"
 	@echo "  PRESET   a file of configs/clusters/ that says how to cluster"
 	@echo "  METHODS  clusterers to compare, with commas between them, or all; by default the config's"

@@ -658,6 +658,268 @@ def _interval(mean: float, draws: np.ndarray, level: float) -> Difference:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/analysis/drift.py"] = r'''"""Whether two tables were drawn from one population, by a classifier that tries to tell them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from digits.analysis.clustering import Interval
+from digits.seeds import as_int, derive
+
+ROWS = 30_000  # of each table, at most: with half of them to judge, an AUC of 0.51 stands out
+LEAST = 10  # of each table, below which nothing can be said
+LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal tables in a hundred seems to
+
+
+@dataclass(frozen=True, eq=False)
+class TwoSampleTest:
+    """What the classifier made of the rows that it was not fitted to.
+
+    is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
+    auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
+    """
+
+    is_test: np.ndarray
+    scores: np.ndarray
+    auc: Interval
+    accuracy: float
+    p_value: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether it can tell the tables apart."""
+        return self.p_value < LEVEL
+
+
+def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSequence) -> TwoSampleTest | None:
+    """A classifier two-sample test (D. Lopez-Paz, M. Oquab, "Revisiting Classifier Two-Sample Tests", 2017).
+
+    As many rows of one table as of the other are drawn; gradient-boosted trees learn from half of them and guess the
+    table of the other half. If both tables come from one population, the number of right guesses is binomial with
+    even odds. Cross-validation would judge every row, but its guesses are not independent: on random halves of MNIST
+    the standard deviation of their number was 1.2 times the binomial one.
+
+    Args:
+        train: features of rows, float (n, d).
+        test: of others, float (m, d).
+        seed: of the rows taken and of the trees.
+
+    Returns:
+        None where one of them has fewer than `LEAST` rows.
+    """
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    size = min(len(train), len(test), ROWS) // 2
+    if size < LEAST // 2:
+        return None
+    draw = np.random.default_rng(derive(seed, "rows"))
+    drawn = [of[draw.permutation(len(of))[: 2 * size]] for of in (train, test)]
+    seen, judged = (np.concatenate([of[half] for of in drawn]) for half in (slice(size), slice(size, None)))
+    is_test = np.arange(2 * size) >= size
+    model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, random_state=as_int(derive(seed, "trees")))
+    with threadpool_limits(1):  # more threads mostly wait for each other on so few rows
+        scores = model.fit(seen, is_test).predict_proba(judged)[:, 1]
+    right = (scores > 0.5) == is_test
+    p_value = float(binomtest(int(right.sum()), len(right), alternative="greater").pvalue)
+    return TwoSampleTest(is_test, scores, _auc(is_test, scores), float(right.mean()), p_value)
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray) -> Interval:
+    """The area under the ROC curve (J. Hanley, B. McNeil, Radiology 143, 1982)."""
+    area = float(roc_auc_score(positive, scores))
+    many, others = int(positive.sum()), int((~positive).sum())
+    above, below = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (many - 1) * (above - area**2) + (others - 1) * (below - area**2)
+    margin = 1.96 * np.sqrt(variance / (many * others))
+    return Interval(area, max(0.0, float(area - margin)), min(1.0, float(area + margin)))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/analysis/duplicates.py"] = r'''"""Images that are there twice: byte by byte, or but for a little noise.
+
+Rows are those of the training table, then those of the test table, numbered through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from digits.analysis.exploration import white
+from digits.seeds import as_int, derive
+
+NEIGHBOURS = 10  # the last of them says how densely images lie around a row
+LIMIT = 0.25  # of the distance to the last neighbour: nearer is a near duplicate, see `closest_pairs`
+CANDIDATES = 1_000  # rows whose distances are measured in pixels, at least
+CELL = 1_000  # rows of a cell, on average
+PROBES = 8  # cells that are searched for the neighbours of a row
+FITTED_ROWS = 10_000  # that the cells are found on
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of rows, each pair once.
+
+    first, second: rows, int64 (p,), the first is the earlier. distance: Euclidean between the pixels in shares of
+    white, float64 (p,). ratio: of that to the distance of the last of `NEIGHBOURS` neighbours, float64 (p,).
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    distance: np.ndarray
+    ratio: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, chosen: np.ndarray | slice) -> Pairs:
+        """The pairs of these places, in their order."""
+        return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen], self.ratio[chosen])
+
+    def followed_by(self, others: Pairs) -> Pairs:
+        """These pairs, then the others."""
+        columns = (np.append(getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
+        return Pairs(*columns)
+
+    def where(self, train_rows: int) -> np.ndarray:
+        """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
+        return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
+
+
+def first_copies(images: np.ndarray) -> np.ndarray:
+    """Of each row the earliest with the same bytes, which may be itself: int64 (n,) of uint8 (n, side, side)."""
+    firsts: dict[bytes, int] = {}
+    return np.array([firsts.setdefault(image.tobytes(), row) for row, image in enumerate(images)], np.int64)
+
+
+def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
+    """Every copy beside the first image of its table that it is a copy of, and of the training table if it is a test
+    row: three copies of an image in one table are two pairs.
+
+    Args:
+        images: uint8 (n, side, side).
+        train_rows: how many of them, from the first on, are the training table.
+    """
+    rows = np.arange(len(images))
+    anywhere = first_copies(images)
+    within = np.append(anywhere[:train_rows], train_rows + first_copies(images[train_rows:]))
+    across = (rows >= train_rows) & (anywhere < train_rows)
+    copies = within != rows
+    first = np.append(within[copies], anywhere[across])
+    second = np.append(rows[copies], rows[across])
+    order = np.lexsort((second, first))
+    return Pairs(first[order], second[order], np.zeros(len(first)), np.zeros(len(first)))
+
+
+def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> Pairs:
+    """Pairs of different images that are closer than their surroundings suggest, the closest first.
+
+    How far apart two images are says little by itself: two ones written by anybody are closer than two eights by one
+    hand. So the distance to a neighbour is measured by that to the tenth neighbour of the same row (D. Lowe's test for
+    keypoints, 2004, with the tenth for his second, so that several copies do not hide each other; more than ten do).
+    A pair with a ratio r on one side has r / (1 - r) at most on the other, by the triangle inequality.
+
+    Among the 70,000 images of MNIST no ratio is below 0.28, and one row in a thousand is below 0.45. Of copies with
+    noise of up to 10 grey levels, and of those with JPEG's losses at quality 75, 98 % and more were found below
+    `LIMIT`; of copies turned by two degrees two thirds, of those moved by a quarter of a pixel half, of those moved by
+    a whole one none. Pairs up to `LIMIT` are near duplicates. Those above are given too, because they say where the
+    natural ones begin.
+
+    Neighbours are looked for between components, in nearby cells only, where there are many rows; what is close there
+    is measured pixel by pixel.
+
+    Args:
+        images: uint8 (n, side, side).
+        components: of each, float32 (n, d).
+        seed: of the cells.
+    """
+    distinct = np.unique(first_copies(images))
+    if len(distinct) < 3:
+        return _unique(*np.zeros((4, 0)))
+    near, apart = _neighbours(components[distinct], seed)
+    closeness = np.divide(apart[:, 0], apart[:, -1], out=np.zeros(len(apart)), where=apart[:, -1] > 0)
+    doubtful = closeness <= 2 * LIMIT  # components miss a part of every distance, so twice the limit
+    doubtful[np.argsort(closeness, kind="stable")[:CANDIDATES]] = True
+    rows, others = distinct[doubtful], distinct[near[doubtful]]
+    distances = _distances(images, rows, others)
+    ratios = distances / distances.max(axis=1, keepdims=True)
+    close = ratios <= LIMIT
+    close[np.arange(len(rows)), distances.argmin(axis=1)] = True
+    each = np.broadcast_to(rows[:, None], others.shape)
+    return _unique(each[close], others[close], distances[close], ratios[close])
+
+
+def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> Pairs:
+    """As pairs, by ratio; of a pair that is there from both sides, the smaller ratio."""
+    first, second = np.minimum(rows, others).astype(np.int64), np.maximum(rows, others).astype(np.int64)
+    order = np.lexsort((second, first, ratios))
+    _, earliest = np.unique(np.stack([first, second], axis=1)[order], axis=0, return_index=True)
+    return Pairs(first, second, distances, ratios).take(order[np.sort(earliest)])
+
+
+def _distances(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Between the pixels of rows, int (r,), and of some others each, int (r, k): float64 (r, k), in shares of white."""
+    distances = np.empty(others.shape)
+    for column, of in enumerate(others.T):
+        difference = images[rows].astype(np.float32) - images[of]
+        distances[:, column] = np.linalg.norm(difference.reshape(len(rows), -1), axis=1) / white(images)
+    return distances
+
+
+def _neighbours(points: np.ndarray, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """The neighbours of each point, int64 (n, k), and their distances, float64 (n, k), the nearest first.
+
+    k is `NEIGHBOURS`, or one less than there are points. Up to `PROBES` cells of points are searched in full; beyond,
+    a far neighbour can be missed, but hardly one that is much closer than the rest.
+    """
+    count = min(NEIGHBOURS, len(points) - 1)
+    near = np.empty((len(points), count), np.int64)
+    apart = np.empty((len(points), count))
+    with threadpool_limits(1):  # threads that wait for each other after every cell take two and a half times as long
+        for rows, around in _cells(points, count + 1, seed):
+            index = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(points[around])
+            distances, places = index.kneighbors(points[rows])
+            found = around[places]
+            others = found != rows[:, None]
+            others[others.all(axis=1), -1] = False  # a row that does not find itself is one of many in one place
+            near[rows] = found[others].reshape(-1, count)
+            apart[rows] = distances[others].reshape(-1, count)
+    return near, apart
+
+
+def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The points of each cell of k-means, int (r,), and those of the cells around it, itself included, int (s,).
+
+    least: points around a cell, for which more cells are taken where `PROBES` hold fewer.
+    """
+    everything = np.arange(len(points))
+    count = len(points) // CELL
+    if count <= PROBES:
+        yield everything, everything
+        return
+    sample = np.random.default_rng(derive(seed, "cells")).permutation(len(points))[: max(FITTED_ROWS, count)]
+    model = KMeans(count, n_init=1, max_iter=20, random_state=as_int(derive(seed, "kmeans"))).fit(points[sample])
+    cell = model.predict(points)
+    sizes = np.bincount(cell, minlength=count)
+    centres = model.cluster_centers_
+    for number in np.flatnonzero(sizes):
+        nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
+        enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
+        yield np.flatnonzero(cell == number), np.flatnonzero(np.isin(cell, nearest[: max(PROBES, enough)]))
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/analysis/ensembling.py"] = r'''"""How the members' logits become one set of probabilities."""
 
 from __future__ import annotations
@@ -671,6 +933,11 @@ from scipy.special import softmax
 def combine(logits: np.ndarray, rule: str) -> np.ndarray:
     """Probabilities float64 (n, classes) from the members' logits float32 (members, n, classes)."""
     return RULES[rule](logits.astype(np.float64))
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 def _mean(logits: np.ndarray) -> np.ndarray:
@@ -695,6 +962,614 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "geometric": _geometric,
     "vote": _vote,
 }
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/analysis/evaluation.py"] = r'''"""How good predictions are, digit by digit; how far their probabilities can be believed; what an ensemble adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+DRAWS = 200  # of what a perfectly calibrated classifier would show
+
+
+@dataclass(frozen=True)
+class Score:
+    """A share with its 95 % interval; its value is NaN, and the interval 0 to 1, where there is nothing to count."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, rows: int, level: float = 0.95) -> Score:
+    """A share of independent rows with the score interval of E. B. Wilson (JASA 22, 1927).
+
+    Other than the mean plus or minus two deviations it holds near 0 and 1, and for a handful of rows.
+    """
+    if rows == 0:
+        return Score(float("nan"), 0.0, 1.0)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, squared = hits / rows, z * z / rows
+    middle = (share + squared / 2) / (1 + squared)
+    reach = z * np.sqrt(share * (1 - share) / rows + squared / (4 * rows)) / (1 + squared)
+    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+    return Score(share, min(low, share), max(high, share))  # rounding may leave 0 or 1 just outside
+
+
+# --- digit by digit ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Digit:
+    """How one class fares: the rows that have its label, those that were taken for it, and the scores of both."""
+
+    support: int
+    predicted: int
+    precision: Score
+    recall: Score
+    f1: Score
+
+
+def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
+    """Rows by class and choice, int (classes, classes), from int (n,) each."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (targets, chosen), 1)
+    return counts
+
+
+def by_digit(counts: np.ndarray) -> list[Digit]:
+    """The scores of every class of a confusion matrix, int (classes, classes), a row a label."""
+    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    return [
+        Digit(of, said, wilson(right, said), wilson(right, of), f1(right, said - right, of - right))
+        for right, of, said in zip(hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
+    ]
+
+
+def f1(hits: int, false_positives: int, false_negatives: int) -> Score:
+    """The harmonic mean of precision and recall, with its interval.
+
+    F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
+    that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
+    F1. It needs no bootstrap, which says 1 to 1 where there is no mistake.
+    """
+    share = wilson(hits, hits + false_positives + false_negatives)
+    return Score(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes, `first` < `second`, and how many rows of the one were taken for the other."""
+
+    first: int
+    second: int
+    first_as_second: int
+    second_as_first: int
+
+    @property
+    def rows(self) -> int:
+        return self.first_as_second + self.second_as_first
+
+
+def confused_pairs(counts: np.ndarray) -> list[Pair]:
+    """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
+    pairs = [
+        Pair(first, second, int(counts[first, second]), int(counts[second, first]))
+        for first in range(len(counts))
+        for second in range(first + 1, len(counts))
+    ]
+    return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
+
+
+# --- calibration -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Rows in bins of confidence, the least confident first; bins without rows are left out.
+
+    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
+    95 % interval (Wilson), float (b,).
+    """
+
+    rows: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def gap(self) -> float:
+        """The mean distance of confidence and accuracy, each bin with the weight of its rows."""
+        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
+
+
+def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
+    ordered = np.sort(confidence)
+    starts = np.arange(1, bins) * len(ordered) // bins
+    return np.unique(ordered[starts])
+
+
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
+    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
+
+    Args:
+        confidence: float (n,), of the choice.
+        right: bool (n,), whether it was right.
+        edges: float (b - 1,).
+    """
+    numbers = np.searchsorted(edges, confidence, side="right")
+    rows = np.bincount(numbers, minlength=len(edges) + 1)
+    sums = [np.bincount(numbers, weights=of, minlength=len(rows))[rows > 0] for of in (confidence, right)]
+    rows = rows[rows > 0]
+    shares = [wilson(round(hits), count) for hits, count in zip(sums[1], rows.tolist(), strict=True)]
+    low, high = np.array([[share.low, share.high] for share in shares]).T
+    return Bins(rows, sums[0] / rows, sums[1] / rows, low, high)
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """The expected calibration error (ECE) of top choices.
+
+    ece: in bins of equal mass. if_calibrated: the mean of what the same rows would show if every confidence were true.
+    if_calibrated_high: what 95 % of such draws stay below. equal_width: the ECE in as many bins of equal width, the
+    form that most papers give.
+    """
+
+    ece: float
+    if_calibrated: float
+    if_calibrated_high: float
+    equal_width: float
+    bins: int
+
+
+def calibration_error(
+    confidence: np.ndarray, right: np.ndarray, generator: np.random.Generator, bins: int = BINS
+) -> CalibrationError:
+    """The mean distance of confidence and accuracy over bins that hold nearly as many rows each.
+
+    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
+    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
+    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
+    has: a perfect classifier does not get 0. How much it does get is drawn here (consistency resampling, J. Broecker
+    and L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
+
+    Args:
+        confidence: float (n,), the probability of the choice.
+        right: bool (n,), whether it was right.
+        generator: of those draws.
+        bins: how many.
+    """
+    edges = equal_mass_edges(confidence, bins)
+    numbers = np.searchsorted(edges, confidence, side="right")
+    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
+    gaps = np.empty(DRAWS)
+    for place in range(DRAWS):
+        drawn = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
+        gaps[place] = np.abs(drawn - expected).sum() / len(confidence)
+    return CalibrationError(
+        binned(confidence, right, edges).gap,
+        float(gaps.mean()),
+        float(np.quantile(gaps, 0.95)),
+        binned(confidence, right, np.arange(1, bins) / bins).gap,
+        bins,
+    )
+
+
+# --- what could be left to people --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """What accuracy is where only the most confident rows are judged; a point wherever the confidence changes.
+
+    rows: judged, int (k,), ascending. accuracy: of these, float (k,). threshold: the least confident of them,
+    float (k,).
+    """
+
+    rows: np.ndarray
+    accuracy: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Judged rows as shares of all, float (k,)."""
+        return self.rows / self.rows[-1]
+
+    def widest(self, accuracy: float) -> int | None:
+        """The last point at which the accuracy is reached; None where it never is."""
+        reached = np.flatnonzero(self.accuracy >= accuracy)
+        return int(reached[-1]) if len(reached) else None
+
+    def at(self, share: float) -> int:
+        """The first point that judges at least this share of the rows."""
+        return int(np.argmax(self.shares >= share))
+
+
+def coverage(confidence: np.ndarray, right: np.ndarray) -> Coverage:
+    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    judged = last + 1
+    return Coverage(judged, np.cumsum(right[order])[last] / judged, ordered[last])
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The rows whose confidence reaches a threshold that was chosen on other rows: their share of all, how accurate."""
+
+    coverage: float
+    accuracy: Score
+
+
+def cross_fitted_selection(
+    confidence: np.ndarray, right: np.ndarray, folds: np.ndarray, accuracy: float
+) -> Selected | None:
+    """What becomes of a promised accuracy: each fold is judged above the threshold that keeps it on the other folds.
+
+    A threshold that is read off the rows that are then scored keeps its promise there by construction.
+
+    Args:
+        confidence: float (n,).
+        right: bool (n,).
+        folds: int (n,).
+        accuracy: that the threshold shall keep.
+
+    Returns:
+        None where there is one fold alone.
+    """
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        return None
+    judged = np.zeros(len(folds), bool)
+    for fold in numbers:
+        others = coverage(confidence[folds != fold], right[folds != fold])
+        point = others.widest(accuracy)
+        if point is not None:
+            judged[folds == fold] = confidence[folds == fold] >= others.threshold[point]
+    return Selected(float(judged.mean()), wilson(int(right[judged].sum()), int(judged.sum())))
+
+
+# --- members and the ensemble ------------------------------------------------------------------------------
+
+
+def agreement(choices: np.ndarray) -> np.ndarray:
+    """The share of equal choices of every pair of members, float (m, m).
+
+    Args:
+        choices: int (m, n), negative where a member has not judged a row; NaN where two have no row in common.
+    """
+    shares = np.full((len(choices), len(choices)), np.nan)
+    for (one, other), _ in np.ndenumerate(shares):
+        common = (choices[one] >= 0) & (choices[other] >= 0)
+        if common.any():
+            shares[one, other] = (choices[one, common] == choices[other, common]).mean()
+    return shares
+
+
+def mean_agreement(shares: np.ndarray) -> float | None:
+    """The mean over all pairs that have rows in common; None where there is none."""
+    pairs = shares[np.triu_indices(len(shares), 1)]
+    known = pairs[np.isfinite(pairs)]
+    return float(known.mean()) if len(known) else None
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """One member against the ensemble, on the rows that it judged.
+
+    rescued: rows that the ensemble got right and it did not. spoilt: rows that it got right and the ensemble did not.
+    """
+
+    rows: int
+    mistakes: int
+    rescued: int
+    spoilt: int
+
+
+def rescue(chosen: np.ndarray, ensemble: np.ndarray, targets: np.ndarray) -> Rescue:
+    """Count what the ensemble rescued and spoilt: int (n,) each, on the rows that the member judged."""
+    alone, together = chosen == targets, ensemble == targets
+    return Rescue(len(targets), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
+
+
+def total(rescues: Sequence[Rescue]) -> Rescue:
+    """Members of several folds taken together."""
+    fields = ("rows", "mistakes", "rescued", "spoilt")
+    return Rescue(*(sum(getattr(of, field) for of in rescues) for field in fields))
+
+
+def grouped(rescues: Mapping[str, Rescue], groups: Mapping[str, str]) -> dict[str, Rescue]:
+    """The totals of members by group: `groups` gives each member's."""
+    return {
+        name: total([of for member, of in rescues.items() if groups[member] == name])
+        for name in dict.fromkeys(groups.values())
+    }
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/analysis/exploration.py"] = r'''"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from digits.seeds import derive
+
+COMPONENTS = 50  # four fifths of the variance of handwritten digits
+FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+
+
+class Shapes(NamedTuple):
+    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
+
+    ink: np.ndarray
+    slant: np.ndarray
+
+
+def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
+    return np.bincount(targets, minlength=classes)
+
+
+def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of every pixel in every class, in shares of white.
+
+    Args:
+        images: uint8 (n, side, side).
+        targets: the class of each, int (n,); each class has a row.
+        classes: how many.
+
+    Returns:
+        Two of float64 (classes, side, side).
+    """
+    groups = [images[targets == of] / white(images) for of in range(classes)]
+    return np.stack([group.mean(axis=0) for group in groups]), np.stack([group.std(axis=0) for group in groups])
+
+
+def inked(images: np.ndarray) -> np.ndarray:
+    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
+    return np.count_nonzero(images, axis=0) / len(images)
+
+
+def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
+    levels = np.iinfo(images.dtype).max + 1
+    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
+
+
+def shapes(images: np.ndarray) -> Shapes:
+    """The ink and the slant of images, uint8 (n, side, side).
+
+    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
+    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
+    Without ink, or with ink in one row of pixels only, there is none: 0.
+    """
+    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
+    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
+    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
+    sums = (images.reshape(len(images), -1).astype(np.float32) @ weights).astype(np.float64)
+    mass = sums[:, 0]
+    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
+    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
+    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
+    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
+    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
+
+
+def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
+
+    The projection is orthogonal: distances between components are never larger than between images.
+
+    Args:
+        images: uint8 (n, side, side).
+        seed: of the rows.
+
+    Returns:
+        float32 (n, at most `COMPONENTS`).
+    """
+    pixels = images.reshape(len(images), -1) / white(images)
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(pixels))[:FITTED_ROWS]
+    count = min(COMPONENTS, len(rows), pixels.shape[1])
+    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels[rows])
+        return model.transform(pixels).astype(np.float32, copy=False)
+
+
+def white(images: np.ndarray) -> np.float32:
+    """The largest intensity that an image can have."""
+    return np.float32(np.iinfo(images.dtype).max)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/analysis/findings.py"] = r'''"""What the figures of a run say, in sentences: each is chosen and filled by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any
+
+CHANCE = 0.05  # a direction whose p-value is below is called one
+
+
+def scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], folds: int) -> list[str]:
+    """How good the predictions are, what the ensemble adds, and whether the folds differ.
+
+    Args:
+        metrics: of the run, `metrics.json`.
+        evaluation: `evaluation/metrics.json`.
+        folds: that were trained.
+    """
+    rows, mistakes = evaluation["rows"], evaluation["mistakes"]
+    low, high = evaluation["accuracy_interval"]
+    told = [
+        f"Of {rows:,} training rows, each judged only by networks that never saw it, {mistakes:,} are wrong: an "
+        f"accuracy of {evaluation['accuracy']:.5f} (95 % interval {low:.5f} to {high:.5f}).",
+        f"On the test rows a score of {metrics['predicted_score']:.5f} is expected ({metrics['predicted_low']:.5f} to "
+        f"{metrics['predicted_high']:.5f}), {metrics['fold_gain']:.5f} of it from averaging over the folds.",
+    ]
+    singles = metrics["oof_accuracy_by_architecture"]
+    if len(singles) > 1:
+        best = max(singles, key=singles.get)
+        fewer = (metrics["oof_accuracy"] - singles[best]) * rows
+        told.append(
+            f"The best kind of network alone, {best}, reaches {singles[best]:.5f}; all kinds together make "
+            f"{abs(fewer):.0f} mistakes {'fewer' if fewer > 0 else 'more'} than it."
+        )
+    if metrics["oof_accuracy_std"]:
+        told.append(_spread(metrics, folds))
+    return told
+
+
+def _spread(metrics: Mapping[str, Any], folds: int) -> str:
+    """Whether the folds differ by more than rows drawn at random would."""
+    accuracy = metrics["oof_accuracy"]
+    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
+    seen = metrics["oof_accuracy_std"]
+    verdict = "which is no more than the draw of their rows explains" if seen < 1.5 * chance else "more than chance"
+    return f"The {folds} folds differ by a standard deviation of {seen:.5f}, {verdict} ({chance:.5f})."
+
+
+def digits(evaluation: Mapping[str, Any]) -> list[str]:
+    """Which digits are hard, and which are taken for which."""
+    ranked = sorted((of for of in evaluation["digits"] if of["f1"] is not None), key=lambda of: of["f1"])
+    told = []
+    if len(ranked) > 1:
+        worst, best = ranked[0], ranked[-1]
+        clear = worst["f1_interval"][1] < best["f1_interval"][0]
+        verdict = "their intervals do not overlap" if clear else "their intervals overlap, so this order is uncertain"
+        told.append(
+            f"The hardest digit is {worst['digit']} (F1 {worst['f1']:.4f}), the easiest {best['digit']} "
+            f"({best['f1']:.4f}); {verdict}."
+        )
+    if evaluation["confused"]:
+        told.append(_confusion(evaluation["confused"], evaluation["mistakes"]))
+    return told
+
+
+def _confusion(pairs: Sequence[Mapping[str, Any]], mistakes: int) -> str:
+    first, second = pairs[0]["digits"]
+    rows = pairs[0]["rows"]
+    told = f"{first} and {second} are confused most often: {rows} of {mistakes:,} mistakes ({rows / mistakes:.0%}), "
+    return told + _direction(first, second, pairs[0]["first_as_second"], pairs[0]["second_as_first"])
+
+
+def _direction(first: int, second: int, forth: int, back: int) -> str:
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    if binomtest(forth, forth + back).pvalue >= CHANCE:
+        return f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction."
+    taken, times, other = (first, forth, second) if forth > back else (second, back, first)
+    return f"mostly a {taken} that is taken for a {other} ({times} times)."
+
+
+def confidence(evaluation: Mapping[str, Any]) -> list[str]:
+    """How far the probabilities can be believed, and how many rows they can decide."""
+    stages = evaluation["calibration"]["stages"]
+    raw, scaled = stages["unscaled"], stages["scaled by architecture"]
+    excess = scaled["mean_confidence"] - scaled["accuracy"]
+    high = scaled["if_calibrated_high"]
+    verdict = (
+        "which is within what chance does" if scaled["ece"] <= high else f"more than chance does (up to {high:.4f})"
+    )
+    told = [
+        f"Confidence and accuracy differ by {scaled['ece']:.4f} on average (expected calibration error), {verdict}; "
+        f"before temperature scaling it was {raw['ece']:.4f}. On the whole the ensemble is "
+        f"{'too sure' if excess > 0 else 'not sure enough'} by {abs(excess):.4f}."
+    ]
+    coverage = evaluation["coverage"]
+    promised, kept = coverage["promised_accuracy"], coverage["cross_fitted"]
+    if coverage["threshold"] is None:
+        told.append(f"No threshold on the confidence makes {promised:.1%} of the decided rows right.")
+    else:
+        told.append(
+            f"{coverage['coverage']:.2%} of the rows can be decided with {promised:.1%} of them right, by a confidence "
+            f"of {coverage['threshold']:.4f} or more; of the surest {coverage['nearly_all']:.0%}, "
+            f"{coverage['accuracy_of_nearly_all']:.3%} are right."
+        )
+    if kept:
+        low, high = kept["accuracy_interval"]
+        told.append(
+            f"Where every fold takes its threshold from the others, {kept['coverage']:.2%} are decided and "
+            f"{kept['accuracy']:.3%} of those are right ({low:.3%} to {high:.3%})."
+        )
+    return told
+
+
+def ensemble(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the members agree on, and what averaging them rescued and spoilt."""
+    told = []
+    agreement = evaluation["agreement"]["test"]["mean"]
+    if agreement is not None:
+        told.append(f"Two networks choose the same digit for {agreement:.2%} of the test rows on average.")
+    together = evaluation["rescued"]["architectures"]
+    if len(together) > 1:
+        for name, of in together.items():
+            told.append(
+                f"Of the {of['mistakes']:,} mistakes of {name} alone the ensemble rescued {of['rescued']:,}, and it "
+                f"spoilt {of['spoilt']:,} rows that {name} had right."
+            )
+        hopeless = evaluation["rescued"]["all_wrong"]
+        told.append(f"{hopeless:,} rows are wrong whichever of them is asked.")
+    return told
+
+
+def tuning(trials: Sequence[Mapping[str, Any]], objective: str) -> list[str]:
+    """What a search found.
+
+    Args:
+        trials: lines of its `leaderboard.csv`, the best first.
+        objective: that it ranked them by, `log_loss` or `accuracy`.
+    """
+    counts = {
+        status: sum(of["status"] == status for of in trials) for status in dict.fromkeys(of["status"] for of in trials)
+    }
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    done = [of for of in trials if of["status"] == "done"]
+    if not done:
+        return [f"{len(trials)} trials ({told}); none of them has a score."]
+    best, error = float(done[0][objective]), float(done[0][f"{objective}_se"])
+    name = objective.replace("_", " ")
+    sentence = f"{len(trials)} trials ({told}); the best has a {name} of {best:.5f}, standard error {error:.5f}"
+    within = sum(abs(float(of[objective]) - best) <= error for of in done) - 1
+    return [f"{sentence}, and {within} {'other is' if within == 1 else 'others are'} within one standard error of it."]
+
+
+def clusters(record: Mapping[str, Any]) -> list[str]:
+    """What `clusters/metrics.json` says."""
+    low, high = record["purity_interval"]
+    short = record["oof_accuracy"] - record["purity"]
+    told = [
+        f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
+        f"{record['purity']:.4f} ({low:.4f} to {high:.4f}) and a silhouette of {record['silhouette']:.3f}; the "
+        f"accuracy of the networks, {record['oof_accuracy']:.4f}, is the ceiling, and {abs(short):.4f} "
+        f"{'above' if short >= 0 else 'below'} it.",
+    ]
+    controls = record["controls"]
+    if "raw" in controls and "aligned" in controls:
+        raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
+        told.append(
+            f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "
+            f"{aligned:.3f}. Before alignment a probe guesses from the features which fold's network made them, in "
+            f"{record['fold_probe_before']:.1%} of the cases, after it in {record['fold_probe_after']:.1%}; chance is "
+            f"{record['fold_probe_chance']:.1%}."
+        )
+    return told
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -1602,9 +2477,9 @@ FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a sourc
 
 from digits.data.folds import assign
 from digits.data.source import DEMO, Source, fetch, find
-from digits.data.table import Dataset, Rows, read
+from digits.data.table import Dataset, Rows, read, read_images
 
-__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read"]
+__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read", "read_images"]
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2057,6 +2932,20 @@ def read(source: Source, cache: Path) -> Dataset:
     return dataset
 
 
+def read_images(path: Path, side: int) -> np.ndarray:
+    """The images of one CSV, with or without labels: uint8 (n, side, side).
+
+    Raises:
+        UserError: it is not in the competition's form, or its images have another side.
+    """
+    table = Table(path)
+    columns = _columns(table)
+    found = _side(table, columns)
+    if found != side:
+        raise UserError(f"{table}: has {found}x{found} pixels an image, the networks were trained on {side}x{side}")
+    return _rows(table, columns)[0].reshape(-1, side, side)
+
+
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
@@ -2382,6 +3271,7 @@ from digits.analysis.alignment import Alignment, align
 from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
+from digits.logits import read_ensemble
 from digits.runs import Member, Run
 
 ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
@@ -2440,7 +3330,7 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = _ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset)
     members = runs.members(config)
     oof = [_arrays(run, member, "oof.npz") for member in members]
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
@@ -2469,7 +3359,7 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = _ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset)
     try:
         kept = runs.read_arrays(run.clusters / "features.npz")
         sources = {name: kept[name] for name in ("aligned", "logits")}
@@ -2489,17 +3379,6 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
     sources["pixels"] = _pixels(dataset, rows)
     return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, alignments)
-
-
-def _ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The run's out-of-fold probabilities."""
-    try:
-        ensemble = runs.read_arrays(run.oof)
-    except ValueError:
-        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
-    if str(ensemble["fingerprint"]) != dataset.fingerprint:
-        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
-    return ensemble
 
 
 def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
@@ -2533,9 +3412,29 @@ from digits.figures.clusters import (
     silhouette_plot,
 )
 from digits.figures.convergence import convergence
-from digits.figures.evaluation import confusion_matrix
-from digits.figures.history import training_history
-from digits.figures.sheets import sheet
+from digits.figures.eda import (
+    augmentation_sheet,
+    blank_map,
+    class_images,
+    closest_pairs,
+    digit_samples,
+    ink_and_slant,
+    intensity_histograms,
+    label_distribution,
+    two_sample_test,
+)
+from digits.figures.evaluation import (
+    agreement_matrix,
+    confidence_histogram,
+    confusion_matrix,
+    coverage_curve,
+    digit_scores,
+    reliability_diagram,
+    rescued_bars,
+)
+from digits.figures.history import fold_histories, training_history
+from digits.figures.predictions import Panel, prediction_sheet
+from digits.figures.sheets import save_grey, sheet
 from digits.figures.tuning import (
     hyperparameter_importance,
     pairwise_slices,
@@ -2544,25 +3443,44 @@ from digits.figures.tuning import (
 )
 
 __all__ = [
+    "Panel",
+    "agreement_matrix",
+    "augmentation_sheet",
+    "blank_map",
     "centroid_sheet",
+    "class_images",
+    "closest_pairs",
     "cluster_map",
     "cluster_matrix",
     "cluster_sheet",
     "cluster_sizes",
     "cluster_sweep",
+    "confidence_histogram",
     "confusion_matrix",
     "controls",
     "convergence",
+    "coverage_curve",
+    "digit_samples",
+    "digit_scores",
+    "fold_histories",
     "hyperparameter_importance",
+    "ink_and_slant",
+    "intensity_histograms",
+    "label_distribution",
     "mean_images",
     "neighbour_curve",
     "pairwise_slices",
     "parallel_coordinates",
+    "prediction_sheet",
+    "reliability_diagram",
+    "rescued_bars",
+    "save_grey",
     "score_table",
     "search_progress",
     "sheet",
     "silhouette_plot",
     "training_history",
+    "two_sample_test",
 ]
 '''
 
@@ -2881,15 +3799,352 @@ def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figu
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/evaluation.py"] = r'''"""How good the predictions are."""
+FILES["digits/figures/eda.py"] = r'''"""What the rows look like before anything is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from digits.figures.style import canvas, caption, styled
+from digits.figures.sheets import GAP, draw_tile
+from digits.figures.style import PALETTE, canvas, caption, styled
+
+if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
+    from digits.analysis.drift import TwoSampleTest
+    from digits.analysis.duplicates import Pairs
+    from digits.config import Augmentation
+
+SIDE_BY_SIDE = 5  # digits in a row of a figure that has a panel for each
+PAIRS_ABREAST = 5
+BINS = 32  # of the intensities that have ink
+BRIGHT = 0.9  # of white: the inside of a stroke
+FRAME = PALETTE[1]
+COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
+
+
+@styled
+def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """How many rows each digit has: counts int (classes,), classes int (classes,)."""
+    figure, (axes,) = canvas(1, width=7.5, height=4)
+    places, rows = np.arange(len(classes)), int(counts.sum())
+    axes.bar(places, counts, color=PALETTE[0], width=0.7)
+    for place, count in enumerate(counts):
+        text = f"{count:,}\n{count / rows:.1%}"
+        axes.annotate(text, (place, count), (0, 2), textcoords="offset points", ha="center", va="bottom", **COUNT)
+    axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
+    axes.set_xticks(places, classes)
+    axes.set(title="Rows of each digit", xlabel="digit (label)", ylabel="training rows", ylim=(0, 1.16 * counts.max()))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(axis="x", visible=False)
+    most, fewest = counts.argmax(), counts.argmin()
+    told = (
+        f"the most frequent, {classes[most]} ({counts[most] / rows:.2%}), has {counts[most] / counts[fewest]:.2f} "
+        f"times the rows of the rarest, {classes[fewest]} ({counts[fewest] / rows:.2%})"
+    )
+    caption(figure, f"{rows:,} labelled rows; {told}; dashed: an even share, {1 / len(classes):.1%}")
+    return figure
+
+
+@styled
+def digit_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
+    """Images of every digit drawn at random, a line a digit.
+
+    Args:
+        images: uint8 (classes, k, side, side); blank where a digit has fewer.
+        classes: int (classes,).
+        rows: that they were drawn from.
+    """
+    title = "Images of each digit"
+    note = f"{images.shape[1]} training images of each digit, drawn at random from {rows:,} rows and not selected"
+    return _lines(images, [str(of) for of in classes], title, note, framed=False)
+
+
+@styled
+def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray, settings: Augmentation) -> Figure:
+    """An image of every digit, and what augmentation makes of it each time.
+
+    Args:
+        originals: uint8 (classes, side, side).
+        draws: of each, uint8 (classes, k, side, side).
+        classes: int (classes,).
+        settings: that they were drawn with.
+    """
+    images = np.concatenate([originals[:, None], draws], axis=1)
+    ink = draws.mean() / max(originals.mean(), 1e-9)
+    moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
+    told = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
+    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {told}"
+    return _lines(images, [str(of) for of in classes], "Augmentation", note, framed=True)
+
+
+def _ranges(settings: Augmentation) -> str:
+    """What the settings turn on, in words."""
+    off = "nothing is on"
+    affine = {
+        f"rotation up to {settings.rotation:g}°": settings.rotation,
+        f"shift up to {settings.shift:.0%}": settings.shift,
+        f"zoom up to {settings.zoom:.0%}": settings.zoom,
+        f"shear up to {settings.shear:g}°": settings.shear,
+    }
+    others = {
+        f"{name} distortion of {of.probability:.0%} of the images": of.probability
+        for name, of in (("elastic", settings.elastic), ("grid", settings.grid))
+    }
+    erased = {f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability}
+    return ", ".join(name for name, on in (affine | others | erased).items() if on) or off
+
+
+def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, framed: bool) -> Figure:
+    """Images, uint8 (lines, k, side, side), with a name before every line; the first of each framed if so asked."""
+    lines, count, side = images.shape[:3]
+    figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
+    axes = figure.subplots()
+    draw_tile(axes, images.reshape(-1, side, side), count, (np.arange(lines * count) % count == 0) & framed)
+    for place, name in enumerate(names):
+        axes.text(-3, place * (side + GAP) + GAP + side / 2, name, ha="right", va="center", fontsize=11)
+    axes.set_title(title)
+    caption(figure, note)
+    return figure
+
+
+@styled
+def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """How bright the pixels of every digit are, a panel a digit, all digits behind it.
+
+    Args:
+        counts: pixels by digit and intensity, int (classes, levels); level 0 is blank.
+        classes: int (classes,).
+    """
+    rows = -(-len(classes) // SIDE_BY_SIDE)
+    figure = Figure(figsize=(11, 1.9 * rows + 1.1), layout="constrained")
+    panels = figure.subplots(rows, SIDE_BY_SIDE, squeeze=False, sharex=True, sharey=True)
+    edges = np.linspace(1, counts.shape[1], BINS + 1).round().astype(int)
+    shares = np.add.reduceat(counts / counts.sum(axis=1, keepdims=True), edges[:-1], axis=1)
+    overall = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
+    blank = counts[:, 0] / counts.sum(axis=1)
+    for axes in panels.flat[len(classes) :]:
+        axes.set_axis_off()
+    for axes, label, share, white in zip(panels.flat, classes, shares, blank, strict=False):
+        axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
+        axes.stairs(overall, edges, color="black", lw=0.8)
+        axes.set_title(f"{label}: {white:.1%} blank", fontsize=9)
+        axes.set(yscale="log", xlim=(0, counts.shape[1]))
+    for axes in panels[-1]:
+        axes.set_xlabel("intensity of the pixel")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("share of pixels")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    caption(figure, _brightness(counts, blank, classes))
+    return figure
+
+
+def _brightness(counts: np.ndarray, blank: np.ndarray, classes: np.ndarray) -> str:
+    ink = counts.sum(axis=0)[1:]
+    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
+    most, least = blank.argmax(), blank.argmin()
+    return (
+        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, from {blank[least]:.1%} of "
+        f"{classes[least]} to {blank[most]:.1%} of {classes[most]}; of the pixels with ink {bright:.0%} are brighter "
+        f"than {BRIGHT:.0%} of white; black line: all digits"
+    )
+
+
+@styled
+def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
+    """The mean image of every digit above the standard deviation of its pixels.
+
+    Args:
+        means, deviations: in shares of white, float (classes, side, side).
+        classes: int (classes,).
+    """
+    figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
+    panels = figure.subplots(2, len(classes), squeeze=False)
+    for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
+        for axes, image in zip(line, shown, strict=True):
+            drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(False)
+        figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
+        line[0].set_ylabel(name, fontsize=9)
+    for axes, label in zip(panels[0], classes, strict=True):
+        axes.set_title(str(label))
+    spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
+    most, least = spread.argmax(), spread.argmin()
+    told = f"images of {classes[most]} differ most from their mean, a pixel by {spread[most]:.1%} of white (root mean"
+    caption(figure, f"{told} square), those of {classes[least]} least ({spread[least]:.1%})")
+    return figure
+
+
+@styled
+def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
+    """Where images have ink, and which pixels never do: shares of the images, float (side, side) each."""
+    figure, panels = canvas(2, width=4.6, height=4.5)
+    least = min(share[share > 0].min(initial=1) for share in (train, test))
+    for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
+        never = share == 0
+        shown = axes.imshow(np.where(never, np.nan, share), cmap="Blues", norm=LogNorm(min(least, 0.5), 1))
+        axes.add_collection(LineCollection(_outline(never), colors=FRAME, lw=1.6))
+        axes.set(title=f"{name}: {never.sum()} of {never.size} pixels always blank", xticks=[], yticks=[])
+        axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
+        axes.spines[:].set_visible(False)
+        axes.grid(visible=False)
+    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=FuncFormatter(lambda of, _: f"{100 * of:.4g} %"))
+    bar.set_label("images with ink there")
+    both, only = ((train == 0) & (test == 0)).sum(), ((train == 0) & (test > 0)).sum()
+    told = f"outlined: pixels without ink in any image, {both} of them in both tables"
+    caption(figure, f"{told}; {only} have ink in test images only")
+    return figure
+
+
+def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
+    """The borders between pixels inside a mask, bool (side, side), and those outside, the edge of the image too."""
+    padded = np.pad(mask, 1)
+    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between a pixel and the one above
+    down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # and the one to the left
+    horizontal = [[(x - 0.5, y - 0.5), (x + 0.5, y - 0.5)] for y, x in across]
+    return horizontal + [[(x - 0.5, y - 0.5), (x - 0.5, y + 0.5)] for y, x in down]
+
+
+@styled
+def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
+    """How ink and slant spread within every digit.
+
+    Args:
+        ink: mean intensity in shares of white, float (n,).
+        slant: degrees, positive to the right, float (n,).
+        targets: the place of each row's label in `classes`, int (n,).
+        classes: int (classes,).
+    """
+    figure, (left, right) = canvas(2, width=5.4, height=4.1)
+    for axes, values in ((left, ink), (right, slant)):
+        _violins(axes, [values[targets == of] for of in range(len(classes))])
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_xlabel("digit (label)")
+        axes.grid(axis="x", visible=False)
+    left.set(title="Ink", ylabel="mean intensity, share of white")
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.set(title="Slant", ylabel="degrees from upright, to the right")
+    right.axhline(0, color="#444444", ls="--", lw=0.8)
+    inks, slants = ([np.median(of[targets == place]) for place in range(len(classes))] for of in (ink, slant))
+    most, least, bent, straight = (np.argmax(inks), np.argmin(inks), np.argmax(slants), np.argmin(slants))
+    told = (
+        f"median ink: from {inks[least]:.1%} ({classes[least]}) to {inks[most]:.1%} ({classes[most]}); median slant: "
+        f"from {slants[straight]:.1f}° ({classes[straight]}) to {slants[bent]:.1f}° ({classes[bent]})"
+    )
+    caption(figure, f"{told}; box: the middle half of the rows; widths: how many rows have that value")
+    return figure
+
+
+def _violins(axes: Axes, groups: Sequence[np.ndarray]) -> None:
+    """A violin with quartiles for each group, cut at one row in a thousand, so that strays do not set the scale."""
+    kept = [group[(group >= np.quantile(group, 0.001)) & (group <= np.quantile(group, 0.999))] for group in groups]
+    places = np.arange(len(groups))
+    violins = axes.violinplot(kept, places, widths=0.9, showextrema=False)
+    for body in violins["bodies"]:
+        body.set(facecolor=PALETTE[5], edgecolor="none", alpha=0.7)
+    for place, group in zip(places, groups, strict=True):
+        low, middle, high = np.quantile(group, [0.25, 0.5, 0.75])
+        axes.plot([place, place], [low, high], color=PALETTE[0], lw=4, solid_capstyle="butt")
+        axes.plot(place, middle, "o", ms=3.5, color="white", mec=PALETTE[0])
+
+
+@styled
+def closest_pairs(
+    images: np.ndarray, names: Sequence[tuple[str, str]], pairs: Pairs, limit: float, note: str
+) -> Figure:
+    """Pairs of images side by side, the duplicates framed.
+
+    Args:
+        images: uint8 (p, 2, side, side).
+        names: of the images of each pair.
+        pairs: p of them, with their distances.
+        limit: up to which ratio they are duplicates.
+        note: what to see.
+    """
+    rows = max(1, -(-len(images) // PAIRS_ABREAST))
+    figure = Figure(figsize=(2.1 * PAIRS_ABREAST, 1.62 * rows + 1.0), layout="constrained")
+    figure.suptitle("The closest pairs of images")
+    for axes in figure.subplots(rows, PAIRS_ABREAST, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, both, told, distance, ratio in zip(figure.axes, images, names, pairs.distance, pairs.ratio, strict=False):
+        side = both.shape[1]
+        draw_tile(axes, both, 2)
+        for place, name in enumerate(told):
+            axes.text(place * (side + GAP) + GAP + side / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
+        how = "the same image" if not distance else f"distance {distance:.2f}, ratio {ratio:.2f}"
+        axes.text(side + 1.5 * GAP, side + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
+        if ratio <= limit:
+            axes.add_patch(Rectangle((0, 0), 2 * side + 3 * GAP - 1, side + 2 * GAP - 1, fill=False, ec=FRAME, lw=1.8))
+    caption(figure, note)
+    return figure
+
+
+@styled
+def two_sample_test(test: TwoSampleTest) -> Figure:
+    """How well a classifier tells test rows from training rows: its ROC curve, and its scores for either table."""
+    figure, (left, right) = canvas(2, width=4.8, height=4.1)
+    order = np.argsort(-test.scores, kind="stable")
+    found, wrong = (np.append(0, np.cumsum(of[order]) / of.sum()) for of in (test.is_test, ~test.is_test))
+    left.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8, label="chance")
+    left.plot(wrong, found, color=PALETTE[0], label=f"classifier, AUC {test.auc.value:.4f}")
+    left.set(title="ROC", xlabel="training rows taken for test rows", ylabel="test rows found", aspect="equal")
+    left.legend(loc="lower right")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bins = int(np.clip(np.sqrt(len(test.scores) / 2), 5, 40))
+    edges = np.histogram_bin_edges(test.scores, bins)
+    for of, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
+        right.hist(test.scores[of], edges, histtype="step", color=colour, lw=1.6, label=name)
+    right.axvline(0.5, color="#444444", ls="--", lw=0.8)
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    right.set(title="Scores", xlabel="probability of being a test row", ylabel="rows")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    right.legend(loc="upper left", fontsize=8)
+    caption(figure, _drift(test))
+    return figure
+
+
+def _drift(test: TwoSampleTest) -> str:
+    size = len(test.is_test) // 2
+    verdict = "it can tell the tables apart" if test.differ else "it cannot tell the tables apart"
+    return (
+        f"boosted trees guess whether a row is of the test table, fitted to {size:,} rows of each and judged on "
+        f"{size:,} others of each: AUC {test.auc.value:.3f} (95 % interval {test.auc.low:.3f} to {test.auc.high:.3f}), "
+        f"{test.accuracy:.2%} right, 50 % by chance, p = {test.p_value:.2g}: {verdict}"
+    )
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/evaluation.py"] = r'''"""How good the predictions are, how far they can be believed, and what the members add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from digits.analysis.evaluation import Bins, Coverage, Digit, Rescue, Score, binned
+from digits.figures.style import PALETTE, canvas, caption, confidence_axis, log_percent, styled
+
+WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
+LEAST = 1e-8  # doubt that is told from none: the logits were float32
+STAGES = (PALETTE[1], PALETTE[0], PALETTE[2])
+MARKS = ("s", "o", "D")
+SIZES = (5, 9, 4)  # so that one shows through where two are the same
+NAMED = 12  # members whose shares are written into the matrix in a size that can be read
 
 
 @styled
@@ -2925,6 +4180,272 @@ def _caption(wrong: np.ndarray, rows: int, classes: np.ndarray) -> str:
         return told
     label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
     return f"{told}; most often a {classes[label]} is taken for a {classes[chosen]} ({wrong.max()})"
+
+
+@styled
+def digit_scores(digits: Sequence[Digit], classes: np.ndarray, overall: Score) -> Figure:
+    """Precision, recall and F1 of every digit with their 95 % intervals; a digit without rows has no dot.
+
+    Args:
+        digits: in the order of the classes.
+        classes: labels (classes,).
+        overall: accuracy of all rows.
+    """
+    figure, panels = canvas(3, width=3.9, height=0.34 * len(classes) + 1.9)
+    places = np.arange(len(classes))
+    for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
+        scores = [getattr(digit, name) for digit in digits]
+        for place, score in zip(places, scores, strict=True):
+            if np.isfinite(score.value):
+                axes.plot([score.low, score.high], [place, place], color=PALETTE[0], lw=2, alpha=0.45)
+                axes.plot(score.value, place, "o", color=PALETTE[0], ms=5)
+        axes.axvline(overall.value, color="#444444", ls="--", lw=0.8)
+        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(classes) - 0.5, -0.5))
+        axes.set_yticks(places, classes)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    panels[0].set_ylabel("digit")
+    told = f"dashed: accuracy {overall.value:.3%}, 95 % interval {overall.low:.3%} to {overall.high:.3%}"
+    caption(figure, f"{_extremes(digits, classes)}; lines: 95 % intervals; {told}")
+    return figure
+
+
+def _extremes(digits: Sequence[Digit], classes: np.ndarray) -> str:
+    """Which digit has the lowest F1 and which the highest, and whether chance may have told them apart."""
+    known = [(digit.f1, label) for digit, label in zip(digits, classes, strict=True) if np.isfinite(digit.f1.value)]
+    if len({score.value for score, _ in known}) == 1:
+        return f"F1 is {known[0][0].value:.2%} for every digit"
+    lowest, highest = (choose(known, key=lambda of: of[0].value) for choose in (min, max))
+    told = f"F1 is lowest for {lowest[1]} ({lowest[0].value:.2%}), highest for {highest[1]} ({highest[0].value:.2%})"
+    return told if lowest[0].high < highest[0].low else f"{told}, and their intervals overlap"
+
+
+@styled
+def reliability_diagram(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> Figure:
+    """How often the choices are right against how sure they are; left all rows, right by the nines.
+
+    Args:
+        stages: confidence float (n,) and rightness bool (n,) at most three times, such as before and after scaling.
+        errors: expected calibration error of each.
+    """
+    figure = Figure(figsize=(11.5, 6.6), layout="constrained")
+    (plain, nines), (below, rows) = figure.subplots(2, 2, height_ratios=(3, 1), sharex="col")
+    plain.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8)
+    nines.plot([1, LEAST], [1, LEAST], color="#444444", ls="--", lw=0.8)
+    least, lowest = 1.0, 1.0
+    for number, (name, (confidence, right)) in enumerate(stages.items()):
+        look = {"color": STAGES[number], "marker": MARKS[number], "ms": SIZES[number], "lw": 1}
+        bins = binned(confidence, right, WIDTHS)
+        span = np.abs(np.array([bins.low, bins.high]) - bins.accuracy)
+        plain.errorbar(bins.confidence, bins.accuracy, span, label=f"{name}: ECE {errors[name]:.4f}", **look)
+        below.plot(bins.confidence, bins.rows, **look)
+        bins = binned(confidence, right, _nines(confidence))
+        _draw_doubt(nines, bins, look)
+        doubt = np.maximum(1 - bins.confidence, LEAST)
+        rows.plot(doubt, bins.rows, **look)
+        least, lowest = min(least, doubt.min()), min(lowest, _lowest(bins))
+    plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
+    plain.legend(fontsize=8, loc="lower right")
+    below.set(xlabel="confidence", ylabel="rows", yscale="log")
+    for axis in (plain.yaxis, below.xaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    nines.set(title="By the nines of confidence", yscale="log", ylim=(lowest / 2, 1), ylabel="share that was wrong")
+    log_percent(nines.yaxis)
+    rows.set(ylabel="rows", yscale="log")
+    confidence_axis(rows, least / 2)
+    caption(figure, _told(stages, errors))
+    return figure
+
+
+def _nines(confidence: np.ndarray) -> np.ndarray:
+    """Inner edges of bins between 50 %, 90 %, 99 %, ..., three to a decade, as far as there are rows."""
+    least = max(LEAST, float((1 - confidence).min()))
+    steps = np.arange(0, np.ceil(-3 * np.log10(least)) + 1)
+    return 1 - 10 ** (-steps[1:] / 3)
+
+
+def _draw_doubt(axes: Axes, bins: Bins, look: Mapping[str, object]) -> None:
+    """The share of wrong rows by doubt; a bin without any shows how many there might be, by an arrow down."""
+    doubt, wrong = np.maximum(1 - bins.confidence, LEAST), 1 - bins.accuracy
+    some = wrong > 0
+    span = np.abs(1 - np.array([bins.high, bins.low]) - wrong)
+    axes.errorbar(doubt[some], wrong[some], span[:, some], **look)
+    axes.plot(doubt[~some], 1 - bins.low[~some], color=look["color"], marker="v", ms=5, ls="none", mfc="white")
+
+
+def _lowest(bins: Bins) -> float:
+    """The lowest share of wrong rows that the axis has to show."""
+    shown = np.where(bins.accuracy < 1, 1 - bins.high, 1 - bins.low)
+    return float(shown[shown > 0].min())
+
+
+def _told(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> str:
+    told = [
+        f"{name}: mean confidence {confidence.mean():.3%}, {right.mean():.3%} right, ECE {errors[name]:.4f}"
+        for name, (confidence, right) in stages.items()
+    ]
+    marks = "bars: 95 % intervals; open triangles: no mistake in the bin, the upper end of its interval"
+    return f"{'; '.join(told)}. On the dashed line confidence is true; {marks}"
+
+
+@styled
+def confidence_histogram(confidence: np.ndarray, right: np.ndarray) -> Figure:
+    """How sure the ensemble was of its right and of its wrong choices: float (n,) and bool (n,)."""
+    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    doubt = np.maximum(1 - confidence, LEAST)
+    least = 10 ** np.floor(np.log10(doubt.min()))
+    edges = 10 ** np.arange(np.log10(least), 0.05, 0.1)
+    axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
+    axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
+    axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
+    confidence_axis(axes, least)
+    axes.legend(loc="upper left")
+    caption(figure, _sure(confidence, right))
+    return figure
+
+
+def _sure(confidence: np.ndarray, right: np.ndarray) -> str:
+    told = f"{(confidence > 0.99).mean():.1%} of the rows have a confidence above 99 %"
+    if right.all():
+        return f"{told}; no row is wrong"
+    wrong = confidence[~right]
+    many, most = (wrong > 0.9).sum(), (wrong > 0.99).sum()
+    return f"{told}; {many} of the {len(wrong):,} mistakes have one above 90 %, {most} above 99 %"
+
+
+@styled
+def coverage_curve(curve: Coverage, promised: float) -> Figure:
+    """The error rate where only the most confident rows are judged, over all rows and over the last few.
+
+    Args:
+        curve: of all rows.
+        promised: accuracy whose coverage is marked.
+    """
+    figure, (left, right) = canvas(2, width=5.6, height=4.2)
+    point = curve.widest(promised)
+    first = 0.9 if point is None else max(0.0, min(0.95, curve.shares[point] - 0.01))
+    for axes in (left, right):
+        _draw_coverage(axes, curve, promised)
+        axes.set(xlabel="rows judged, the most confident first", yscale="log")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    left.set(title="All rows", ylabel="share of them that is wrong", xlim=(0, 1.01))
+    right.set(title="The last rows", xlim=(first, 1 + (1 - first) / 50))
+    for place in _marked(curve, promised):
+        text = f"  {curve.accuracy[place]:.3%} right of {curve.shares[place]:.2%}  "
+        side = "right" if curve.shares[place] > (1 + first) / 2 else "left"
+        right.annotate(text, (curve.shares[place], 1 - curve.accuracy[place]), ha=side, va="bottom")
+    heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
+    right.set_ylim(heights[heights > 0].min() / 1.6, heights.max() * 1.6)
+    for axes in (left, right):
+        log_percent(axes.yaxis)
+    caption(figure, _judged(curve, promised))
+    return figure
+
+
+def _draw_coverage(axes: Axes, curve: Coverage, promised: float) -> None:
+    shown = curve.accuracy < 1  # a logarithmic axis has no place for none
+    axes.plot(curve.shares[shown], 1 - curve.accuracy[shown], color=PALETTE[0], lw=1.6)
+    axes.axhline(1 - promised, color="#444444", ls="--", lw=0.8)
+    marked = _marked(curve, promised)
+    axes.plot(curve.shares[marked], 1 - curve.accuracy[marked], "o", color=PALETTE[1])
+
+
+def _marked(curve: Coverage, promised: float) -> list[int]:
+    """Points that get a dot: where the promise ends, and where nearly all rows are judged."""
+    point = curve.widest(promised)
+    places = {curve.at(0.99)} | ({point} if point is not None else set())
+    return [place for place in sorted(places) if curve.accuracy[place] < 1]
+
+
+def _judged(curve: Coverage, promised: float) -> str:
+    if curve.accuracy[-1] == 1:
+        return f"no row is wrong: an accuracy of {promised:.1%} (dashed) holds for all {curve.rows[-1]:,} of them"
+    point, most = curve.widest(promised), curve.at(0.99)
+    share, accuracy = curve.shares[most], curve.accuracy[most]
+    last = f"the surest {share:.1%} are {accuracy:.3%} right, all rows {curve.accuracy[-1]:.3%}"
+    if point is None:
+        return f"an accuracy of {promised:.1%} (dashed) is never reached; {last}"
+    above = f"those with a confidence of {curve.threshold[point]:.4f} or more"
+    return f"an accuracy of {promised:.1%} (dashed) holds for {curve.shares[point]:.2%} of the rows, {above}; {last}"
+
+
+@styled
+def agreement_matrix(groups: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Figure:
+    """How often two members choose differently, a panel for each kind of rows.
+
+    Args:
+        groups: by the title of a panel the names (m,) and the shares of equal choices, float (m, m), NaN where two have
+            no row in common.
+    """
+    sides = [max(4.6, 0.36 * len(names) + 2.2) for names, _ in groups.values()]
+    figure = Figure(figsize=(sum(sides), max(sides) * 0.92 + 0.5), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False, width_ratios=sides)[0]
+    apart = np.concatenate([1 - shares[~np.eye(len(shares), dtype=bool)] for _, shares in groups.values()])
+    apart = apart[np.isfinite(apart)]
+    norm = Normalize(0.8 * apart.min(), apart.max()) if apart.any() else Normalize(0, 1)
+    for axes, (title, (names, shares)) in zip(panels, groups.items(), strict=True):
+        differing = np.where(np.eye(len(shares), dtype=bool), np.nan, 1 - shares)
+        axes.imshow(differing, cmap="Blues", norm=norm)
+        size = 9 if len(names) <= NAMED else 6
+        for (row, column), share in np.ndenumerate(differing):
+            if np.isfinite(share):
+                colour = "white" if norm(share) > 0.6 else "black"
+                text = f"{100 * share:.2f}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_title(title, fontsize=10)
+        axes.grid(visible=False)
+    told = [_apart(title, names, shares) for title, (names, shares) in groups.items()]
+    caption(figure, f"in every cell the rows (%) on which two choose differently; {'; '.join(told)}")
+    return figure
+
+
+def _apart(title: str, names: Sequence[str], shares: np.ndarray) -> str:
+    pairs = np.where(np.triu(np.ones(shares.shape, bool), 1), 1 - shares, np.nan)
+    if not np.isfinite(pairs).any():
+        return f"{title}: there is no pair"
+    row, column = np.unravel_index(np.nanargmax(pairs), pairs.shape)
+    most = f"{names[row]} and {names[column]} ({np.nanmax(pairs):.2%})"
+    return f"{title}: {np.nanmean(pairs):.2%} on average, most {most}"
+
+
+@styled
+def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
+    """What the ensemble rescued and spoilt out of fold, against each network of an architecture and seed.
+
+    Args:
+        rescues: by architecture and seed, all folds together.
+        mistakes: of the ensemble.
+    """
+    figure, (axes,) = canvas(1, width=8, height=0.6 * len(rescues) + 2)
+    places = np.arange(len(rescues))
+    rescued, spoilt = (np.array([getattr(of, name) for of in rescues.values()]) for name in ("rescued", "spoilt"))
+    axes.barh(places, rescued, color=PALETTE[2], height=0.55, label="rescued: it was wrong, the ensemble is right")
+    axes.barh(places, -spoilt, color=PALETTE[1], height=0.55, label="spoilt: it was right, the ensemble is wrong")
+    for place, of in enumerate(rescues.values()):
+        axes.annotate(f" {of.rescued}", (of.rescued, place), va="center", ha="left")
+        axes.annotate(f"{of.spoilt} ", (-of.spoilt, place), va="center", ha="right")
+    reach = max(1, *rescued, *spoilt)
+    axes.set_yticks(places, [f"{name}\n{of.mistakes:,} mistakes alone" for name, of in rescues.items()])
+    axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 7, reach * 8 / 7))
+    axes.set_ylim(len(rescues) - 0.5, -0.5)
+    axes.axvline(0, color="#444444", lw=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    axes.grid(axis="y", visible=False)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    caption(figure, _rescued(rescues, mistakes))
+    return figure
+
+
+def _rescued(rescues: Mapping[str, Rescue], mistakes: int) -> str:
+    told = f"the ensemble has {mistakes:,} mistakes"
+    if len(rescues) == 1:
+        return f"{told}; each row has one network that never saw it, so out of fold there is nothing to rescue"
+    best, worst = (choose(rescues, key=lambda name: rescues[name].mistakes) for choose in (min, max))
+    few, many = rescues[best].mistakes, rescues[worst].mistakes
+    return f"{told}; alone, {best} has the fewest ({few:,}) and {worst} the most ({many:,})"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2932,11 +4453,14 @@ FILES["digits/figures/history.py"] = r'''"""How training went."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.figures.style import PALETTE, canvas, caption, error_rate, log_percent, styled
+from digits.figures.style import PALETTE, SERIES, canvas, caption, error_rate, log_percent, plain_log, styled
 
 
 @styled
@@ -2970,9 +4494,151 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
+@styled
+def fold_histories(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> Figure:
+    """Held-out loss and error rate of every fold by epoch: a column an architecture, a colour a fold.
+
+    Args:
+        histories: for each architecture and fold those of its seeds, as `training_history` takes them.
+    """
+    figure = Figure(figsize=(max(6.4, 4.8 * len(histories)), 7), layout="constrained")
+    panels = figure.subplots(2, len(histories), squeeze=False, sharex="col", sharey="row")
+    for column, (architecture, folds) in zip(panels.T, histories.items(), strict=True):
+        for axes, field, transform in zip(column, ("loss", "accuracy"), (np.asarray, error_rate), strict=True):
+            _draw_folds(axes, folds, field, transform)
+        column[0].set_title(architecture)
+        column[1].set_xlabel("epoch")
+        column[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0, 0].set_ylabel("held-out log loss (nats)")
+    if _is_steep(panels[0]):
+        panels[0, 0].set_yscale("log")
+        plain_log(panels[0, 0].yaxis)
+    panels[1, 0].set(ylabel="held-out rows that were wrong", yscale="log")
+    for axes in panels[1]:
+        log_percent(axes.yaxis)
+    panels[0, -1].legend(title="fold", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    caption(figure, f"held-out error after the last epoch: {_told(histories)}; on the rows scored after every epoch")
+    return figure
+
+
+def _draw_folds(
+    axes: Axes,
+    folds: Mapping[int, Sequence[np.ndarray]],
+    field: str,
+    transform: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    for place, (fold, of_seeds) in enumerate(folds.items()):
+        for number, history in enumerate(of_seeds):
+            curve = transform(history[f"held_out_{field}"])
+            label = f"{fold}" if number == 0 else None
+            mark = "." if len(curve) == 1 else None  # one epoch alone makes no line
+            axes.plot(history["epoch"], curve, marker=mark, color=SERIES[place % len(SERIES)], lw=1.3, label=label)
+    means = np.mean([transform(of[f"held_out_{field}"]) for of in _alike(folds)], axis=0)
+    axes.plot(np.arange(1, len(means) + 1), means, color="black", lw=2.2, label="mean")
+
+
+def _is_steep(panels: Iterable[Axes]) -> bool:
+    """Whether a logarithmic axis would show more than a tick or two."""
+    heights = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines])
+    return bool(heights.max() > 5 * heights.min() > 0)
+
+
+def _alike(folds: Mapping[int, Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """All histories, cut to the shortest: early stopping ends them at different epochs."""
+    every = [history for of_seeds in folds.values() for history in of_seeds]
+    shortest = min(map(len, every))
+    return [history[:shortest] for history in every]
+
+
+def _told(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> str:
+    told = []
+    for architecture, folds in histories.items():
+        last = [1 - history["held_out_accuracy"][-1] for of_seeds in folds.values() for history in of_seeds]
+        worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
+        told.append(f"{architecture} {_range(last)}" + (f", worst in fold {worst}" if len(folds) > 1 else ""))
+    return "; ".join(told)
+
+
 def _range(values: list[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:.2%}" if low == high else f"{low:.2%} to {high:.2%}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/predictions.py"] = r'''"""What the networks made of people's own pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from digits.figures.style import PALETTE, caption, styled
+
+ACROSS = 4  # pictures side by side
+MOST_PROBABLE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture.
+
+    title: its name. picture: uint8 (height, width), None where there is none. seen: what the network saw, uint8 (side,
+    width), ink bright, None for nothing. verdict: the digit. probabilities: float (classes,), None for several digits.
+    """
+
+    title: str
+    picture: np.ndarray | None
+    seen: np.ndarray | None
+    verdict: str
+    probabilities: np.ndarray | None
+
+
+@styled
+def prediction_sheet(panels: Sequence[Panel], classes: np.ndarray, told: str) -> Figure:
+    """Each picture, what the network saw, and the most probable digits.
+
+    Args:
+        panels: the pictures.
+        classes: labels (classes,).
+        told: which pictures these are.
+    """
+    rows = max(1, -(-len(panels) // ACROSS))
+    figure = Figure(figsize=(3.3 * ACROSS, 1.5 * rows + 0.9), layout="constrained")
+    figure.suptitle("Picture, what the networks saw, and the most probable digits")
+    grid = figure.subplots(rows, 3 * ACROSS, squeeze=False, width_ratios=[1, 1, 0.9] * ACROSS)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, ACROSS)
+        picture, seen, bars = grid[row, 3 * column : 3 * column + 3]
+        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3)
+        if panel.picture is not None:
+            picture.imshow(panel.picture, cmap="gray", vmin=0, vmax=255)
+        if panel.seen is not None:
+            seen.imshow(panel.seen, cmap="gray_r", interpolation="nearest")
+        seen.set_title(panel.verdict or "no digit", fontsize=11, weight="bold", pad=3)
+        if panel.probabilities is not None:
+            _bars(bars, panel.probabilities, classes)
+    caption(figure, f"{told}; ? marks what is not like a digit of the training data")
+    return figure
+
+
+def _bars(axes: Axes, probabilities: np.ndarray, classes: np.ndarray) -> None:
+    best = np.argsort(probabilities)[::-1][:MOST_PROBABLE]
+    places = np.arange(len(best))
+    axes.barh(places, probabilities[best], color=PALETTE[0], height=0.55)
+    for place, of in zip(places, best, strict=True):
+        axes.text(-0.06, place, str(classes[of]), ha="right", va="center", fontsize=9)
+        axes.text(1.05, place, f"{probabilities[of]:.2f}", ha="left", va="center", fontsize=7)
+    axes.set(xlim=(-0.3, 1.7), ylim=(MOST_PROBABLE - 0.2, -0.8))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 26 else f"{name[:12]}...{name[-11:]}"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2981,27 +4647,39 @@ FILES["digits/figures/sheets.py"] = r'''"""Contact sheets: many images side by s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from digits.figures.style import PALETTE, caption, styled
 
+GREYS = 32
 GAP = 2  # pixels between images
+INCHES, LINE = 1.15, 0.145  # an image with its gap on a sheet with captions, and a line of these
 
 
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images (n, side, side) side by side on white, row after row: one image, ink dark, 0..1."""
+def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
+    """Images (n, side, side) side by side on white, row after row: one image, ink dark, 0..1.
+
+    above: pixels that stay free over each image.
+    """
     side = images.shape[1]
     rows = -(-len(images) // columns)
-    pitch = side + GAP
-    sheet = np.zeros((rows * pitch + GAP, columns * pitch + GAP))
+    sheet = np.zeros((rows * (side + GAP + above) + GAP, columns * (side + GAP) + GAP))
     for place, image in enumerate(images):
-        top, left = place // columns * pitch + GAP, place % columns * pitch + GAP
+        top, left = _corner(place, side, columns, above)
         sheet[top : top + side, left : left + side] = image / max(float(image.max()), 1.0)
     return 1 - sheet
+
+
+def _corner(place: int, side: int, columns: int, above: int) -> tuple[int, int]:
+    """The top and left pixel of an image of a tile."""
+    return place // columns * (side + GAP + above) + GAP + above, place % columns * (side + GAP) + GAP
 
 
 def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray | None = None) -> None:
@@ -3016,25 +4694,38 @@ def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray |
 
 @styled
 def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, columns: int = 10) -> Figure:
-    """Images with a line under each.
+    """Images with a line or several over each.
 
     Args:
         images: uint8 (n, side, side), ink bright.
-        captions: n short lines.
+        captions: n short texts.
         title: of the sheet.
         note: what to see.
         columns: images side by side.
     """
-    rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.15 * columns, 1.35 * rows + 0.9), layout="constrained")
+    side = images.shape[1]
+    inch = (side + GAP) / INCHES
+    above = round(inch * LINE * max((text.count("\n") + 1 for text in captions), default=0))
+    tiles = tile(images, columns, above)
+    figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.9), layout="constrained")
     figure.suptitle(title)
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, image, text in zip(figure.axes, images, captions, strict=False):
-        axes.imshow(image, cmap="gray_r", interpolation="nearest")
-        axes.set_title(text, fontsize=8, pad=2)
+    axes = figure.subplots()  # one for all: an axes for each image takes a minute for a thousand
+    axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    for place, text in enumerate(captions):
+        top, left = _corner(place, side, columns, above)
+        axes.text(left + side / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
     caption(figure, note)
     return figure
+
+
+def save_grey(figure: Figure, path: Path) -> None:
+    """Save a figure without colours as a PNG of `GREYS` greys: a third of the size, and nobody sees the difference."""
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()
+    grey = np.asarray(Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("L"))
+    steps = np.rint(np.rint(grey * ((GREYS - 1) / 255)) * (255 / (GREYS - 1)))
+    Image.fromarray(steps.astype(np.uint8)).save(path, optimize=True)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3045,14 +4736,16 @@ colour-blind tell them apart too.
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -3061,6 +4754,7 @@ SERIES = [  # ten and more groups
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
     "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
 ]  # fmt: skip
+LETTERS_AN_INCH = 14  # of a caption
 SHEET: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.facecolor": "white",
@@ -3098,9 +4792,35 @@ def log_percent(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def confidence_axis(axes: Axes, least: float) -> None:
+    """A horizontal axis of doubt, 1 minus confidence: logarithmic, from 1 down to `least`, labelled as confidence.
+
+    Nearly all rows of a good classifier lie beyond 99 %, where a plain axis shows nothing.
+    """
+    doubts = [0.5, *(10.0**-decade for decade in range(1, 13))]
+    axes.set(xscale="log", xlim=(1, least), xlabel="confidence (%)")
+    axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _confidence(doubt: float) -> str:
+    """Such as `99.9`, or `6 nines` where so many digits would run into each other."""
+    nines = round(-np.log10(doubt))
+    return f"{100 * (1 - doubt):.6g}" if nines < 5 else f"{nines} nines"
+
+
+def plain_log(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers, ticks at 1, 2 and 5 of every decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def caption(figure: Figure, text: str) -> None:
-    """What to see, under the figure."""
-    figure.supxlabel(text, fontsize=9, color="#444444")
+    """What to see, under the figure, on as many lines as its width asks for."""
+    letters = int(LETTERS_AN_INCH * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, letters), fontsize=9, color="#444444")
 
 
 def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
@@ -3265,78 +4985,6 @@ def _place(axes: Axes, axis: str, values: np.ndarray, log: bool) -> np.ndarray:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/inference.py"] = r'''"""The whole ensemble of a finished run, to predict with. Imports TensorFlow."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
-from scipy.special import softmax
-
-from digits import backend, runs
-from digits.config import Config
-from digits.errors import UserError
-from digits.features import Features
-from digits.runs import Member, Run
-
-
-class Prediction(NamedTuple):
-    """probabilities: float64 (n, classes), calibrated. features: float32 (n, d), in the common space."""
-
-    probabilities: np.ndarray
-    features: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Ensemble:
-    """Every network of a run, with what brings its logits and its features to those of the others."""
-
-    members: list[tuple[Member, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]]
-    temperatures: dict[str, float]
-    features: Features
-
-    def predict(self, images: np.ndarray) -> Prediction:
-        """Judge images uint8 (n, side, side), ink bright, in the form of the training data."""
-        probabilities, features = [], []
-        for member, predict in self.members:
-            logits, own = predict(images)
-            probabilities.append(softmax(logits.astype(np.float64) / self.temperatures[member.architecture], axis=1))
-            features.append(self.features.alignments[member.name](own))
-        return Prediction(np.mean(probabilities, axis=0), np.mean(features, axis=0))
-
-
-def load(
-    run: Run, config: Config, features: Features, progress: Callable[[float], object] = lambda share: None
-) -> Ensemble:
-    """Load every network of a finished run.
-
-    Raises:
-        UserError: a network is missing or damaged, or the run was ensembled by an earlier version.
-    """
-    backend.start(config.training.threads)
-    import keras
-
-    from digits import training
-    from digits.models import normalization  # noqa: F401  registers our layer
-
-    temperatures = runs.read_json(run.metrics, temperature=dict)["temperature"]
-    members = runs.members(config)
-    loaded = []
-    for number, member in enumerate(members, start=1):
-        path = run.member(member) / "model.keras"
-        try:
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:100]})") from None
-        loaded.append((member, training.predictor(model)))
-        progress(number / len(members))
-    return Ensemble(loaded, temperatures, features)
-'''
-
-# ----------------------------------------------------------------------------------------------------
 FILES["digits/kaggle.py"] = r'''"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
 
 `python -m digits.kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
@@ -3402,7 +5050,7 @@ def main(settings: Settings) -> None:
 
 
 def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
-    from digits.stages import cluster, submit, train
+    from digits.stages import cluster, eda, evaluate, report, submit, train
 
     started = time.perf_counter()
     cache = run.folder.parent / "cache"
@@ -3431,9 +5079,13 @@ def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
     submit.run(recipe, dataset, run, {"read": read, "train": time.perf_counter() - started - read}, done)
     whole = _whole(recipe, done)
     if whole is None:
-        print("No clusters: no architecture has a network in every fold", flush=True)
+        print("No clusters and no report: no architecture has a network in every fold", flush=True)
     else:
+        look = run.folder.parent / "eda"
         cluster.run(whole, dataset, run)
+        evaluate.run(whole, dataset, run)
+        eda.run(whole, dataset, look)
+        report.run(whole, dataset, run, look, run.folder.parent / "tune")
     if problems:
         told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         print(f"WARNING: {len(problems)} of {len(members)} members failed: {told}", flush=True)
@@ -3568,6 +5220,189 @@ def _meaning(arguments: tuple[str, ...], output: str) -> str:
             return meaning
     last = (output.strip() or "it printed nothing").splitlines()[-1].strip()
     return f"`kaggle {' '.join(arguments[:2])}` failed: {last}".replace("{", "(").replace("}", ")")
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/logits.py"] = r'''"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from digits import runs
+from digits.analysis import calibration, ensembling
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.runs import Member, Run
+
+BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+
+
+@dataclasses.dataclass(frozen=True)
+class Logits:
+    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
+
+    member: Member
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """Members whose softmax can be believed, and the temperatures that made it so.
+
+    temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
+    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
+    out-of-fold logits.
+    """
+
+    members: list[Logits]
+    temperatures: dict[str, float]
+    by_fold: dict[int, dict[str, float]]
+
+
+def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of a finished run, as `make submit` wrote them.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    try:
+        ensemble = runs.read_arrays(run.oof)
+    except ValueError:
+        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
+    if str(ensemble["fingerprint"]) != dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    if runs.read_json(run.folder / "run.json", data=dict)["data"].get("test") != dataset.test_fingerprint:
+        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
+    return ensemble
+
+
+def load(run: Run, member: Member) -> Logits:
+    """Read what a trained member gave.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    folder = run.member(member)
+    if not runs.is_whole(folder):
+        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
+    oof = runs.read_arrays(folder / "oof.npz")
+    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
+
+
+def folds(members: Iterable[Logits]) -> list[int]:
+    """The folds that the members were trained for, in their order."""
+    return list(dict.fromkeys(logits.member.fold for logits in members))
+
+
+def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of one fold: those that judge the same out-of-fold rows."""
+    return [logits for logits in members if logits.member.fold == fold]
+
+
+def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of all other folds."""
+    return [logits for logits in members if logits.member.fold != fold]
+
+
+def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
+    """The members of each architecture."""
+    groups: dict[str, list[Logits]] = {}
+    for logits in members:
+        groups.setdefault(logits.member.architecture, []).append(logits)
+    return groups
+
+
+def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
+    """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
+
+    Args:
+        members: as they were loaded.
+        targets: the class of every training row, int (n,).
+    """
+    architectures = by_architecture(members)
+    overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
+    fitted = {
+        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
+        for fold in folds(members)
+    }
+    scaled = [
+        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
+        for name, peers in architectures.items()
+        for fold in folds(peers)
+        for logits in of_fold(peers, fold)
+    ]
+    return Calibrated(scaled, overall, fitted)
+
+
+def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    """That of all their out-of-fold rows together; 1 where there are none."""
+    if not members:
+        return 1.0
+    rows = np.concatenate([logits.rows for logits in members])
+    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
+
+
+def ensemble_temperatures(
+    members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
+) -> tuple[dict[int, float], float]:
+    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
+
+    The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
+    temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
+    fold either.
+
+    Args:
+        members: as they were loaded.
+        calibrated: the same, calibrated.
+        targets: the class of every training row, int (n,).
+    """
+    fitted = {}
+    for fold, temperatures in calibrated.by_fold.items():
+        others = [
+            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
+            for logits in without_fold(members, fold)
+        ]
+        fitted[fold] = _ensemble_temperature(others, targets)
+    return fitted, _ensemble_temperature(calibrated.members, targets)
+
+
+def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    if not members:
+        return 1.0
+    rows, beliefs = out_of_fold(members, BELIEFS)
+    return calibration.temperature(ensembling.log_probabilities(beliefs), targets[rows])
+
+
+def sharpened(
+    rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
+) -> np.ndarray:
+    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
+    divisors = np.empty((len(rows), 1))
+    for logits in members:
+        divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
+    return ensembling.combine(ensembling.log_probabilities(beliefs)[None] / divisors, "logits")
+
+
+def test(members: Iterable[Logits], rule: str) -> np.ndarray:
+    """The probabilities of the test rows, float (m, c)."""
+    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
+
+
+def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    rows, probabilities = [], []
+    for fold in folds(members):
+        peers = of_fold(members, fold)
+        rows.append(peers[0].rows)
+        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in peers]), rule))
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3868,81 +5703,6 @@ def strided(images: KerasTensor, classes: int, *, width: float = 1.0, dropout: f
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/pictures.py"] = r'''"""Somebody's own picture of a digit, brought to the form of the training data."""
-
-from __future__ import annotations
-
-import io
-from typing import BinaryIO
-
-import cv2
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from digits.errors import UserError
-
-MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
-BOX = 20 / 28  # share of the side that the digit's box takes in the training data
-FAINT = 0.2  # of the strongest ink: what is paler is paper
-
-
-def read(file: BinaryIO) -> np.ndarray:
-    """A picture file in shades of grey, uint8 (height, width); turned as its rotation tag says, on white paper.
-
-    Raises:
-        UserError: it is no picture that can be read, or too large.
-    """
-    try:
-        with Image.open(io.BytesIO(file.read())) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise UserError(f"{picture.width}x{picture.height} pixels are too many; {MOST_PIXELS:,} are allowed")
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"no picture that can be read ({' '.join(str(error).split())[:100]})") from None
-    paper = Image.new("RGBA", upright.size, "white")
-    return np.asarray(Image.alpha_composite(paper, upright).convert("L"))
-
-
-def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
-    """The digit of a picture as the training data would show it, or None where there is no ink.
-
-    As the makers of MNIST did it: the ink's box brought to 20 of 28 pixels, its centre of mass to the middle.
-
-    Args:
-        picture: uint8 (height, width), dark ink on light paper or the other way round.
-        side: of the training images.
-
-    Returns:
-        uint8 (side, side), ink bright.
-    """
-    ink = _ink(picture)
-    rows, columns = np.flatnonzero(ink.max(axis=1) > FAINT), np.flatnonzero(ink.max(axis=0) > FAINT)
-    if not len(rows):
-        return None
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX * side / max(digit.shape)
-    size = [max(1, round(length * scale)) for length in digit.shape[::-1]]
-    small = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return (255 * np.clip(_centred(small, side) / small.max(), 0, 1)).astype(np.uint8)
-
-
-def _ink(picture: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the paper, float32 (height, width), the strongest ink 1; all 0 on a blank picture."""
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    ink = np.abs(picture.astype(np.float32) - np.median(border))
-    strongest = ink.max()
-    return np.where(ink > FAINT * strongest, ink, 0) / strongest if strongest > 16 else np.zeros_like(ink)
-
-
-def _centred(small: np.ndarray, side: int) -> np.ndarray:
-    """The small image on an empty one, its centre of mass in the middle."""
-    rows, columns = np.indices(small.shape)
-    middle = (np.average(columns, weights=small), np.average(rows, weights=small))
-    shift = np.float32([[1, 0, (side - 1) / 2 - middle[0]], [0, 1, (side - 1) / 2 - middle[1]]])
-    return cv2.warpAffine(small, shift, (side, side))
-'''
-
-# ----------------------------------------------------------------------------------------------------
 FILES["digits/progress.py"] = r'''"""What people see while they wait and when it is done: live on a terminal, plain elsewhere."""
 
 from __future__ import annotations
@@ -4040,6 +5800,37 @@ def duration(seconds: float) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/results.py"] = r'''"""A folder of figures, tables and `metrics.json` that a stage writes anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from digits.atomic import replacing
+from digits.figures import save_grey
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier call wrote, the metrics first: a folder that has them is whole."""
+    for name in ("metrics.json", "*.csv", "*.png"):
+        for path in folder.glob(name):
+            path.unlink()
+
+
+def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
+    """Save every figure under its name, those of `grey` without colours; their captions by the names of the files."""
+    captions = {}
+    for name, figure in figures:
+        with replacing(folder / f"{name}.png") as temporary:
+            (save_grey if name in grey else Figure.savefig)(figure, temporary)
+        captions[f"{name}.png"] = " ".join(figure.get_supxlabel().split())
+    return captions
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/runs.py"] = r'''"""The run folder: what one config made from one data set.
 
 output/<run>/
@@ -4049,10 +5840,13 @@ oof.npz test.npz  the ensemble's probabilities
 metrics.json      every figure of the closing table
 history.png       loss and accuracy of every member by epoch
 submission.csv
+evaluation/       what `make evaluate` found
+clusters/         what `make cluster` found
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -4060,7 +5854,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -4133,6 +5927,16 @@ class Run:
         """The folder of what `make cluster` wrote."""
         return self.folder / "clusters"
 
+    @property
+    def evaluation(self) -> Path:
+        """The folder of what `make evaluate` wrote."""
+        return self.folder / "evaluation"
+
+    @property
+    def exported(self) -> Path:
+        """What `make export` wrote."""
+        return self.folder / "ensemble.onnx"
+
     def member(self, member: Member) -> Path:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
@@ -4140,6 +5944,10 @@ class Run:
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
         return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
+
+    def history(self, member: Member) -> np.ndarray:
+        """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
+        return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
 
     def unfinished(self, member: Member) -> Path:
         """Where a member is made, until it is whole."""
@@ -4261,6 +6069,22 @@ def processor() -> str:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def with_nulls(value: Any) -> Any:
+    """The same, nested as it is, with null for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: with_nulls(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [with_nulls(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
 
 
 def read_json(path: Path, **expected: type) -> dict[str, Any]:
@@ -4441,7 +6265,6 @@ FILES["digits/stages/cluster.py"] = r'''"""Cluster the out-of-fold features of a
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -4580,7 +6403,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", _with_nulls(record))
+    runs.write_json(folder / "metrics.json", runs.with_nulls(record))
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -4674,15 +6497,6 @@ def _mean(silhouettes: np.ndarray) -> float:
     """NaN where there is no silhouette: of one cluster, or of noise alone."""
     finite = silhouettes[np.isfinite(silhouettes)]
     return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _with_nulls(value: Any) -> Any:
-    """The same, nested as it is, with null for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _with_nulls(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [_with_nulls(of) for of in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _residuals(features: Features, config: Config) -> list[float]:
@@ -4786,7 +6600,7 @@ def _write_rows(path: Path, result: Clustering, sample: Features, dataset: Datas
         "distance": [f"{value:.6g}" for value in result.distances],
         "silhouette": [f"{value:.6f}" for value in result.silhouettes],
     }
-    _write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    runs.write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
 
 def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, dataset: Dataset) -> None:
@@ -4798,14 +6612,7 @@ def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, datase
             zip(queue.rows, queue.believed, queue.neighbours, strict=True), 1
         )
     ]
-    _write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
-
-
-def _write_csv(path: Path, header: Sequence[str], lines: Any) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)
+    runs.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
 
 
 def _write_table(
@@ -4817,7 +6624,7 @@ def _write_table(
         for method in methods
     ]
     header = ["space", "method", *SCORES]
-    _write_csv(folder / "comparison.csv", header, lines)
+    runs.write_csv(folder / "comparison.csv", header, lines)
     text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")
@@ -4863,41 +6670,1139 @@ def _print(run: Run, record: dict[str, Any], queued: int, folder: Path) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/submit.py"] = r'''"""Ensemble the members of a run, say what score to expect, and write the submission."""
+FILES["digits/stages/eda.py"] = r'''"""Look at the data before anything is trained: what it holds, what is there twice, whether train and test differ."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from digits import figures, results, runs
+from digits.analysis import drift, duplicates, exploration
+from digits.analysis.drift import TwoSampleTest
+from digits.analysis.duplicates import Pairs
+from digits.analysis.exploration import Shapes
+from digits.augment import augment
+from digits.config import Config
+from digits.data import Dataset
+from digits.progress import Steps, console, duration
+from digits.seeds import derive
+
+SAMPLES = 14  # images of a digit on the sheet of samples
+DRAWS = 12  # of augmentation, of one image of each digit
+SHOWN = 20  # pairs on their sheet
+RECORDED = 100  # pairs in the metrics; duplicates.csv has all
+TABLES = ("train", "test", "across")
+HEADER = (
+    "kind", "first_table", "first_row", "first_label", "second_table", "second_row", "second_label", "distance",
+    "ratio",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Findings:
+    """What was measured on all rows, those of the training table first.
+
+    shapes: ink and slant of each row. exact, closest: pairs of rows. test: of train against test, None where there are
+    too few rows. inked: shares of the training and of the test images with ink at each pixel, float (2, side, side).
+    """
+
+    shapes: Shapes
+    exact: Pairs
+    closest: Pairs
+    test: TwoSampleTest | None
+    inked: np.ndarray
+
+    @property
+    def near(self) -> Pairs:
+        """The near duplicates."""
+        return self.closest.take(self.closest.ratio <= duplicates.LIMIT)
+
+    @property
+    def shown(self) -> Pairs:
+        """The pairs on the sheet, the closest first."""
+        return self.exact.followed_by(self.closest).take(slice(SHOWN))
+
+
+def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """Write figures, metrics and the list of duplicates.
+
+    Args:
+        config: with the seed, and the augmentation to show.
+        dataset: to look at; test labels are left alone, even where they are known.
+        folder: made where it is missing; what an earlier call wrote there goes.
+
+    Returns:
+        The metrics.
+    """
+    steps, seed = Steps(), derive(config.seed, "eda")
+    found = _measure(steps, dataset, seed)
+    with steps.step("figures and files"):
+        results.clear(folder)
+        captions = results.draw(folder, _figures(config, dataset, found, seed))
+        _write_pairs(folder / "duplicates.csv", found, dataset)
+    record = {
+        "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
+        "rows": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
+        "side": dataset.side,
+        "digits": _digits(dataset, found.shapes),
+        "blank": _blank(found),
+        "duplicates": _duplicates(dataset, found),
+        "drift": _drift(dataset, found),
+        "captions": captions,
+        "seconds": steps.seconds,
+    }
+    runs.write_json(folder / "metrics.json", record)
+    _print(record, folder)
+    return record
+
+
+def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Findings:
+    images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
+    with steps.step("ink, slant and blank pixels"):
+        shapes = exploration.shapes(images)
+        inked = np.stack([exploration.inked(of) for of in (dataset.train_images, dataset.test_images)])
+    with steps.step("principal components"):
+        components = exploration.components(images, derive(seed, "components"))
+    with steps.step("duplicates"):
+        exact = duplicates.exact_pairs(images, train)
+        closest = duplicates.closest_pairs(images, components, derive(seed, "duplicates"))
+    with steps.step("train against test"):
+        features = np.column_stack([components, shapes.ink, shapes.slant])
+        test = drift.two_sample_test(features[:train], features[train:], derive(seed, "drift"))
+    return Findings(shapes, exact, closest, test, inked)
+
+
+# --- figures -----------------------------------------------------------------------------------------------
+
+
+def _figures(
+    config: Config, dataset: Dataset, found: Findings, seed: np.random.SeedSequence
+) -> Iterator[tuple[str, Figure]]:
+    """Every figure with the name of its file."""
+    images, targets, classes = dataset.train_images, dataset.targets, dataset.classes
+    counts = exploration.label_counts(targets, len(classes))
+    yield "labels", figures.label_distribution(counts, classes)
+    yield "samples", figures.digit_samples(_samples(dataset, SAMPLES, derive(seed, "samples")), classes, len(images))
+    intensities = exploration.intensity_counts(images, targets, len(classes))
+    yield "intensities", figures.intensity_histograms(intensities, classes)
+    yield "means", figures.class_images(*exploration.class_images(images, targets, len(classes)), classes)
+    yield "blank", figures.blank_map(*found.inked)
+    ink, slant = (of[: len(images)] for of in found.shapes)
+    yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
+    yield "duplicates", _pair_sheet(dataset, found)
+    if found.test is not None:
+        yield "drift", figures.two_sample_test(found.test)
+    originals = _samples(dataset, 1, derive(seed, "originals"))[:, 0]
+    settings = config.augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
+    draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
+    draws = draws.reshape(len(classes), DRAWS, *originals.shape[1:])
+    yield "augmentation", figures.augmentation_sheet(originals, draws, classes, settings)
+
+
+def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
+    """Training images of every digit drawn at random: uint8 (classes, count, side, side), blank beyond the last."""
+    draw = np.random.default_rng(seed)
+    samples = np.zeros((len(dataset.classes), count, dataset.side, dataset.side), np.uint8)
+    for target, line in enumerate(samples):
+        rows = draw.permutation(np.flatnonzero(dataset.targets == target))[:count]
+        line[: len(rows)] = dataset.train_images[rows]
+    return samples
+
+
+def _pair_sheet(dataset: Dataset, found: Findings) -> Figure:
+    shown = found.shown
+    images = np.stack([_images(dataset, rows) for rows in (shown.first, shown.second)], axis=1)
+    names = [(_name(dataset, one), _name(dataset, other)) for one, other in zip(shown.first, shown.second, strict=True)]
+    return figures.closest_pairs(images, names, shown, duplicates.LIMIT, _told(dataset, found))
+
+
+def _images(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Images of rows that are numbered through both tables, uint8 (r, side, side)."""
+    train = len(dataset.train_images)
+    images = np.empty((len(rows), dataset.side, dataset.side), np.uint8)
+    images[rows < train] = dataset.train_images[rows[rows < train]]
+    images[rows >= train] = dataset.test_images[rows[rows >= train] - train]
+    return images
+
+
+def _name(dataset: Dataset, row: int) -> str:
+    table, number, label = _place(dataset, row)
+    return f"{table} row {number}\n" + ("no label" if label is None else f"a {label}")
+
+
+def _place(dataset: Dataset, row: int) -> tuple[str, int, int | None]:
+    """The table of a row that is numbered through both, its number there from 0 on, and its label, if it has one."""
+    train = len(dataset.train_images)
+    return ("train", int(row), int(dataset.train_labels[row])) if row < train else ("test", int(row - train), None)
+
+
+def _told(dataset: Dataset, found: Findings) -> str:
+    counts = _duplicates(dataset, found)
+    exact, near = (sum(counts[kind][table] for table in TABLES) for kind in ("exact", "near"))
+    if exact or near:
+        conflicting = sum(counts[kind]["conflicting"] for kind in ("exact", "near"))
+        told = f"{exact:,} pairs are the same and {near:,} near duplicates (framed, all of them or the closest); "
+        told += f"the labels of {conflicting:,} contradict each other"
+    else:
+        told = "no two are the same or near duplicates; these pairs are the closest"
+    rows = len(dataset.train_images) + len(dataset.test_images)
+    return (
+        f"{rows:,} images, {told}; ratio: the distance over that to the {duplicates.NEIGHBOURS}th neighbour of the "
+        f"same image, up to {duplicates.LIMIT:g} in near duplicates"
+    )
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def _digits(dataset: Dataset, shapes: Shapes) -> list[dict[str, Any]]:
+    """Of every digit the rows, their share, and the medians of ink and slant."""
+    counts = exploration.label_counts(dataset.targets, len(dataset.classes))
+    of = [np.flatnonzero(dataset.targets == target) for target in range(len(counts))]
+    return [
+        {
+            "digit": int(label),
+            "rows": int(count),
+            "share": float(count / counts.sum()),
+            "ink": float(np.median(shapes.ink[rows])),
+            "slant": float(np.median(shapes.slant[rows])),
+        }
+        for label, count, rows in zip(dataset.classes, counts, of, strict=True)
+    ]
+
+
+def _blank(found: Findings) -> dict[str, int]:
+    """How many pixels are blank in every image of a table, of both, and of the training table alone."""
+    train, test = found.inked == 0
+    return {
+        "train": int(train.sum()),
+        "test": int(test.sum()),
+        "both": int((train & test).sum()),
+        "train_only": int((train & ~test).sum()),
+    }
+
+
+def _duplicates(dataset: Dataset, found: Findings) -> dict[str, Any]:
+    """How many pairs there are by table, and which."""
+    found_pairs = {"exact": found.exact, "near": found.near}
+    counts = {kind: _count(dataset, pairs) for kind, pairs in found_pairs.items()}
+    pairs = [line for kind, of in found_pairs.items() for line in _lines(dataset, kind, of.take(slice(RECORDED)))]
+    natural = found.closest.ratio[found.closest.ratio > duplicates.LIMIT]
+    return counts | {
+        "limit": duplicates.LIMIT,
+        "neighbours": duplicates.NEIGHBOURS,
+        "closest_other_ratio": float(natural.min()) if len(natural) else None,
+        "pairs": [dict(zip(HEADER, line, strict=True)) for line in pairs[:RECORDED]],
+    }
+
+
+def _count(dataset: Dataset, pairs: Pairs) -> dict[str, int]:
+    where = pairs.where(len(dataset.train_images))
+    labels = dataset.train_labels[np.stack([pairs.first, pairs.second])[:, where == "train"]]
+    return {of: int((where == of).sum()) for of in TABLES} | {"conflicting": int((labels[0] != labels[1]).sum())}
+
+
+def _lines(dataset: Dataset, kind: str, pairs: Pairs) -> list[tuple[Any, ...]]:
+    columns = (pairs.first, pairs.second, pairs.distance, pairs.ratio)
+    return [
+        (kind, *_place(dataset, first), *_place(dataset, second), round(float(distance), 4), round(float(ratio), 4))
+        for first, second, distance, ratio in zip(*columns, strict=True)
+    ]
+
+
+def _write_pairs(path: Path, found: Findings, dataset: Dataset) -> None:
+    """All duplicates, and as `alike` the other pairs on the sheet."""
+    shown = found.shown
+    kinds = {"exact": found.exact, "near": found.near, "alike": shown.take(shown.ratio > duplicates.LIMIT)}
+    lines = [line for kind, pairs in kinds.items() for line in _lines(dataset, kind, pairs)]
+    runs.write_csv(path, HEADER, lines)
+
+
+def _drift(dataset: Dataset, found: Findings) -> dict[str, Any] | None:
+    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
+    test = found.test
+    if test is None:
+        return None
+    size = len(test.is_test) // 2
+    differences = {name: _difference(of, len(dataset.train_images)) for name, of in found.shapes._asdict().items()}
+    return {
+        "fitted_rows": 2 * size,
+        "judged_rows": 2 * size,
+        "auc": test.auc.value,
+        "auc_interval": [test.auc.low, test.auc.high],
+        "accuracy": test.accuracy,
+        "p_value": test.p_value,
+        "differ": test.differ,
+    } | {f"{name}_difference": value for name, value in differences.items()}
+
+
+def _difference(values: np.ndarray, train: int) -> float:
+    """Mean of the test rows minus that of the training rows, in standard deviations of all."""
+    return float((values[train:].mean() - values[:train].mean()) / (values.std() or 1))
+
+
+def _print(record: dict[str, Any], folder: Path) -> None:
+    table = Table(show_header=False, title=f"data {record['data']['name']}", title_justify="left")
+    for name, text in _summary(record):
+        table.add_row(name, text)
+    out = console()
+    out.print(table)
+    out.print(f"Written: {folder}", soft_wrap=True)
+
+
+def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    digits, side, blank = record["digits"], record["side"], record["blank"]
+    rows = record["rows"]
+    yield "rows", f"{rows['train']:,} to train, {rows['test']:,} to predict; {side}x{side} pixels, {len(digits)} digits"
+    for name, unit, scale in (("share", "%", 100), ("ink", "% of white", 100), ("slant", "degrees", 1)):
+        low, high = (choose(digits, key=lambda digit: digit[name]) for choose in (min, max))
+        title = "share of a digit" if name == "share" else f"median {name} of a digit"
+        between = (
+            f"{scale * low[name]:.2f} {unit} ({low['digit']}) to {scale * high[name]:.2f} {unit} ({high['digit']})"
+        )
+        yield title, between
+    yield (
+        "always blank",
+        (
+            f"{blank['train']} of {side**2} pixels in train, {blank['test']} in test, {blank['both']} in both; "
+            f"{blank['train_only']} have ink in test only"
+        ),
+    )
+    for kind in ("exact", "near"):
+        counts = record["duplicates"][kind]
+        within = f"{counts['train']:,} pairs within train, {counts['test']:,} within test, {counts['across']:,} across"
+        yield f"{kind} duplicates", f"{within}; {counts['conflicting']:,} contradict each other's label"
+    yield "train against test", _verdict(record["drift"])
+    yield "time", duration(sum(record["seconds"].values()))
+
+
+def _verdict(drifted: dict[str, Any] | None) -> str:
+    if drifted is None:
+        return "too few rows to say anything"
+    low, high = drifted["auc_interval"]
+    told = "can be told apart" if drifted["differ"] else "cannot be told apart"
+    return f"{told}: AUC {drifted['auc']:.4f} ({low:.4f} to {high:.4f}), p = {drifted['p_value']:.2g}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate.py"] = r'''"""Say how good a finished run is: digit by digit, how far its probabilities can be believed, where it errs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from digits import figures, logits, results, runs
+from digits.analysis import evaluation, metrics
+from digits.analysis.evaluation import Score
+from digits.config import Config
+from digits.data import Dataset
+from digits.logits import BELIEFS, Calibrated, Logits
+from digits.progress import Steps, console, duration
+from digits.runs import Run
+from digits.seeds import derive
+
+PROMISED = 0.999  # accuracy whose coverage is told
+NEARLY_ALL = 0.99  # coverage whose accuracy is told
+SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
+PAIRS_TOLD = 5
+RAW, SCALED, SHARPENED = "unscaled", "scaled by architecture", "also as an ensemble"  # stages of calibration
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """What the ensemble says of the out-of-fold rows.
+
+    rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). chosen: class, int
+    (n,). beliefs: probabilities, float (n, c); where the ensemble votes, those of `BELIEFS`.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: np.ndarray
+    chosen: np.ndarray
+    beliefs: np.ndarray
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Whether each row's choice is its label, bool (n,)."""
+        return self.chosen == self.targets
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """The probability of each row's choice, float (n,)."""
+        return self.beliefs[np.arange(len(self.rows)), self.chosen]
+
+    @cached_property
+    def second(self) -> np.ndarray:
+        """The most probable class beside each row's choice, int (n,)."""
+        others = self.beliefs.copy()
+        others[np.arange(len(self.rows)), self.chosen] = -1
+        return others.argmax(axis=1)
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """Places of the wrong rows, the most confident first, int (w,)."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+
+
+def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
+    """Write `evaluation/` of a finished run: metrics, the scores of every digit, the mistakes, figures.
+
+    Probabilities, confidences and choices are those of `oof.npz`: a temperature for each architecture, cross-fitted.
+
+    Args:
+        config: of the run.
+        dataset: of the run.
+        run: finished; the caller holds its lock.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    steps = Steps()
+    with steps.step("logits of the members"):
+        logits.read_ensemble(run, dataset)
+        members = [logits.load(run, member) for member in runs.members(config)]
+    with steps.step("temperatures"):
+        calibrated = logits.calibrate(members, dataset.targets)
+        further = logits.ensemble_temperatures(members, calibrated, dataset.targets)
+        stages = _stages(members, calibrated, further[0], dataset.targets, config.ensemble.rule)
+    judged = stages[SCALED]
+    with steps.step("scores"):
+        voices = _voices(calibrated.members, judged)
+        record = {
+            "rule": config.ensemble.rule,
+            "members": len(members),
+            "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
+            **_scores(judged, dataset.classes),
+            "calibration": _calibration(config, stages, calibrated, further),
+            "coverage": _coverage(judged),
+            **_ensembling(calibrated.members, judged, voices),
+        }
+    with steps.step("figures and files"):
+        results.clear(run.evaluation)
+        drawn = _figures(config, dataset, run, stages, record, voices)
+        record["captions"] = results.draw(run.evaluation, drawn, grey=("mistakes",))
+        _write_digits(run, record)
+        _write_mistakes(run, judged, dataset.classes, voices)
+    record["seconds"] = steps.seconds
+    record = runs.with_nulls(record)
+    runs.write_json(run.evaluation / "metrics.json", record)
+    _print(config, dataset, run, record)
+    return record
+
+
+# --- what there is to score --------------------------------------------------------------------------------
+
+
+def _stages(
+    members: list[Logits], calibrated: Calibrated, further: Mapping[int, float], targets: np.ndarray, rule: str
+) -> dict[str, Judged]:
+    """The out-of-fold rows as they were judged before any temperature, and after each."""
+    raw, scaled = (_judge(of, targets, rule) for of in (members, calibrated.members))
+    sharper = logits.sharpened(scaled.rows, scaled.beliefs, calibrated.members, further)
+    return {RAW: raw, SCALED: scaled, SHARPENED: dataclasses.replace(scaled, beliefs=sharper)}
+
+
+def _judge(members: list[Logits], targets: np.ndarray, rule: str) -> Judged:
+    rows, probabilities = logits.out_of_fold(members, rule)
+    _, beliefs = (rows, probabilities) if rule != "vote" else logits.out_of_fold(members, BELIEFS)
+    folds = np.empty(len(rows), int)
+    for of in members:
+        folds[np.searchsorted(rows, of.rows)] = of.member.fold
+    return Judged(rows, folds, targets[rows], probabilities.argmax(axis=1), beliefs)
+
+
+def _series(of: Logits) -> str:
+    """Names an architecture and seed, whose members of all folds judge every row once."""
+    return f"{of.member.architecture}-s{of.member.seed}"
+
+
+def _voices(members: Sequence[Logits], judged: Judged) -> dict[str, np.ndarray]:
+    """What each architecture and seed chose for the rows, int (n,) each; -1 where it has not judged a row."""
+    voices: dict[str, np.ndarray] = {}
+    for of in members:
+        chosen = voices.setdefault(_series(of), np.full(len(judged.rows), -1))
+        chosen[np.searchsorted(judged.rows, of.rows)] = of.oof.argmax(axis=1)
+    return voices
+
+
+def _support(judged: Judged, voices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The share of members that made the ensemble's choice, of those that judged the row, float (n,)."""
+    chosen = np.stack(list(voices.values()))
+    return (chosen == judged.chosen).sum(axis=0) / (chosen >= 0).sum(axis=0)
+
+
+# --- figures of the metrics --------------------------------------------------------------------------------
+
+
+def _scores(judged: Judged, classes: np.ndarray) -> dict[str, Any]:
+    counts = evaluation.confusion(judged.targets, judged.chosen, len(classes))
+    accuracy = evaluation.wilson(int(judged.right.sum()), len(judged.rows))
+    return {
+        "rows": len(judged.rows),
+        "mistakes": len(judged.mistakes),
+        "accuracy": accuracy.value,
+        "accuracy_interval": [accuracy.low, accuracy.high],
+        "intervals": "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index",
+        "digits": [
+            {"digit": label, "support": digit.support, "predicted": digit.predicted}
+            | _flat({"precision": digit.precision, "recall": digit.recall, "f1": digit.f1})
+            for label, digit in zip(classes.tolist(), evaluation.by_digit(counts), strict=True)
+        ],
+        "classes": classes.tolist(),
+        "confusion": counts.tolist(),
+        "confused": [_pair(pair, classes) for pair in evaluation.confused_pairs(counts)],
+    }
+
+
+def _flat(scores: Mapping[str, Score]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, score in scores.items():
+        flat |= {name: score.value, f"{name}_interval": [score.low, score.high]}
+    return flat
+
+
+def _pair(pair: evaluation.Pair, classes: np.ndarray) -> dict[str, Any]:
+    return {
+        "digits": [int(classes[pair.first]), int(classes[pair.second])],
+        "rows": pair.rows,
+        "first_as_second": pair.first_as_second,
+        "second_as_first": pair.second_as_first,
+    }
+
+
+def _calibration(
+    config: Config, stages: Mapping[str, Judged], calibrated: Calibrated, further: tuple[dict[int, float], float]
+) -> dict[str, Any]:
+    return {
+        "estimator": f"ECE of the choices in {evaluation.BINS} bins of equal mass; if_calibrated: by chance alone",
+        "stages": {name: _credibility(judged, config.seed) for name, judged in stages.items()},
+        "temperatures": {
+            "architectures": calibrated.temperatures,
+            "ensemble": further[1],
+            "by_fold": {str(fold): of | {"ensemble": further[0][fold]} for fold, of in calibrated.by_fold.items()},
+        },
+        "cross_fitted": len(calibrated.by_fold) > 1,
+    }
+
+
+def _credibility(judged: Judged, seed: int) -> dict[str, Any]:
+    draw = np.random.default_rng(derive(seed, "evaluate"))
+    error = evaluation.calibration_error(judged.confidence, judged.right, draw)
+    bins = evaluation.binned(judged.confidence, judged.right, evaluation.equal_mass_edges(judged.confidence))
+    return dataclasses.asdict(error) | {
+        "mean_confidence": float(judged.confidence.mean()),
+        "accuracy": float(judged.right.mean()),
+        "log_loss": metrics.log_loss(judged.beliefs, judged.targets),
+        "reliability": {field.name: getattr(bins, field.name).tolist() for field in dataclasses.fields(bins)},
+    }
+
+
+def _coverage(judged: Judged) -> dict[str, Any]:
+    curve = evaluation.coverage(judged.confidence, judged.right)
+    point, most = curve.widest(PROMISED), curve.at(NEARLY_ALL)
+    chosen = evaluation.cross_fitted_selection(judged.confidence, judged.right, judged.folds, PROMISED)
+    return {
+        "promised_accuracy": PROMISED,
+        "coverage": 0.0 if point is None else float(curve.shares[point]),
+        "threshold": None if point is None else float(curve.threshold[point]),
+        "cross_fitted": chosen
+        and {
+            "coverage": chosen.coverage,
+            "accuracy": chosen.accuracy.value,
+            "accuracy_interval": [chosen.accuracy.low, chosen.accuracy.high],
+        },
+        "nearly_all": float(curve.shares[most]),
+        "accuracy_of_nearly_all": float(curve.accuracy[most]),
+    }
+
+
+def _ensembling(members: Sequence[Logits], judged: Judged, voices: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """How far the members agree, and what the ensemble made of their choices."""
+    rescues, groups = {}, {}
+    for of in members:
+        places, name = np.searchsorted(judged.rows, of.rows), of.member.name
+        groups[name] = _series(of)
+        rescues[name] = evaluation.rescue(of.oof.argmax(axis=1), judged.chosen[places], judged.targets[places])
+    hits = np.stack(list(voices.values())) == judged.targets
+    test = np.stack([of.test.argmax(axis=1) for of in members])
+    together = evaluation.grouped(rescues, groups)
+    return {
+        "agreement": {
+            "test": _agreement([of.member.name for of in members], test),
+            "out_of_fold": _agreement(list(voices), np.stack(list(voices.values()))),
+        },
+        "rescued": {
+            "members": {name: dataclasses.asdict(of) for name, of in rescues.items()},
+            "architectures": {name: dataclasses.asdict(of) for name, of in together.items()},
+            "all_wrong": int((~hits.any(axis=0)).sum()),
+            "some_wrong": int((~hits.all(axis=0)).sum()),
+            "mistakes_with_a_member_right": int((hits.any(axis=0) & ~judged.right).sum()),
+        },
+    }
+
+
+def _agreement(names: list[str], choices: np.ndarray) -> dict[str, Any]:
+    shares = evaluation.agreement(choices)
+    return {"members": names, "mean": evaluation.mean_agreement(shares), "shares": shares.tolist()}
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def _figures(
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    stages: Mapping[str, Judged],
+    record: Mapping[str, Any],
+    voices: Mapping[str, np.ndarray],
+) -> Iterator[tuple[str, Figure]]:
+    """Every figure with the name of its file."""
+    judged, classes = stages[SCALED], dataset.classes
+    counts = np.array(record["confusion"])
+    overall = Score(record["accuracy"], *record["accuracy_interval"])
+    yield "confusion", figures.confusion_matrix(counts, classes)
+    yield "digits", figures.digit_scores(evaluation.by_digit(counts), classes, overall)
+    yield "mistakes", _mistake_sheet(judged, dataset)
+    yield "confidence", figures.confidence_histogram(judged.confidence, judged.right)
+    shown = {name: (of.confidence, of.right) for name, of in stages.items()}
+    errors = {name: of["ece"] for name, of in record["calibration"]["stages"].items()}
+    yield "reliability", figures.reliability_diagram(shown, errors)
+    yield "coverage", figures.coverage_curve(evaluation.coverage(judged.confidence, judged.right), PROMISED)
+    yield "agreement", figures.agreement_matrix(_matrices(record["agreement"]))
+    rescues = {name: evaluation.Rescue(**of) for name, of in record["rescued"]["architectures"].items()}
+    yield "rescued", figures.rescued_bars(rescues, record["mistakes"])
+    yield "history", figures.fold_histories(_histories(config, run))
+
+
+def _mistake_sheet(judged: Judged, dataset: Dataset) -> Figure:
+    shown = judged.mistakes[:SHEET]
+    beliefs, classes = judged.beliefs, dataset.classes
+    captions = [
+        f"a {classes[judged.targets[place]]}, row {judged.rows[place]}\n"
+        f"{classes[first]}: {beliefs[place, first]:.3f}  {classes[second]}: {beliefs[place, second]:.3f}"
+        for place, first, second in zip(shown, judged.chosen[shown], judged.second[shown], strict=True)
+    ]
+    count = len(judged.mistakes)
+    title = f"{count:,} of {len(judged.rows):,} out-of-fold rows are wrong" if count else "No out-of-fold row is wrong"
+    note = "over each image its label and row of train.csv, then the two most probable digits; the surest mistake first"
+    if not count:
+        note = "the ensemble chose the label of every row that it had not seen"
+    if len(shown) < count:
+        note += f"; the first {len(shown):,} are shown"
+    columns = max(COLUMNS, isqrt(len(shown) // 2))
+    return figures.sheet(dataset.train_images[judged.rows[shown]], captions, title, note, columns)
+
+
+def _matrices(agreement: Mapping[str, Any]) -> dict[str, tuple[list[str], np.ndarray]]:
+    """The matrices that the figure shows: out of fold only where several members judge the same rows."""
+    titles = {"test": "test rows", "out_of_fold": "out-of-fold rows"}
+    return {
+        title: (agreement[rows]["members"], np.array(agreement[rows]["shares"]))
+        for rows, title in titles.items()
+        if rows == "test" or len(agreement[rows]["members"]) > 1
+    }
+
+
+def _histories(config: Config, run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
+    """How training went, by architecture and fold."""
+    histories: dict[str, dict[int, list[np.ndarray]]] = {}
+    for member in runs.members(config):
+        folds = histories.setdefault(member.architecture, {})
+        folds.setdefault(member.fold, []).append(run.history(member))
+    return histories
+
+
+def _write_digits(run: Run, record: Mapping[str, Any]) -> None:
+    header = ["digit", "support", "predicted"]
+    for name in ("precision", "recall", "f1"):
+        header += [name, f"{name}_low", f"{name}_high"]
+    lines = []
+    for digit in record["digits"]:
+        scores = [of for name in ("precision", "recall", "f1") for of in (digit[name], *digit[f"{name}_interval"])]
+        lines.append([digit["digit"], digit["support"], digit["predicted"], *map(_told, scores)])
+    runs.write_csv(run.evaluation / "digits.csv", header, lines)
+
+
+def _told(score: float) -> str:
+    return "" if np.isnan(score) else f"{score:.6f}"
+
+
+def _write_mistakes(run: Run, judged: Judged, classes: np.ndarray, voices: Mapping[str, np.ndarray]) -> None:
+    places = judged.mistakes
+    first, second, support = judged.chosen[places], judged.second[places], _support(judged, voices)[places]
+    columns = {
+        "row": judged.rows[places],
+        "label": classes[judged.targets[places]],
+        "first": classes[first],
+        "first_probability": [f"{value:.6f}" for value in judged.beliefs[places, first]],
+        "second": classes[second],
+        "second_probability": [f"{value:.6f}" for value in judged.beliefs[places, second]],
+        "member_agreement": [f"{value:.2f}" for value in support],
+    }
+    runs.write_csv(run.evaluation / "mistakes.csv", list(columns), zip(*columns.values(), strict=True))
+
+
+# --- what is printed ---------------------------------------------------------------------------------------
+
+
+def _print(config: Config, dataset: Dataset, run: Run, record: dict[str, Any]) -> None:
+    out = console()
+    out.print(_digit_table(run, record))
+    table = Table(show_header=False)
+    for name, text in _lines(record):
+        table.add_row(name, text)
+    if config.tuned_on == dataset.fingerprint:
+        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
+    table.add_row("time", duration(sum(record["seconds"].values())))
+    out.print(table)
+    out.print(f"Written: {run.evaluation}", soft_wrap=True)
+
+
+def _digit_table(run: Run, record: dict[str, Any]) -> Table:
+    table = Table(title=f"digits of run {run.folder}, out of fold", title_justify="left")
+    for heading in ("digit", "rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for"):
+        table.add_column(heading)
+    for digit, counts in zip(record["digits"], record["confusion"], strict=True):
+        scores = ["-" if digit[name] is None else f"{digit[name]:.4f}" for name in ("precision", "recall", "f1")]
+        low, high = digit["f1_interval"]
+        taken = _taken(digit["digit"], counts, record["classes"])
+        table.add_row(str(digit["digit"]), f"{digit['support']:,}", *scores, f"{low:.4f} to {high:.4f}", taken)
+    return table
+
+
+def _taken(label: int, counts: list[int], classes: list[int]) -> str:
+    others = {of: count for of, count in zip(classes, counts, strict=True) if of != label and count}
+    if not others:
+        return "-"
+    most = max(others, key=others.__getitem__)
+    return f"{most} ({others[most]} of {sum(others.values())})"
+
+
+def _lines(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    low, high = record["accuracy_interval"]
+    told = f"95 % interval {low:.5f} to {high:.5f}; {record['mistakes']:,} of {record['rows']:,} rows wrong"
+    yield "OOF accuracy", f"{record['accuracy']:.5f}, {told}"
+    pairs = [f"{pair['digits'][0]} and {pair['digits'][1]} ({pair['rows']})" for pair in record["confused"]]
+    yield "most often confused", ", ".join(pairs[:PAIRS_TOLD]) or "none"
+    yield "calibration error (ECE)", "\n".join(_errors(record["calibration"]))
+    yield from _covered(record["coverage"])
+    for rows, words in (("test", "test rows"), ("out_of_fold", "OOF rows")):
+        mean = record["agreement"][rows]["mean"]
+        if mean is not None:
+            yield f"agreement of two members, {words}", f"{mean:.5f}"
+    for name, of in record["rescued"]["architectures"].items():
+        if len(record["rescued"]["architectures"]) > 1:
+            yield f"ensemble against {name}", f"rescued {of['rescued']}, spoilt {of['spoilt']} of {of['rows']:,} rows"
+
+
+def _errors(calibration: dict[str, Any]) -> Iterator[str]:
+    for name, of in calibration["stages"].items():
+        yield f"{of['ece']:.5f} {name} (chance alone gives {of['if_calibrated']:.5f})"
+    if not calibration["cross_fitted"]:
+        yield "one fold alone: there are no other rows to fit temperatures on, all of them are 1"
+
+
+def _covered(coverage: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    told = f"{coverage['coverage']:.2%} of the rows"
+    if coverage["threshold"] is not None:
+        told += f", those with a confidence of {coverage['threshold']:.4f} or more"
+    of = coverage["cross_fitted"]
+    if of and of["coverage"]:
+        told += f"\n(threshold from the other folds: {of['coverage']:.2%}, accuracy {of['accuracy']:.5f})"
+    yield f"accuracy {coverage['promised_accuracy']:.1%} holds for", told
+    yield f"the surest {coverage['nearly_all']:.1%}", f"accuracy {coverage['accuracy_of_nearly_all']:.5f}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report.html"] = r'''<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+  :root { --ink: #1c2733; --soft: #5a6672; --line: #e3e7eb; --accent: #0072b2; }
+  * { box-sizing: border-box; }
+  body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+  header, main { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; }
+  header { padding-top: 2.5rem; }
+  h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; overflow-wrap: anywhere; }
+  h2 { font-size: 1.35rem; margin: 3rem 0 .8rem; padding-top: .6rem; border-top: 2px solid var(--accent); }
+  nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; }
+  a { color: var(--accent); text-decoration: none; }
+  a:hover { text-decoration: underline; }
+  p { max-width: 46rem; margin: .5rem 0; }
+  .scroll { overflow-x: auto; margin: 1rem 0; }
+  table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+  th, td { padding: .32rem 1.4rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+  thead ~ tbody td, th { white-space: nowrap; }
+  th { color: var(--soft); font-weight: 600; }
+  td:first-child { color: var(--soft); }
+  .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
+  figure { margin: .6rem 0; max-width: 100%; }
+  figure img { display: block; max-width: 100%; height: auto; }
+  figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
+  @media (min-width: 46rem) { figcaption { display: none; } }
+  @media (max-width: 46rem) { h1 { font-size: 1.5rem; } header { padding-top: 1.25rem; } td, th { padding-right: .8rem; } }
+  @media print { nav { display: none; } figure, table { break-inside: avoid; } h2 { break-after: avoid; } body { font-size: 11pt; } }
+</style>
+</head>
+<body>
+<header>
+<h1>{{ title }}</h1>
+<nav>
+{% for section in sections %}
+<a href="#{{ section.anchor }}">{{ section.title }}</a>
+{% endfor %}
+</nav>
+</header>
+<main>
+{% for section in sections %}
+<section id="{{ section.anchor }}">
+<h2>{{ section.title }}</h2>
+{% for sentence in section.sentences %}
+<p>{{ sentence }}</p>
+{% endfor %}
+{% for table in section.tables %}
+<div class="scroll"><table>
+{% if table.headings %}
+<thead><tr>{% for heading in table.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
+{% endif %}
+<tbody>
+{% for row in table.rows %}
+<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table></div>
+{% endfor %}
+<div class="figures">
+{% for figure in section.figures %}
+<figure>
+<img src="{{ figure.uri }}" alt="{{ figure.caption or section.title }}" width="{{ figure.width }}" height="{{ figure.height }}">
+{% if figure.caption %}<figcaption>{{ figure.caption }}</figcaption>{% endif %}
+
+</figure>
+{% endfor %}
+</div>
+</section>
+{% endfor %}
+</main>
+</body>
+</html>
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report.py"] = r'''"""Write all that is known about a run into one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from digits import runs
+from digits.analysis import findings
+from digits.atomic import replacing
+from digits.config import Config, value_at
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.progress import duration
+from digits.runs import Run
+
+WIDEST = 1400  # pixels of a figure
+QUALITY = 82  # of WebP; text stays sharp
+CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
+SEARCH = ("progress", "importance", "parallel", "slices")
+RECIPE = {  # what a reader wants to know of a config
+    "networks averaged": "members",
+    "folds": "folds.count",
+    "seeds": "seeds",
+    "epochs": "training.epochs",
+    "batch size": "training.batch_size",
+    "optimizer": "training.optimizer.name",
+    "learning rate, peak": "training.optimizer.learning_rate",
+    "schedule": "training.schedule.name",
+    "label smoothing": "training.label_smoothing",
+    "running average of the weights": "training.ema",
+    "rotation, degrees": "augmentation.rotation",
+    "shift, share of the side": "augmentation.shift",
+    "zoom": "augmentation.zoom",
+    "shear, degrees": "augmentation.shear",
+    "elastic distortion, probability": "augmentation.elastic.probability",
+    "test-time augmentation": "tta",
+    "ensemble": "ensemble.rule",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the page: its data as a URI, its size in pixels, what to see."""
+
+    uri: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass
+class Section:
+    """A part of the page."""
+
+    title: str
+    sentences: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+
+def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -> Path:
+    """Write `report.html` of a run that was evaluated; what else was made of it is shown where it is there.
+
+    Args:
+        config: of the run.
+        dataset: of the run.
+        run: finished and evaluated.
+        eda: folder of what `make eda` wrote for these data.
+        searches: folder of all searches.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: the run was not evaluated, or something of it is damaged.
+    """
+    metrics = runs.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
+    if not is_current(run.evaluation, dataset, run.metrics):
+        raise UserError(
+            f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
+        )
+    evaluation = runs.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
+    sections = [
+        _result(config, run, metrics, evaluation),
+        *_data(dataset, eda),
+        _recipe(config, metrics),
+        _training(run, metrics, evaluation),
+        _digits(run, evaluation),
+        _confidence(run, evaluation),
+        _members(run, evaluation),
+        *_clusters(dataset, run),
+        *_searches(dataset, searches),
+        _mistakes(run, evaluation),
+        _origin(config, dataset, run),
+    ]
+    page = run.folder / "report.html"
+    with replacing(page) as temporary:
+        temporary.write_text(_render(f"{dataset.name}: run {run.folder.name}", sections), encoding="utf-8")
+    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return page
+
+
+def is_current(folder: Path, dataset: Dataset, source: Path | None = None) -> bool:
+    """Whether the results of a folder were made from these rows, and from `source` as it is now."""
+    path = folder / "metrics.json"
+    if not path.exists() or (source and source.stat().st_mtime > path.stat().st_mtime):
+        return False
+    return runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+
+
+def _render(title: str, sections: Sequence[Section]) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("report.html").render(title=title, sections=sections)
+
+
+# --- the sections ------------------------------------------------------------------------------------------
+
+
+def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
+    interval = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    rows = [
+        [
+            "out-of-fold accuracy",
+            f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds",
+        ],
+        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, 95 % interval {interval}"],
+        ["out-of-fold log loss", f"{metrics['oof_log_loss']:.5f}"],
+        ["networks", f"{metrics['members']}"],
+        ["training, core time", duration(metrics["core_seconds"])],
+    ]
+    if "true_score" in metrics:
+        rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
+    told = findings.scores(metrics, evaluation, len(config.folds.trained))
+    if config.tuned_on == runs.read_json(run.folder / "run.json", data=dict)["data"]["train"]:
+        told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
+    return Section("Result", told, [Table([], rows)])
+
+
+def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
+    if not is_current(eda, dataset):
+        return
+    record = runs.read_json(eda / "metrics.json", captions=dict)
+    yield Section("Data", figures=list(_figures(eda, record["captions"])))
+
+
+def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
+    values = config.model_dump(mode="json") | {"members": metrics["members"]}
+    nets = [
+        of.label + (f" ({', '.join(f'{name} {value}' for name, value in of.options.items())})" if of.options else "")
+        for of in config.architectures
+    ]
+    rows = [["kinds of networks", ", ".join(nets)]]
+    rows += [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
+    return Section("Recipe", tables=[Table([], rows)])
+
+
+def _training(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
+    told = [f"{metrics['members']} networks took {duration(metrics['core_seconds'])} of one core's time to train."]
+    return Section("Training", told, figures=list(_figures(run.evaluation, evaluation["captions"], ["history"])))
+
+
+def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    rows = []
+    for of in evaluation["digits"]:
+        scores = ["-" if of[name] is None else f"{of[name]:.4f}" for name in ("precision", "recall", "f1")]
+        low, high = of["f1_interval"]
+        rows.append([str(of["digit"]), f"{of['support']:,}", *scores, f"{low:.4f} to {high:.4f}"])
+    table = Table(["digit", "rows", "precision", "recall", "F1", "95 % interval of F1"], rows)
+    shown = list(_figures(run.evaluation, evaluation["captions"], ["confusion", "digits"]))
+    return Section("Digits", findings.digits(evaluation), [table], shown)
+
+
+def _confidence(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    shown = _figures(run.evaluation, evaluation["captions"], ["reliability", "confidence", "coverage"])
+    return Section("Confidence", findings.confidence(evaluation), figures=list(shown))
+
+
+def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    shown = _figures(run.evaluation, evaluation["captions"], ["agreement", "rescued"])
+    return Section("Ensemble", findings.ensemble(evaluation), figures=list(shown))
+
+
+def _clusters(dataset: Dataset, run: Run) -> Iterator[Section]:
+    if not (run.clusters / "metrics.json").exists():
+        return
+    record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
+    captions = {f"{name}.png": "" for name in CLUSTERS}
+    yield Section("Clusters", findings.clusters(record), figures=list(_figures(run.clusters, captions)))
+
+
+def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
+    """A section for each search on the same rows."""
+    for path in sorted(searches.glob("*/search.json")):
+        record = runs.read_json(path, data=str, config=dict)
+        leaderboard = path.parent / "leaderboard.csv"
+        if record["data"] != dataset.fingerprint or not leaderboard.exists():
+            continue
+        with leaderboard.open(newline="", encoding="utf-8") as file:
+            trials = list(csv.DictReader(file))
+        told = findings.tuning(trials, record["config"]["tune"]["objective"])
+        captions = {f"{name}.png": "" for name in SEARCH}
+        yield Section(f"Tuning {path.parent.name}", told, figures=list(_figures(path.parent, captions)))
+
+
+def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    return Section("Mistakes", figures=list(_figures(run.evaluation, evaluation["captions"], ["mistakes"])))
+
+
+def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
+    record = runs.read_json(run.folder / "run.json", versions=dict, machine=dict)
+    rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
+    rows += [["seed", str(config.seed)]]
+    rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
+    told = ["Nothing on this page was chosen on the rows that it is scored on, unless a sentence above says so."]
+    return Section("How it was made", told, [Table([], rows)])
+
+
+# --- pictures ----------------------------------------------------------------------------------------------
+
+
+def _figures(folder: Path, captions: Mapping[str, str], names: Sequence[str] | None = None) -> Iterator[Figure]:
+    """The pictures of a folder that are there, in the order of `names`, or else of the captions."""
+    for name in [f"{of}.png" for of in names] if names else captions:
+        if (folder / name).exists():
+            yield _embedded(folder / name, captions.get(name, ""))
+
+
+def _embedded(path: Path, caption: str) -> Figure:
+    """A picture within the page, no wider than is of use.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            rgb = picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); make it anew") from None
+    if rgb.width > WIDEST:
+        rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    rgb.save(file, "WEBP", quality=QUALITY, method=4)
+    uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return Figure(uri, rgb.width, rgb.height, caption)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/submit.py"] = r'''"""Ensemble the members of a run, say what score to expect, and write the submission."""
+
+from __future__ import annotations
+
 import shlex
 import shutil
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from digits import runs, submission
-from digits.analysis import calibration, ensembling, metrics
+from digits import logits, runs, submission
+from digits.analysis import evaluation, metrics
 from digits.atomic import replacing
 from digits.config import Config
 from digits.data import DEMO, Dataset
-from digits.errors import UserError
+from digits.logits import BELIEFS, Logits
 from digits.progress import console, duration
 from digits.runs import Member, Run
-
-BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
-
-
-@dataclasses.dataclass(frozen=True)
-class Logits:
-    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
-
-    member: Member
-    rows: np.ndarray
-    oof: np.ndarray
-    test: np.ndarray
 
 
 def run(
@@ -4931,12 +7836,13 @@ def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) 
         UserError: a member is missing or damaged.
     """
     targets = dataset.targets
-    loaded, temperatures = _calibrated([_load(run, member) for member in members], targets)
+    calibrated = logits.calibrate([logits.load(run, member) for member in members], targets)
+    loaded = calibrated.members
     rule = config.ensemble.rule
-    scored, oof = _out_of_fold(loaded, rule)
-    test = _test(loaded, rule)
+    scored, oof = logits.out_of_fold(loaded, rule)
+    test = logits.test(loaded, rule)
     figures = _measure(loaded, targets[scored], scored, oof)
-    figures |= _predict(loaded, test, rule, figures) | {"temperature": temperatures}
+    figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -4970,75 +7876,20 @@ def latest(run: Run) -> Path:
 def _draw(run: Run, targets: np.ndarray, chosen: np.ndarray, classes: np.ndarray) -> None:
     from digits.figures import confusion_matrix
 
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (targets, chosen), 1)
+    counts = evaluation.confusion(targets, chosen, len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
-
-
-def _load(run: Run, member: Member) -> Logits:
-    folder = run.member(member)
-    if not runs.is_whole(folder):
-        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
-    oof = runs.read_arrays(folder / "oof.npz")
-    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
-
-
-def _calibrated(members: list[Logits], targets: np.ndarray) -> tuple[list[Logits], dict[str, float]]:
-    """The members with logits whose softmax can be believed: divided by the temperature of their architecture.
-
-    For out-of-fold rows it comes from the other folds, so that no row has a say in how it is scored; for
-    the test rows from all folds. The latter is given too, by architecture.
-    """
-    calibrated, temperatures = [], {}
-    for architecture in dict.fromkeys(logits.member.architecture for logits in members):
-        peers = [logits for logits in members if logits.member.architecture == architecture]
-        temperatures[architecture] = overall = _temperature(peers, targets)
-        for fold in dict.fromkeys(logits.member.fold for logits in peers):
-            others = _temperature([logits for logits in peers if logits.member.fold != fold], targets)
-            calibrated += [
-                dataclasses.replace(logits, oof=logits.oof / others, test=logits.test / overall)
-                for logits in _of_fold(peers, fold)
-            ]
-    return calibrated, temperatures
-
-
-def _temperature(members: list[Logits], targets: np.ndarray) -> float:
-    """That of all their out-of-fold rows together; 1 where there are none."""
-    if not members:
-        return 1.0
-    rows = np.concatenate([logits.rows for logits in members])
-    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
-
-
-def _of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    return [logits for logits in members if logits.member.fold == fold]
-
-
-def _test(members: Iterable[Logits], rule: str) -> np.ndarray:
-    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
-
-
-def _out_of_fold(members: list[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
-    rows, probabilities = [], []
-    for fold in dict.fromkeys(logits.member.fold for logits in members):
-        of_fold = _of_fold(members, fold)
-        rows.append(of_fold[0].rows)
-        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in of_fold]), rule))
-    order = np.argsort(np.concatenate(rows))
-    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
 
 
 def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
     """The scores of the out-of-fold rows `scored` (n,), whose classes are `targets` (n,)."""
     correct = oof.argmax(axis=1) == targets
-    by_fold = {logits.member.fold: np.searchsorted(scored, logits.rows) for logits in members}
+    by_fold = {of.member.fold: np.searchsorted(scored, of.rows) for of in members}
     by_architecture: dict[str, list[float]] = {}
-    for logits in members:
-        hits = logits.oof.argmax(axis=1) == targets[by_fold[logits.member.fold]]
-        by_architecture.setdefault(logits.member.architecture, []).append(float(hits.mean()))
-    _, beliefs = _out_of_fold(members, BELIEFS)
+    for of in members:
+        hits = of.oof.argmax(axis=1) == targets[by_fold[of.member.fold]]
+        by_architecture.setdefault(of.member.architecture, []).append(float(hits.mean()))
+    _, beliefs = logits.out_of_fold(members, BELIEFS)
     return {
         "oof_accuracy": float(correct.mean()),
         "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in by_fold.values()]),
@@ -5052,9 +7903,9 @@ def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof
 
 def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[str, Any]) -> dict[str, float]:
     """What the test rows should score."""
-    folds = dict.fromkeys(logits.member.fold for logits in members)
-    choices = np.stack([_test(_of_fold(members, fold), rule).argmax(axis=1) for fold in folds])
-    gain = metrics.fold_gain(choices, test.argmax(axis=1), _test(members, BELIEFS))
+    by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
+    choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
+    gain = metrics.fold_gain(choices, test.argmax(axis=1), logits.test(members, BELIEFS))
     right = round(scores["oof_accuracy"] * scores["oof_rows"])
     predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
     return {
@@ -5370,10 +8221,7 @@ def draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
     from digits import figures
 
-    histories = {
-        member.name: np.genfromtxt(run.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
-        for member in members
-    }
+    histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
         figures.training_history(histories).savefig(temporary)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,25 @@ from digits import config, data, runs
 from digits.data import Dataset
 from digits.runs import Run
 
+HISTORY = ("epoch", "loss", "accuracy", "held_out_loss", "held_out_accuracy")
 
-def finish(folder: Path, dataset: Dataset, seeds: int = 1, limit: int | None = None) -> Run:
+
+def finish(
+    folder: Path,
+    dataset: Dataset,
+    seeds: int = 1,
+    limit: int | None = None,
+    architectures: Sequence[str] = ("small",),
+    spread: float = 0.0,
+) -> Run:
     """Write a run of three folds whose members tell the classes of most rows apart.
 
-    Features are the logits of an imagined network turned, scaled and moved at random, with a little noise.
+    Features are the logits of an imagined network turned, scaled and moved at random, with a little noise. The logits
+    of all members are the same, but for noise of this spread.
     """
-    settings = config.parse({"folds": {"count": 3, "limit": limit}, "seeds": seeds, "architectures": ["small"]}, "test")
+    settings = config.parse(
+        {"folds": {"count": 3, "limit": limit}, "seeds": seeds, "architectures": list(architectures)}, "test"
+    )
     run = Run(folder)
     run.claim(settings, dataset)
     draw = np.random.default_rng(0)
@@ -33,7 +46,9 @@ def finish(folder: Path, dataset: Dataset, seeds: int = 1, limit: int | None = N
         for name, logits, more in (("oof", train[rows], {"rows": rows}), ("test", test, {})):
             noise = draw.normal(0, 0.02, logits.shape)
             features = ((logits + noise) @ turn * scale + shift).astype(np.float32)
-            runs.write_arrays(own / f"{name}.npz", logits=logits.astype(np.float32), features=features, **more)
+            said = logits + draw.normal(0, spread, logits.shape) if spread else logits
+            runs.write_arrays(own / f"{name}.npz", logits=said.astype(np.float32), features=features, **more)
+        runs.write_csv(own / "history.csv", HISTORY, [(epoch, *(1 / epoch, 1 - 0.1 / epoch) * 2) for epoch in (1, 2)])
         runs.seal(own, {"seconds": 1.0})
         everything[rows] = train[rows]
     scored = np.flatnonzero(np.isin(folds, settings.folds.trained))

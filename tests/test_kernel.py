@@ -41,7 +41,18 @@ def refuse(self, address):
 
 socket.socket.connect = refuse
 """
-LEFT = {"submission.csv", "oof.npz", "test.npz", "history.png", "confusion.png", "map_pca.png", "log.txt", "short"}
+LEFT = {
+    "submission.csv",
+    "oof.npz",
+    "test.npz",
+    "history.png",
+    "confusion.png",
+    "map_pca.png",
+    "report.html",
+    "log.txt",
+    "eda",
+    "short",
+}
 
 
 @pytest.fixture(scope="session")

@@ -42,9 +42,10 @@ WorkersOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A config value, such as training.epochs=3; may be repeated.")
 ]
+FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished run; by default `default` or `demo`.")]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
-RESERVED = ("bench", "cache", "compare", "submission.csv", "tune")
+RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -152,9 +153,7 @@ def compare_command(
 @_plain_errors
 def cluster_command(
     data_source: DataOption = None,
-    run_name: Annotated[
-        str | None, typer.Option("--run", help="A finished run; by default `default` or `demo`.")
-    ] = None,
+    run_name: FinishedRunOption = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="How to cluster, such as cluster.k=12; may be repeated.")
     ] = None,
@@ -206,6 +205,109 @@ def explore_command(
     from digits.stages import explore
 
     explore.run(run, data_source, output / "cache", port)
+
+
+@app.command("eda")
+@_plain_errors
+def eda_command(
+    config_file: ConfigOption = None,
+    data_source: DataOption = None,
+    overrides: SetOption = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Look at the data: figures, duplicates, drift between training and test rows, and the augmentation."""
+    from digits.stages import eda
+
+    source = _find(data_source)
+    settings = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml", overrides)
+    dataset, _ = _read(source, output)
+    eda.run(settings, dataset, output / "eda" / dataset.name)
+
+
+@app.command("evaluate")
+@_plain_errors
+def evaluate_command(
+    data_source: DataOption = None, run_name: FinishedRunOption = None, output: OutputOption = OUTPUT
+) -> None:
+    """Judge a finished run on its out-of-fold rows: digit by digit, calibration, coverage, every mistake."""
+    from digits.stages import evaluate
+
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    settings = run.config()
+    dataset, _ = _read(source, output)
+    with run.locked():
+        evaluate.run(settings, dataset, run)
+
+
+@app.command("report")
+@_plain_errors
+def report_command(
+    data_source: DataOption = None, run_name: FinishedRunOption = None, output: OutputOption = OUTPUT
+) -> None:
+    """Write all that is known about a finished run into one page, and what is missing of it first."""
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    settings = run.config()
+    dataset, _ = _read(source, output)
+    from digits.stages import eda, evaluate, report
+
+    look = output / "eda" / dataset.name
+    with run.locked():
+        if not report.is_current(run.evaluation, dataset, run.metrics):
+            evaluate.run(settings, dataset, run)
+        if not report.is_current(look, dataset):
+            eda.run(settings, dataset, look)
+        report.run(settings, dataset, run, look, output / "tune")
+
+
+@app.command("predict")
+@_plain_errors
+def predict_command(
+    images: Annotated[list[Path] | None, typer.Argument(help="Pictures, folders of pictures, CSVs of pixels.")] = None,
+    data_source: DataOption = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="A finished run; by default the small ensemble that comes along.")
+    ] = None,
+    split: Annotated[bool, typer.Option("--split", help="A picture may show several digits in a row.")] = False,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Say which digits people's own pictures show; exit status 1 where a picture could not be read."""
+    from digits import exported
+    from digits.stages import export, predict
+
+    if not images:
+        raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
+    path = exported.PRETRAINED
+    if run_name:
+        run = _run(output, run_name)
+        path = run.exported
+        if not export.is_current(run, run.config(), path):
+            export_command(data_source, run_name, output=output)
+    ensemble = exported.load(path)
+    print(f"Networks: {path}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
+    if not predict.run(ensemble, images, output / "predictions", split):
+        raise typer.Exit(1)
+
+
+@app.command("export")
+@_plain_errors
+def export_command(
+    data_source: DataOption = None,
+    run_name: FinishedRunOption = None,
+    folds: Annotated[int | None, typer.Option(min=1, help="Only the networks of the first folds.")] = None,
+    small: Annotated[bool, typer.Option("--small", help="Compute in 8 bits: a quarter of the size.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file; by default ensemble.onnx of the run.")] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Write the ensemble of a finished run as one ONNX file, checked against Keras."""
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    settings = run.config()
+    dataset, _ = _read(source, output)
+    from digits.stages import export
+
+    export.run(settings, dataset, run, out or run.exported, folds, small)
 
 
 @app.command("tune")

@@ -11,6 +11,7 @@ from digits.analysis.alignment import Alignment, align
 from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
+from digits.logits import read_ensemble
 from digits.runs import Member, Run
 
 ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
@@ -69,7 +70,7 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = _ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset)
     members = runs.members(config)
     oof = [_arrays(run, member, "oof.npz") for member in members]
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
@@ -98,7 +99,7 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = _ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset)
     try:
         kept = runs.read_arrays(run.clusters / "features.npz")
         sources = {name: kept[name] for name in ("aligned", "logits")}
@@ -118,17 +119,6 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
     sources["pixels"] = _pixels(dataset, rows)
     return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, alignments)
-
-
-def _ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The run's out-of-fold probabilities."""
-    try:
-        ensemble = runs.read_arrays(run.oof)
-    except ValueError:
-        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
-    if str(ensemble["fingerprint"]) != dataset.fingerprint:
-        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
-    return ensemble
 
 
 def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:

@@ -63,7 +63,7 @@ def main(settings: Settings) -> None:
 
 
 def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
-    from digits.stages import cluster, submit, train
+    from digits.stages import cluster, eda, evaluate, report, submit, train
 
     started = time.perf_counter()
     cache = run.folder.parent / "cache"
@@ -92,9 +92,13 @@ def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
     submit.run(recipe, dataset, run, {"read": read, "train": time.perf_counter() - started - read}, done)
     whole = _whole(recipe, done)
     if whole is None:
-        print("No clusters: no architecture has a network in every fold", flush=True)
+        print("No clusters and no report: no architecture has a network in every fold", flush=True)
     else:
+        look = run.folder.parent / "eda"
         cluster.run(whole, dataset, run)
+        evaluate.run(whole, dataset, run)
+        eda.run(whole, dataset, look)
+        report.run(whole, dataset, run, look, run.folder.parent / "tune")
     if problems:
         told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         print(f"WARNING: {len(problems)} of {len(members)} members failed: {told}", flush=True)

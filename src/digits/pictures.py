@@ -1,8 +1,10 @@
-"""Somebody's own picture of a digit, brought to the form of the training data."""
+"""Somebody's own picture files."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import cv2
@@ -12,61 +14,87 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from digits.errors import UserError
 
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
-BOX = 20 / 28  # share of the side that the digit's box takes in the training data
-FAINT = 0.2  # of the strongest ink: what is paler is paper
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}  # of what is taken from a folder
+
+
+def find(places: Sequence[Path]) -> Iterator[Path]:
+    """The files that people name, and the pictures in the folders that they name, each once."""
+    seen = set()
+    for place in places:
+        inside = sorted(of for of in place.rglob("*") if of.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
+        for path in inside:
+            if path not in seen:
+                seen.add(path)
+                yield path
 
 
 def read(file: BinaryIO) -> np.ndarray:
-    """A picture file in shades of grey, uint8 (height, width); turned as its rotation tag says, on white paper.
+    """A picture file in the shades of grey that show its ink best, uint8 (height, width), turned as its tag says.
 
     Raises:
-        UserError: it is no picture that can be read, or too large.
+        UserError: it is no picture that can be read, or too large, or holds several.
     """
+    content = file.read()
+    if not content:
+        raise UserError("the file is empty")
     try:
-        with Image.open(io.BytesIO(file.read())) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise UserError(f"{picture.width}x{picture.height} pixels are too many; {MOST_PIXELS:,} are allowed")
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+        with Image.open(io.BytesIO(content)) as picture:
+            _check(picture)
+            upright = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"no picture that can be read ({' '.join(str(error).split())[:100]})") from None
-    paper = Image.new("RGBA", upright.size, "white")
-    return np.asarray(Image.alpha_composite(paper, upright).convert("L"))
+        if content[4:8] == b"ftyp":
+            raise UserError("a HEIC or AVIF picture, which cannot be read here; save it as JPEG or PNG") from None
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"no picture that can be read ({reason})") from None
+    return _grey(_on_paper(np.asarray(upright)))
 
 
-def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
-    """The digit of a picture as the training data would show it, or None where there is no ink.
-
-    As the makers of MNIST did it: the ink's box brought to 20 of 28 pixels, its centre of mass to the middle.
-
-    Args:
-        picture: uint8 (height, width), dark ink on light paper or the other way round.
-        side: of the training images.
-
-    Returns:
-        uint8 (side, side), ink bright.
-    """
-    ink = _ink(picture)
-    rows, columns = np.flatnonzero(ink.max(axis=1) > FAINT), np.flatnonzero(ink.max(axis=0) > FAINT)
-    if not len(rows):
-        return None
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX * side / max(digit.shape)
-    size = [max(1, round(length * scale)) for length in digit.shape[::-1]]
-    small = cv2.resize(digit, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return (255 * np.clip(_centred(small, side) / small.max(), 0, 1)).astype(np.uint8)
+def _check(picture: Image.Image) -> None:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise UserError(f"{picture.width}x{picture.height} pixels are too many; {MOST_PIXELS:,} are allowed")
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # an MPO is a phone's JPEG with a second view
+        raise UserError(f"holds {frames} pictures (an animation, or pages); save one of them by itself")
 
 
-def _ink(picture: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the paper, float32 (height, width), the strongest ink 1; all 0 on a blank picture."""
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    ink = np.abs(picture.astype(np.float32) - np.median(border))
-    strongest = ink.max()
-    return np.where(ink > FAINT * strongest, ink, 0) / strongest if strongest > 16 else np.zeros_like(ink)
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 or 32 bits a pixel in eight, from its darkest to its lightest; others as they are."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture, np.float64)
+    if not np.isfinite(values).all():
+        raise UserError("holds pixels that are no numbers")
+    low, high = values.min(), values.max()
+    return Image.fromarray((255 * (values - low) / max(high - low, 1)).astype(np.uint8))
 
 
-def _centred(small: np.ndarray, side: int) -> np.ndarray:
-    """The small image on an empty one, its centre of mass in the middle."""
-    rows, columns = np.indices(small.shape)
-    middle = (np.average(columns, weights=small), np.average(rows, weights=small))
-    shift = np.float32([[1, 0, (side - 1) / 2 - middle[0]], [0, 1, (side - 1) / 2 - middle[1]]])
-    return cv2.warpAffine(small, shift, (side, side))
+def _on_paper(rgba: np.ndarray) -> np.ndarray:
+    """Transparent parts as paper on which the rest can be seen: uint8 (height, width, 3)."""
+    opaque = rgba[..., 3:].astype(np.float32) / 255
+    if (opaque == 1).all():
+        return rgba[..., :3]
+    brightness = rgba[..., :3].mean(axis=2, keepdims=True)
+    paper = 0 if (brightness * opaque).sum() > 127.5 * opaque.sum() else 255
+    return (rgba[..., :3] * opaque + paper * (1 - opaque)).round().astype(np.uint8)
+
+
+def _grey(rgb: np.ndarray) -> np.ndarray:
+    """Colours along the line on which they differ most, uint8 (height, width): red ink on green paper is seen too."""
+    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float32)
+    spread, axes = np.linalg.eigh(np.cov(small.T))
+    usual = small @ np.float32([0.299, 0.587, 0.114])
+    if 3 * usual.var() > 0.5 * spread[-1]:  # light and dark: the usual grey shows it all
+        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    axis = axes[:, -1] * np.sign(axes[:, -1].sum() or 1)
+    line = rgb @ axis.astype(np.float32)
+    low, high = line.min(), line.max()
+    return ((line - low) * (255 / max(high - low, 255))).astype(np.uint8)
+
+
+def thumbnail(picture: np.ndarray, longest: int) -> np.ndarray:
+    """A small copy of a picture uint8 (height, width), its longer side of that many pixels at most."""
+    scale = longest / max(picture.shape)
+    if scale >= 1:
+        return picture
+    size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

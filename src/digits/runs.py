@@ -7,10 +7,13 @@ oof.npz test.npz  the ensemble's probabilities
 metrics.json      every figure of the closing table
 history.png       loss and accuracy of every member by epoch
 submission.csv
+evaluation/       what `make evaluate` found
+clusters/         what `make cluster` found
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -18,7 +21,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -91,6 +94,16 @@ class Run:
         """The folder of what `make cluster` wrote."""
         return self.folder / "clusters"
 
+    @property
+    def evaluation(self) -> Path:
+        """The folder of what `make evaluate` wrote."""
+        return self.folder / "evaluation"
+
+    @property
+    def exported(self) -> Path:
+        """What `make export` wrote."""
+        return self.folder / "ensemble.onnx"
+
     def member(self, member: Member) -> Path:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
@@ -98,6 +111,10 @@ class Run:
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
         return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
+
+    def history(self, member: Member) -> np.ndarray:
+        """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
+        return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
 
     def unfinished(self, member: Member) -> Path:
         """Where a member is made, until it is whole."""
@@ -219,6 +236,22 @@ def processor() -> str:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def with_nulls(value: Any) -> Any:
+    """The same, nested as it is, with null for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: with_nulls(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [with_nulls(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
 
 
 def read_json(path: Path, **expected: type) -> dict[str, Any]:

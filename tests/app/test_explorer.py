@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,14 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
+from browser import PATH, needs_browser
 from command import start, succeed
 from digits.data.demo import demo
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next((path for path in map(shutil.which, BROWSERS) if path), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser found; apt-get install chromium")
-if BROWSER:
-    from playwright.sync_api import Page, expect, sync_playwright
+pytestmark = needs_browser
+if PATH:
+    from playwright.sync_api import Page, expect
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder, to look at every page
 SECONDS = 60_000  # milliseconds that a page may take on a slow machine
@@ -65,14 +63,6 @@ def _wait(url: str, process: subprocess.Popen[str]) -> None:
         except OSError:
             time.sleep(0.2)
     raise AssertionError("the explorer does not answer")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--use-gl=swiftshader"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -13,6 +13,11 @@ def combine(logits: np.ndarray, rule: str) -> np.ndarray:
     return RULES[rule](logits.astype(np.float64))
 
 
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+
 def _mean(logits: np.ndarray) -> np.ndarray:
     return softmax(logits, axis=2).mean(axis=0)
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from sklearn.neighbors import NearestNeighbors
 
-from digits import pictures
+from digits import ink, pictures
 from digits.app.results import Results
 from digits.errors import UserError
 from digits.figures.style import PALETTE, SERIES
@@ -28,7 +28,7 @@ def page() -> None:
     if picture is None:
         st.info("Draw a digit above, or upload a picture of one.")
         return
-    digit = pictures.to_digit(picture, results.dataset.train_images.shape[1])
+    digit = ink.to_digit(picture, results.dataset.train_images.shape[1])
     if digit is None:
         st.warning("There is no ink in this picture.")
         return

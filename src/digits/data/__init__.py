@@ -2,6 +2,6 @@
 
 from digits.data.folds import assign
 from digits.data.source import DEMO, Source, fetch, find
-from digits.data.table import Dataset, Rows, read
+from digits.data.table import Dataset, Rows, read, read_images
 
-__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read"]
+__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read", "read_images"]

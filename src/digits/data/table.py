@@ -119,6 +119,20 @@ def read(source: Source, cache: Path) -> Dataset:
     return dataset
 
 
+def read_images(path: Path, side: int) -> np.ndarray:
+    """The images of one CSV, with or without labels: uint8 (n, side, side).
+
+    Raises:
+        UserError: it is not in the competition's form, or its images have another side.
+    """
+    table = Table(path)
+    columns = _columns(table)
+    found = _side(table, columns)
+    if found != side:
+        raise UserError(f"{table}: has {found}x{found} pixels an image, the networks were trained on {side}x{side}")
+    return _rows(table, columns)[0].reshape(-1, side, side)
+
+
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:

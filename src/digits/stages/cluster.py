@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -141,7 +140,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", _with_nulls(record))
+    runs.write_json(folder / "metrics.json", runs.with_nulls(record))
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -235,15 +234,6 @@ def _mean(silhouettes: np.ndarray) -> float:
     """NaN where there is no silhouette: of one cluster, or of noise alone."""
     finite = silhouettes[np.isfinite(silhouettes)]
     return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _with_nulls(value: Any) -> Any:
-    """The same, nested as it is, with null for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _with_nulls(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [_with_nulls(of) for of in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _residuals(features: Features, config: Config) -> list[float]:
@@ -347,7 +337,7 @@ def _write_rows(path: Path, result: Clustering, sample: Features, dataset: Datas
         "distance": [f"{value:.6g}" for value in result.distances],
         "silhouette": [f"{value:.6f}" for value in result.silhouettes],
     }
-    _write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    runs.write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
 
 def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, dataset: Dataset) -> None:
@@ -359,14 +349,7 @@ def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, datase
             zip(queue.rows, queue.believed, queue.neighbours, strict=True), 1
         )
     ]
-    _write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
-
-
-def _write_csv(path: Path, header: Sequence[str], lines: Any) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)
+    runs.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
 
 
 def _write_table(
@@ -378,7 +361,7 @@ def _write_table(
         for method in methods
     ]
     header = ["space", "method", *SCORES]
-    _write_csv(folder / "comparison.csv", header, lines)
+    runs.write_csv(folder / "comparison.csv", header, lines)
     text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")

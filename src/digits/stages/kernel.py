@@ -12,10 +12,12 @@ from digits.errors import UserError
 
 PACKAGE = Path(digits.__file__).parent
 LEFT_OUT = (  # what the kernel has no way to reach
-    "__main__.py", "kernel_head.py", "app/*", "benchmarks/*", "tuning/*",
-    "stages/bench.py", "stages/compare.py", "stages/explore.py", "stages/kernel.py", "stages/publish.py",
-    "stages/tune.py", "stages/validate.py",
+    "__main__.py", "exported.py", "inference.py", "ink.py", "kernel_head.py", "pictures.py", "analysis/novelty.py",
+    "app/*", "benchmarks/*", "tuning/*",
+    "stages/bench.py", "stages/compare.py", "stages/explore.py", "stages/export.py", "stages/kernel.py",
+    "stages/predict.py", "stages/publish.py", "stages/tune.py", "stages/validate.py",
 )  # fmt: skip
+KINDS = ("*.py", "*.html")
 HEAD = PACKAGE / "kernel_head.py"  # what stands before the sources
 QUOTES = "'" * 3
 END = """
@@ -45,7 +47,7 @@ def text(config_file: Path) -> str:
     )
     head = head.replace("# @RECIPE@", _comment(recipe))
     left_out = {path for pattern in LEFT_OUT for path in PACKAGE.glob(pattern)}
-    sources = sorted(path for path in PACKAGE.rglob("*.py") if path not in left_out)
+    sources = sorted(path for kind in KINDS for path in PACKAGE.rglob(kind) if path not in left_out)
     files = {f"digits/{path.relative_to(PACKAGE).as_posix()}": path.read_text(encoding="utf-8") for path in sources}
     return head + "".join(map(_embed, ["config.yaml", *files], [recipe, *files.values()])) + END
 

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import shutil
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from digits import runs, submission
-from digits.analysis import calibration, ensembling, metrics
+from digits import logits, runs, submission
+from digits.analysis import evaluation, metrics
 from digits.atomic import replacing
 from digits.config import Config
 from digits.data import DEMO, Dataset
-from digits.errors import UserError
+from digits.logits import BELIEFS, Logits
 from digits.progress import console, duration
 from digits.runs import Member, Run
-
-BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
-
-
-@dataclasses.dataclass(frozen=True)
-class Logits:
-    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
-
-    member: Member
-    rows: np.ndarray
-    oof: np.ndarray
-    test: np.ndarray
 
 
 def run(
@@ -66,12 +52,13 @@ def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) 
         UserError: a member is missing or damaged.
     """
     targets = dataset.targets
-    loaded, temperatures = _calibrated([_load(run, member) for member in members], targets)
+    calibrated = logits.calibrate([logits.load(run, member) for member in members], targets)
+    loaded = calibrated.members
     rule = config.ensemble.rule
-    scored, oof = _out_of_fold(loaded, rule)
-    test = _test(loaded, rule)
+    scored, oof = logits.out_of_fold(loaded, rule)
+    test = logits.test(loaded, rule)
     figures = _measure(loaded, targets[scored], scored, oof)
-    figures |= _predict(loaded, test, rule, figures) | {"temperature": temperatures}
+    figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -105,75 +92,20 @@ def latest(run: Run) -> Path:
 def _draw(run: Run, targets: np.ndarray, chosen: np.ndarray, classes: np.ndarray) -> None:
     from digits.figures import confusion_matrix
 
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (targets, chosen), 1)
+    counts = evaluation.confusion(targets, chosen, len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
-
-
-def _load(run: Run, member: Member) -> Logits:
-    folder = run.member(member)
-    if not runs.is_whole(folder):
-        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
-    oof = runs.read_arrays(folder / "oof.npz")
-    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
-
-
-def _calibrated(members: list[Logits], targets: np.ndarray) -> tuple[list[Logits], dict[str, float]]:
-    """The members with logits whose softmax can be believed: divided by the temperature of their architecture.
-
-    For out-of-fold rows it comes from the other folds, so that no row has a say in how it is scored; for
-    the test rows from all folds. The latter is given too, by architecture.
-    """
-    calibrated, temperatures = [], {}
-    for architecture in dict.fromkeys(logits.member.architecture for logits in members):
-        peers = [logits for logits in members if logits.member.architecture == architecture]
-        temperatures[architecture] = overall = _temperature(peers, targets)
-        for fold in dict.fromkeys(logits.member.fold for logits in peers):
-            others = _temperature([logits for logits in peers if logits.member.fold != fold], targets)
-            calibrated += [
-                dataclasses.replace(logits, oof=logits.oof / others, test=logits.test / overall)
-                for logits in _of_fold(peers, fold)
-            ]
-    return calibrated, temperatures
-
-
-def _temperature(members: list[Logits], targets: np.ndarray) -> float:
-    """That of all their out-of-fold rows together; 1 where there are none."""
-    if not members:
-        return 1.0
-    rows = np.concatenate([logits.rows for logits in members])
-    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
-
-
-def _of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    return [logits for logits in members if logits.member.fold == fold]
-
-
-def _test(members: Iterable[Logits], rule: str) -> np.ndarray:
-    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
-
-
-def _out_of_fold(members: list[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
-    rows, probabilities = [], []
-    for fold in dict.fromkeys(logits.member.fold for logits in members):
-        of_fold = _of_fold(members, fold)
-        rows.append(of_fold[0].rows)
-        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in of_fold]), rule))
-    order = np.argsort(np.concatenate(rows))
-    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
 
 
 def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
     """The scores of the out-of-fold rows `scored` (n,), whose classes are `targets` (n,)."""
     correct = oof.argmax(axis=1) == targets
-    by_fold = {logits.member.fold: np.searchsorted(scored, logits.rows) for logits in members}
+    by_fold = {of.member.fold: np.searchsorted(scored, of.rows) for of in members}
     by_architecture: dict[str, list[float]] = {}
-    for logits in members:
-        hits = logits.oof.argmax(axis=1) == targets[by_fold[logits.member.fold]]
-        by_architecture.setdefault(logits.member.architecture, []).append(float(hits.mean()))
-    _, beliefs = _out_of_fold(members, BELIEFS)
+    for of in members:
+        hits = of.oof.argmax(axis=1) == targets[by_fold[of.member.fold]]
+        by_architecture.setdefault(of.member.architecture, []).append(float(hits.mean()))
+    _, beliefs = logits.out_of_fold(members, BELIEFS)
     return {
         "oof_accuracy": float(correct.mean()),
         "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in by_fold.values()]),
@@ -187,9 +119,9 @@ def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof
 
 def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[str, Any]) -> dict[str, float]:
     """What the test rows should score."""
-    folds = dict.fromkeys(logits.member.fold for logits in members)
-    choices = np.stack([_test(_of_fold(members, fold), rule).argmax(axis=1) for fold in folds])
-    gain = metrics.fold_gain(choices, test.argmax(axis=1), _test(members, BELIEFS))
+    by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
+    choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
+    gain = metrics.fold_gain(choices, test.argmax(axis=1), logits.test(members, BELIEFS))
     right = round(scores["oof_accuracy"] * scores["oof_rows"])
     predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
     return {

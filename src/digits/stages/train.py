@@ -252,10 +252,7 @@ def draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
     from digits import figures
 
-    histories = {
-        member.name: np.genfromtxt(run.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
-        for member in members
-    }
+    histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
         figures.training_history(histories).savefig(temporary)
 

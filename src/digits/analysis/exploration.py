@@ -1,0 +1,96 @@
+"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from digits.seeds import derive
+
+COMPONENTS = 50  # four fifths of the variance of handwritten digits
+FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+
+
+class Shapes(NamedTuple):
+    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
+
+    ink: np.ndarray
+    slant: np.ndarray
+
+
+def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
+    return np.bincount(targets, minlength=classes)
+
+
+def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of every pixel in every class, in shares of white.
+
+    Args:
+        images: uint8 (n, side, side).
+        targets: the class of each, int (n,); each class has a row.
+        classes: how many.
+
+    Returns:
+        Two of float64 (classes, side, side).
+    """
+    groups = [images[targets == of] / white(images) for of in range(classes)]
+    return np.stack([group.mean(axis=0) for group in groups]), np.stack([group.std(axis=0) for group in groups])
+
+
+def inked(images: np.ndarray) -> np.ndarray:
+    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
+    return np.count_nonzero(images, axis=0) / len(images)
+
+
+def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
+    levels = np.iinfo(images.dtype).max + 1
+    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
+
+
+def shapes(images: np.ndarray) -> Shapes:
+    """The ink and the slant of images, uint8 (n, side, side).
+
+    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
+    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
+    Without ink, or with ink in one row of pixels only, there is none: 0.
+    """
+    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
+    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
+    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
+    sums = (images.reshape(len(images), -1).astype(np.float32) @ weights).astype(np.float64)
+    mass = sums[:, 0]
+    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
+    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
+    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
+    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
+    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
+
+
+def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
+
+    The projection is orthogonal: distances between components are never larger than between images.
+
+    Args:
+        images: uint8 (n, side, side).
+        seed: of the rows.
+
+    Returns:
+        float32 (n, at most `COMPONENTS`).
+    """
+    pixels = images.reshape(len(images), -1) / white(images)
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(pixels))[:FITTED_ROWS]
+    count = min(COMPONENTS, len(rows), pixels.shape[1])
+    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels[rows])
+        return model.transform(pixels).astype(np.float32, copy=False)
+
+
+def white(images: np.ndarray) -> np.float32:
+    """The largest intensity that an image can have."""
+    return np.float32(np.iinfo(images.dtype).max)

@@ -1,0 +1,338 @@
+"""From the picture of a page to digits in the form of the training data.
+
+A picture becomes paper and ink: ink is what differs from the paper around it and has sharp edges, which shadows have
+not. Pieces of ink are grouped into digits, and each digit is scaled, thickened or thinned, and centred like those of
+MNIST.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+WORKING = 400 * 400  # pixels in which ink is looked for: a pen's line is still a pixel wide
+SMALL = 64  # pixels of a side up to which a picture has no grain to be smoothed
+STROKE = 0.3  # of the picture: no line is as wide
+FINE = 0.12  # of the picture: the paper's light changes more slowly, but for the edges of shadows
+CONTRAST = 18.0  # grey levels between paper and ink, at least: what empty paper shows is below ...
+NOISES = 5.0  # ... and in standard deviations of the paper's grain
+SURE, FAINT = 0.5, 0.25  # of the strongest ink: what counts as ink, and what belongs to it where it is connected
+BOX = 20 / 28  # share of the side that the digit's box takes in the training data
+DRAWN = 160  # pixels of the box in which strokes are made thicker or thinner
+STROKES = (1.9, 4.2)  # widths in 28ths of the side that stay as they are: nine in ten training rows lie between
+
+
+class Piece(NamedTuple):
+    """A connected piece of ink: its number in the map of all pieces, its box, its area in pixels."""
+
+    number: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def longer(self) -> int:
+        return max(self.width, self.height)
+
+
+class Ink(NamedTuple):
+    """How much ink each pixel has, float32 (height, width) in 0..1, and the number of its piece, int32; 0 is paper.
+
+    outline: how much of an edge goes around the pieces: pixels times grey levels.
+    """
+
+    strength: np.ndarray
+    numbers: np.ndarray
+    pieces: list[Piece]
+    outline: float
+
+
+def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
+    """All ink of a picture as one digit of the training data: uint8 (side, side), ink bright; None without ink.
+
+    Args:
+        picture: uint8 (height, width), dark ink on light paper or the other way round.
+        side: of the training images.
+    """
+    ink, groups = _groups(picture)
+    if not groups:
+        return None
+    return _normalised(_cut(ink, [piece for group in groups for piece in group]), side)
+
+
+def to_digits(picture: np.ndarray, side: int) -> np.ndarray:
+    """The digits that stand side by side in a picture, from left to right: uint8 (digits, side, side), ink bright.
+
+    Touching digits are one. The arguments are those of `to_digit`.
+    """
+    ink, groups = _groups(picture)
+    found = [_normalised(_cut(ink, group), side) for group in groups]
+    return np.stack(found) if found else np.zeros((0, side, side), np.uint8)
+
+
+# --- paper and ink -----------------------------------------------------------------------------------------
+
+
+def _groups(picture: np.ndarray) -> tuple[Ink, list[list[Piece]]]:
+    """The ink of a picture, and the pieces of each of its digits from left to right.
+
+    Both dark and light ink are looked for. The hole of a dark 0 is a light spot too, but the ring has more outline.
+    """
+    scale = np.sqrt(WORKING / picture.size)
+    if scale < 1:
+        size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    picture = picture.astype(np.float32)
+    ink = max((_pieces(picture, _contrast(picture, sign)) for sign in (-1, 1)), key=lambda of: of.outline)
+    return ink, _grouped(_without_dirt(ink.pieces))
+
+
+def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
+    """How far each pixel is from the paper around it, float32 (height, width), in grey levels.
+
+    Args:
+        picture: float32 (height, width).
+        sign: 1 for ink lighter than paper, -1 for darker.
+    """
+    smooth = cv2.medianBlur(picture, 3) if min(picture.shape) > SMALL else picture
+    window = np.ones([max(3, round(STROKE * length) | 1) for length in picture.shape], np.uint8)
+    contrast = sign * (picture - cv2.morphologyEx(smooth, cv2.MORPH_OPEN if sign > 0 else cv2.MORPH_CLOSE, window))
+    # What a shadow left is thin or pale, which a median over the paper does not see; ink is taken out of that.
+    inked = contrast > max(3 * _grain(contrast), FAINT * _strongest(contrast))
+    paper = np.where(inked, picture - sign * contrast, picture).clip(0, 255).astype(np.uint8)
+    window = max(3, round(FINE * min(picture.shape)) | 1)
+    return np.maximum(sign * (picture - cv2.medianBlur(paper, window)), 0)
+
+
+def _grain(contrast: np.ndarray) -> float:
+    """The standard deviation of the paper's noise, of which most pixels are."""
+    return 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
+
+
+def _strongest(contrast: np.ndarray) -> float:
+    """The contrast of the best hundredth of the pixels."""
+    return _mean_of_highest(contrast, max(1, contrast.size // 100))
+
+
+def _level(contrast: np.ndarray) -> float:
+    """What counts as full ink: the mean of the strongest pixels, as many as a short thin line has."""
+    return _mean_of_highest(contrast, min(30, contrast.size))
+
+
+def _mean_of_highest(values: np.ndarray, count: int) -> float:
+    return float(np.partition(values, -count, axis=None)[-count:].mean())
+
+
+def _pieces(picture: np.ndarray, contrast: np.ndarray) -> Ink:
+    """Ink and its connected pieces; none where nothing stands out from the grain of the paper."""
+    large = min(contrast.shape) > SMALL
+    soft = cv2.GaussianBlur(contrast, (0, 0), 0.8) if large else contrast
+    steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((7, 7) if large else (3, 3), np.uint8))
+    least = max(CONTRAST, NOISES * _grain(contrast))
+    found = Ink(np.zeros_like(contrast), np.zeros(contrast.shape, np.int32), [], 0.0)
+    for _ in range(3):
+        level = _level(soft)
+        if level < least:
+            break
+        numbers, pieces = _connected(soft / level)
+        sharpness, edge = _outlines(numbers, contrast, steps, _noise(picture))
+        sharp = [piece for piece in pieces if sharpness[piece.number] > 0]
+        inner = [piece for piece in sharp if not _is_edge(piece, numbers)]
+        if inner or not found.pieces:
+            kept = inner or sharp
+            outline = sum(float(edge[piece.number]) for piece in kept)
+            found = Ink(np.minimum(contrast / level, 1), numbers, kept, outline)
+        if inner:
+            break
+        # What lies along the picture's edge, such as a table, hides fainter ink: look again without it.
+        hidden = cv2.dilate(
+            np.isin(numbers, [of.number for of in pieces]).astype(np.uint8), np.ones((21, 21), np.uint8)
+        )
+        soft = np.where(hidden > 0, 0, soft)
+        least = max(least, level / 10)
+    return found
+
+
+def _connected(strength: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
+    """Pieces that hold sure ink, and what belongs to them: int32 (height, width), and their list.
+
+    Where a piece goes from edge to edge, as the lines of ruled paper do, only stronger ink is taken.
+    """
+    height, width = strength.shape
+    for faint in (FAINT, 0.4, 0.55, FAINT):
+        numbers, pieces = _above(strength, faint)
+        if not any(piece.width > 0.97 * width or piece.height > 0.97 * height for piece in pieces):
+            break
+    return numbers, pieces
+
+
+def _above(strength: np.ndarray, faint: float) -> tuple[np.ndarray, list[Piece]]:
+    _, numbers, boxes, _ = cv2.connectedComponentsWithStats((strength > faint).astype(np.uint8), connectivity=8)
+    sure = set(np.unique(numbers[strength > max(SURE, faint)]).tolist())
+    return numbers, [
+        Piece(number, left, top, left + width, top + height, area)
+        for number, (left, top, width, height, area) in enumerate(boxes.tolist())
+        if number and number in sure
+    ]
+
+
+def _outlines(
+    numbers: np.ndarray, contrast: np.ndarray, steps: np.ndarray, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each piece's outline the pixels that are sharp, less twice those that are not and those on the picture's rim.
+
+    The outline of ink is sharp all around, that of a shadow on one side at most. Returns float (pieces,), negative for
+    what is too pale, and the same times the piece's mean contrast.
+
+    Args:
+        numbers: of the pieces, int32 (height, width).
+        contrast: float32 (height, width).
+        steps: how much the picture changes around each pixel, float32 (height, width).
+        noise: the standard deviation of the picture's noise, which makes ragged outlines look sharp.
+    """
+    count = numbers.max() + 1
+    areas = np.bincount(numbers.ravel(), minlength=count)
+    mean = np.bincount(numbers.ravel(), contrast.ravel(), count) / np.maximum(areas, 1)
+    inside = cv2.erode((numbers > 0).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
+    outline = (numbers > 0) & (inside == 0)
+    sharp = (steps > 0.5 * mean[numbers] + 4 * noise)[outline]
+    balance = np.bincount(numbers[outline], np.where(sharp, 1, -2), count)
+    rim = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
+    sharpness = np.where(mean < CONTRAST, -1, balance - np.bincount(rim, minlength=count))
+    return sharpness, sharpness * mean
+
+
+def _noise(picture: np.ndarray) -> float:
+    """The standard deviation of what changes from pixel to pixel; 0 on a drawing."""
+    return _grain(picture - cv2.medianBlur(picture, 3)) if min(picture.shape) > SMALL else 0.0
+
+
+def _is_edge(piece: Piece, numbers: np.ndarray) -> bool:
+    """Whether a piece lies along an edge of the picture."""
+    sides = (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
+    return any((side == piece.number).sum() > 0.5 * len(side) for side in sides)
+
+
+# --- pieces of ink and digits ------------------------------------------------------------------------------
+
+
+def _without_dirt(pieces: list[Piece]) -> list[Piece]:
+    """The pieces that are no specks, and no frame around the others."""
+    if not pieces:
+        return []
+    longest = max(piece.longer for piece in pieces)
+    largest = max(piece.area for piece in pieces)
+    kept = [piece for piece in pieces if piece.area > 0.02 * largest and piece.longer > 0.12 * longest]
+    return [piece for piece in kept if not _is_frame(piece, kept)]
+
+
+def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
+    """Whether a piece is a thin line around another that is no speck."""
+    thin = piece.area < 0.2 * piece.width * piece.height
+    return thin and any(
+        piece.left < of.left and piece.top < of.top and piece.right > of.right and piece.bottom > of.bottom
+        for of in pieces
+        if of.longer > 0.3 * piece.longer
+    )
+
+
+def _grouped(pieces: list[Piece]) -> list[list[Piece]]:
+    """The pieces of each digit, from left to right: those above each other make one."""
+    groups: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda of: of.left):
+        if groups and _belongs(piece, groups[-1]):
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    tallest = max(map(_height, groups), default=0)
+    return [group for group in groups if _height(group) > 0.4 * tallest]
+
+
+def _belongs(piece: Piece, group: list[Piece]) -> bool:
+    left, right = min(of.left for of in group), max(of.right for of in group)
+    beside = min(right, piece.right) - max(left, piece.left)
+    if beside > 0.3 * min(piece.width, right - left):
+        return True
+    shorter, taller = sorted([piece.height, _height(group)])
+    below = min(max(of.bottom for of in group), piece.bottom) - max(min(of.top for of in group), piece.top)
+    broken = shorter < 0.5 * taller or below < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
+    return broken and beside > -0.25 * taller
+
+
+def _height(group: list[Piece]) -> int:
+    return max(of.bottom for of in group) - min(of.top for of in group)
+
+
+def _cut(ink: Ink, pieces: list[Piece]) -> np.ndarray:
+    """The ink of these pieces alone, cropped to their box: float32 (height, width) in 0..1."""
+    left, top = min(of.left for of in pieces), min(of.top for of in pieces)
+    right, bottom = max(of.right for of in pieces), max(of.bottom for of in pieces)
+    own = np.isin(ink.numbers[top:bottom, left:right], [of.number for of in pieces])
+    return np.where(own, ink.strength[top:bottom, left:right], 0).astype(np.float32)
+
+
+# --- the form of the training data -------------------------------------------------------------------------
+
+
+def _normalised(digit: np.ndarray, side: int) -> np.ndarray:
+    """Cropped ink as an image of the training data.
+
+    As the makers of MNIST did it: the box brought to 20 of 28 pixels, the centre of mass to the middle. Lines thinner
+    or thicker than nearly all of the training data are brought to their widths first.
+    """
+    large = _with_usual_strokes(np.pad(_resized(digit, DRAWN), DRAWN // 5))
+    inked = large > FAINT * large.max()
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    small = _resized(large[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], BOX * side)
+    full = np.quantile(small[small > 0.1 * small.max()], 0.8)
+    return (255 * np.clip(_centred(small, side) / full, 0, 1)).round().astype(np.uint8)
+
+
+def _resized(ink: np.ndarray, longer: float) -> np.ndarray:
+    """Ink float32 (height, width) with its longer side of that many pixels."""
+    scale = longer / max(ink.shape)
+    size = [max(1, round(length * scale)) for length in ink.shape[::-1]]
+    return np.clip(cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), 0, 1)
+
+
+def _with_usual_strokes(ink: np.ndarray) -> np.ndarray:
+    """Ink whose lines are as wide as those of the training data; `DRAWN` pixels stand for its box."""
+    scale = DRAWN / (28 * BOX)
+    width = stroke_width(ink) / scale
+    change = round((np.clip(width, *STROKES) - width) * scale / 2)
+    if not change:
+        return ink
+    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(change) + 1, 2 * abs(change) + 1))
+    changed = (cv2.dilate if change > 0 else cv2.erode)(ink, pen)
+    return changed if changed.any() else ink
+
+
+def stroke_width(ink: np.ndarray) -> float:
+    """The mean width of the lines of ink, float (height, width) in 0..1, in pixels.
+
+    Over a line the distance to its nearest edge is a quarter of its width on average.
+    """
+    inside = (ink > 0.5).astype(np.uint8)
+    if not inside.any():
+        return 1.0
+    return 4 * float(cv2.distanceTransform(inside, cv2.DIST_L2, 3)[inside > 0].mean()) - 1
+
+
+def _centred(small: np.ndarray, side: int) -> np.ndarray:
+    """The small image on an empty one, its centre of mass in the middle."""
+    rows, columns = np.indices(small.shape)
+    middle = (np.average(columns, weights=small), np.average(rows, weights=small))
+    shift = np.float32([[1, 0, (side - 1) / 2 - middle[0]], [0, 1, (side - 1) / 2 - middle[1]]])
+    return cv2.warpAffine(small, shift, (side, side))

@@ -1,0 +1,266 @@
+"""Write all that is known about a run into one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from digits import runs
+from digits.analysis import findings
+from digits.atomic import replacing
+from digits.config import Config, value_at
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.progress import duration
+from digits.runs import Run
+
+WIDEST = 1400  # pixels of a figure
+QUALITY = 82  # of WebP; text stays sharp
+CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
+SEARCH = ("progress", "importance", "parallel", "slices")
+RECIPE = {  # what a reader wants to know of a config
+    "networks averaged": "members",
+    "folds": "folds.count",
+    "seeds": "seeds",
+    "epochs": "training.epochs",
+    "batch size": "training.batch_size",
+    "optimizer": "training.optimizer.name",
+    "learning rate, peak": "training.optimizer.learning_rate",
+    "schedule": "training.schedule.name",
+    "label smoothing": "training.label_smoothing",
+    "running average of the weights": "training.ema",
+    "rotation, degrees": "augmentation.rotation",
+    "shift, share of the side": "augmentation.shift",
+    "zoom": "augmentation.zoom",
+    "shear, degrees": "augmentation.shear",
+    "elastic distortion, probability": "augmentation.elastic.probability",
+    "test-time augmentation": "tta",
+    "ensemble": "ensemble.rule",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the page: its data as a URI, its size in pixels, what to see."""
+
+    uri: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass
+class Section:
+    """A part of the page."""
+
+    title: str
+    sentences: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+
+def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -> Path:
+    """Write `report.html` of a run that was evaluated; what else was made of it is shown where it is there.
+
+    Args:
+        config: of the run.
+        dataset: of the run.
+        run: finished and evaluated.
+        eda: folder of what `make eda` wrote for these data.
+        searches: folder of all searches.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: the run was not evaluated, or something of it is damaged.
+    """
+    metrics = runs.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
+    if not is_current(run.evaluation, dataset, run.metrics):
+        raise UserError(
+            f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
+        )
+    evaluation = runs.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
+    sections = [
+        _result(config, run, metrics, evaluation),
+        *_data(dataset, eda),
+        _recipe(config, metrics),
+        _training(run, metrics, evaluation),
+        _digits(run, evaluation),
+        _confidence(run, evaluation),
+        _members(run, evaluation),
+        *_clusters(dataset, run),
+        *_searches(dataset, searches),
+        _mistakes(run, evaluation),
+        _origin(config, dataset, run),
+    ]
+    page = run.folder / "report.html"
+    with replacing(page) as temporary:
+        temporary.write_text(_render(f"{dataset.name}: run {run.folder.name}", sections), encoding="utf-8")
+    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return page
+
+
+def is_current(folder: Path, dataset: Dataset, source: Path | None = None) -> bool:
+    """Whether the results of a folder were made from these rows, and from `source` as it is now."""
+    path = folder / "metrics.json"
+    if not path.exists() or (source and source.stat().st_mtime > path.stat().st_mtime):
+        return False
+    return runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+
+
+def _render(title: str, sections: Sequence[Section]) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("report.html").render(title=title, sections=sections)
+
+
+# --- the sections ------------------------------------------------------------------------------------------
+
+
+def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
+    interval = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    rows = [
+        [
+            "out-of-fold accuracy",
+            f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds",
+        ],
+        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, 95 % interval {interval}"],
+        ["out-of-fold log loss", f"{metrics['oof_log_loss']:.5f}"],
+        ["networks", f"{metrics['members']}"],
+        ["training, core time", duration(metrics["core_seconds"])],
+    ]
+    if "true_score" in metrics:
+        rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
+    told = findings.scores(metrics, evaluation, len(config.folds.trained))
+    if config.tuned_on == runs.read_json(run.folder / "run.json", data=dict)["data"]["train"]:
+        told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
+    return Section("Result", told, [Table([], rows)])
+
+
+def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
+    if not is_current(eda, dataset):
+        return
+    record = runs.read_json(eda / "metrics.json", captions=dict)
+    yield Section("Data", figures=list(_figures(eda, record["captions"])))
+
+
+def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
+    values = config.model_dump(mode="json") | {"members": metrics["members"]}
+    nets = [
+        of.label + (f" ({', '.join(f'{name} {value}' for name, value in of.options.items())})" if of.options else "")
+        for of in config.architectures
+    ]
+    rows = [["kinds of networks", ", ".join(nets)]]
+    rows += [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
+    return Section("Recipe", tables=[Table([], rows)])
+
+
+def _training(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
+    told = [f"{metrics['members']} networks took {duration(metrics['core_seconds'])} of one core's time to train."]
+    return Section("Training", told, figures=list(_figures(run.evaluation, evaluation["captions"], ["history"])))
+
+
+def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    rows = []
+    for of in evaluation["digits"]:
+        scores = ["-" if of[name] is None else f"{of[name]:.4f}" for name in ("precision", "recall", "f1")]
+        low, high = of["f1_interval"]
+        rows.append([str(of["digit"]), f"{of['support']:,}", *scores, f"{low:.4f} to {high:.4f}"])
+    table = Table(["digit", "rows", "precision", "recall", "F1", "95 % interval of F1"], rows)
+    shown = list(_figures(run.evaluation, evaluation["captions"], ["confusion", "digits"]))
+    return Section("Digits", findings.digits(evaluation), [table], shown)
+
+
+def _confidence(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    shown = _figures(run.evaluation, evaluation["captions"], ["reliability", "confidence", "coverage"])
+    return Section("Confidence", findings.confidence(evaluation), figures=list(shown))
+
+
+def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    shown = _figures(run.evaluation, evaluation["captions"], ["agreement", "rescued"])
+    return Section("Ensemble", findings.ensemble(evaluation), figures=list(shown))
+
+
+def _clusters(dataset: Dataset, run: Run) -> Iterator[Section]:
+    if not (run.clusters / "metrics.json").exists():
+        return
+    record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
+    captions = {f"{name}.png": "" for name in CLUSTERS}
+    yield Section("Clusters", findings.clusters(record), figures=list(_figures(run.clusters, captions)))
+
+
+def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
+    """A section for each search on the same rows."""
+    for path in sorted(searches.glob("*/search.json")):
+        record = runs.read_json(path, data=str, config=dict)
+        leaderboard = path.parent / "leaderboard.csv"
+        if record["data"] != dataset.fingerprint or not leaderboard.exists():
+            continue
+        with leaderboard.open(newline="", encoding="utf-8") as file:
+            trials = list(csv.DictReader(file))
+        told = findings.tuning(trials, record["config"]["tune"]["objective"])
+        captions = {f"{name}.png": "" for name in SEARCH}
+        yield Section(f"Tuning {path.parent.name}", told, figures=list(_figures(path.parent, captions)))
+
+
+def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
+    return Section("Mistakes", figures=list(_figures(run.evaluation, evaluation["captions"], ["mistakes"])))
+
+
+def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
+    record = runs.read_json(run.folder / "run.json", versions=dict, machine=dict)
+    rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
+    rows += [["seed", str(config.seed)]]
+    rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
+    told = ["Nothing on this page was chosen on the rows that it is scored on, unless a sentence above says so."]
+    return Section("How it was made", told, [Table([], rows)])
+
+
+# --- pictures ----------------------------------------------------------------------------------------------
+
+
+def _figures(folder: Path, captions: Mapping[str, str], names: Sequence[str] | None = None) -> Iterator[Figure]:
+    """The pictures of a folder that are there, in the order of `names`, or else of the captions."""
+    for name in [f"{of}.png" for of in names] if names else captions:
+        if (folder / name).exists():
+            yield _embedded(folder / name, captions.get(name, ""))
+
+
+def _embedded(path: Path, caption: str) -> Figure:
+    """A picture within the page, no wider than is of use.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            rgb = picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); make it anew") from None
+    if rgb.width > WIDEST:
+        rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    rgb.save(file, "WEBP", quality=QUALITY, method=4)
+    uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return Figure(uri, rgb.width, rgb.height, caption)

@@ -1,0 +1,104 @@
+"""A finished run as one ONNX file."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from command import complain, succeed
+from digits import config, exported, runs
+from digits.data.demo import demo
+from digits.errors import UserError
+from digits.runs import Run
+from digits.stages import export, submit, train
+
+DATA = demo()
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    """Where the run `two` stands: two kinds of nets, two folds, a few epochs."""
+    run = Run(tmp_path_factory.mktemp("output") / "two")
+    few = {"epochs": 4, "ema": 0.9, "batch_size": 32}
+    settings = config.parse(
+        {"folds": {"count": 2}, "training": few, "architectures": ["default", "strided"]}, "of the test"
+    )
+    train.run(settings, DATA, run, workers=1)
+    submit.run(settings, DATA, run, {})
+    export.run(settings, DATA, run, run.exported)
+    return run.folder.parent
+
+
+def test_it_says_what_the_networks_say(output):
+    run = Run(output / "two")
+    ensemble = exported.load(run.exported)
+    temperatures = runs.read_json(run.metrics)["temperature"]
+    members = runs.members(run.config())
+    expected = np.mean(
+        [
+            softmax(runs.read_arrays(run.member(of) / "test.npz")["logits"] / temperatures[of.architecture], axis=1)
+            for of in members
+        ],
+        axis=0,
+    )
+    ours = ensemble.predict(DATA.test_images).probabilities
+    assert np.abs(ours - expected).max() < 0.05  # the run's own may have been computed in 16 bits
+    assert (ours.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.99
+    assert list(ensemble.about["members"]) == [of.name for of in members]
+    assert "oof_accuracy" not in ensemble.about  # no row that none of them saw
+
+
+def test_novelty_is_low_for_digits_and_high_for_noise(output):
+    ensemble = exported.load(Run(output / "two").exported)
+    noise = np.random.default_rng(0).integers(0, 256, (50, 28, 28)).astype(np.uint8)
+    assert np.median(ensemble.predict(DATA.test_images).novelty) < 0.6
+    assert np.median(ensemble.predict(noise).novelty) > 1
+
+
+def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, tmp_path):
+    small = tmp_path / "small.onnx"
+    run = Run(output / "two")
+    export.run(run.config(), DATA, run, small, folds=1, small=True)
+    whole, part = exported.load(run.exported), exported.load(small)
+    assert small.stat().st_size < 0.2 * run.exported.stat().st_size
+    assert list(part.about["members"]) == ["default-s0-f0", "strided-s0-f0"]
+    assert part.about["oof_rows"] == pytest.approx(len(DATA.train_labels) / 2, abs=2)
+    rows = runs.read_arrays(output / "two/members/strided-s0-f0/oof.npz")["rows"]
+    chosen = part.predict(DATA.train_images[rows]).probabilities.argmax(axis=1)
+    assert part.about["oof_accuracy"] == pytest.approx((chosen == DATA.targets[rows]).mean())
+    both = [of.predict(DATA.test_images).probabilities.argmax(axis=1) for of in (whole, part)]
+    assert (both[0] == both[1]).mean() > 0.9
+
+
+def test_an_export_is_current_until_a_member_changes(output, tmp_path):
+    shutil.copytree(output / "two", tmp_path / "two")
+    run = Run(tmp_path / "two")
+    assert export.is_current(run, run.config(), run.exported)
+    record = run.folder / "members/strided-s0-f1/member.json"
+    record.write_text(record.read_text().replace('"seconds": ', '"seconds": 1'))
+    assert not export.is_current(run, run.config(), run.exported)
+    assert not export.is_current(run, run.config(), tmp_path / "none.onnx")
+
+
+def test_predicting_with_a_run_exports_it_first(output, tmp_path):
+    shutil.copytree(output / "two", tmp_path / "two")
+    Run(tmp_path / "two").exported.unlink()
+    names = ",".join(f"pixel{place}" for place in range(DATA.side**2))
+    np.savetxt(tmp_path / "a.csv", DATA.test_images[:3].reshape(3, -1), "%d", ",", header=names, comments="")
+    printed = succeed("predict", tmp_path / "a.csv", "--data", "demo", "--run", "two", "--output", tmp_path)
+    assert Run(tmp_path / "two").exported.exists()
+    assert "a.csv#3" in printed
+
+
+def test_damage_is_a_line(output, tmp_path):
+    damaged = tmp_path / "ensemble.onnx"
+    damaged.write_bytes(Run(output / "two").exported.read_bytes()[:5000])
+    with pytest.raises(UserError, match="damaged, or no exported ensemble"):
+        exported.load(damaged)
+    shutil.copytree(output / "two", tmp_path / "two")
+    (tmp_path / "two/members/strided-s0-f0/model.keras").write_bytes(b"broken")
+    told = complain("export", "--data", "demo", "--run", "two", "--output", tmp_path)
+    assert "strided-s0-f0" in told
+    assert "missing or damaged" in told

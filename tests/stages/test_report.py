@@ -1,0 +1,99 @@
+"""The page that holds all that is known about a run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from browser import needs_browser
+from command import complain, succeed
+from digits import runs
+from digits.data.demo import demo
+from digits.runs import Run
+from digits.stages import cluster, submit
+from finished_run import finish
+
+DATA = demo()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """A run of two kinds of nets with clusters, and its report."""
+    made = finish(tmp_path_factory.mktemp("output") / "both", DATA, architectures=("small", "mlp"), spread=3.0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        submit.run(made.config(), DATA, made, {})
+        cluster.run(made.adapted(["cluster.maps=[]"]), DATA, made)
+    succeed("report", "--data", "demo", "--run", "both", "--output", made.folder.parent)
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(run) -> str:
+    return (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_it_needs_nothing_else(page):
+    assert len(page) < 5_000_000
+    outside = re.findall(r"""(?:src|href)=["'](?!data:|#)([^"']*)""", page) + re.findall(r"url\(|@import|<script", page)
+    assert outside == []
+
+
+def test_every_part_is_there(run, page):
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == [
+        "Result", "Data", "Recipe", "Training", "Digits", "Confidence", "Ensemble", "Clusters", "Mistakes",
+        "How it was made",
+    ]  # fmt: skip
+    assert page.count("<img ") > 20
+    assert (run.folder.parent / "eda" / "demo" / "metrics.json").exists()
+    assert run.evaluation.exists()
+
+
+def test_its_figures_are_those_of_the_run(run, page):
+    metrics = runs.read_json(run.metrics)
+    evaluation = runs.read_json(run.evaluation / "metrics.json")
+    assert f"{metrics['oof_accuracy']:.5f}" in page
+    assert f"{metrics['predicted_score']:.5f}" in page
+    assert f"{evaluation['mistakes']:,} are wrong" in page
+    assert f"{evaluation['calibration']['stages']['scaled by architecture']['ece']:.4f}" in page
+
+
+def test_a_changed_run_is_evaluated_anew(run, tmp_path):
+    before = run.evaluation.joinpath("metrics.json").stat().st_mtime_ns
+    succeed("report", "--data", "demo", "--run", "both", "--output", run.folder.parent)
+    assert run.evaluation.joinpath("metrics.json").stat().st_mtime_ns == before
+    run.metrics.touch()
+    succeed("report", "--data", "demo", "--run", "both", "--output", run.folder.parent)
+    assert run.evaluation.joinpath("metrics.json").stat().st_mtime_ns > before
+
+
+def test_what_is_not_there_is_left_out(tmp_path):
+    made = finish(tmp_path / "one", DATA, limit=1)
+    with contextlib.redirect_stdout(io.StringIO()):
+        submit.run(made.config(), DATA, made, {})
+    succeed("report", "--data", "demo", "--run", "one", "--output", tmp_path)
+    assert "<h2>Clusters</h2>" not in (made.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_run_is_a_line(tmp_path):
+    assert "there is no run" in complain("report", "--data", "demo", "--run", "none", "--output", tmp_path)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+def test_it_fits_the_screen_and_every_picture_is_drawn(run, browser, width):
+    asked, said = [], []
+    with browser.new_page(viewport={"width": width, "height": 800}) as opened:
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.on("console", lambda message: said.append(message.text))
+        opened.goto(Path(run.folder / "report.html").resolve().as_uri())
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        drawn = opened.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+    assert len(drawn) > 20
+    assert min(drawn) > 100
+    assert said == []
+    assert all(url.startswith(("file:", "data:")) for url in asked)
