@@ -41,9 +41,13 @@ def read(file: BinaryIO) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             _check(picture)
             upright = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except Image.DecompressionBombError:
+        raise UserError(f"its pixels are too many; {MOST_PIXELS:,} are allowed") from None
+    except UnidentifiedImageError:
         if content[4:8] == b"ftyp":
             raise UserError("a HEIC or AVIF picture, which cannot be read here; save it as JPEG or PNG") from None
+        raise UserError("no picture that can be read (of no known kind)") from None
+    except (OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"no picture that can be read ({reason})") from None
     return _grey(_on_paper(np.asarray(upright)))

@@ -100,6 +100,17 @@ def test_what_cannot_be_read_is_a_line_each_and_the_others_are_done(drawn, tmp_p
     assert "2x2 pixels" in found["pixels.csv"]["status"]
 
 
+def test_odd_names_are_no_crash(drawn, tmp_path):
+    whole = next(iter(sorted(drawn.iterdir())))
+    names = ["a $b^ c$ [red] {x}.png", "tab\tline\nbreak.png", "\udcff.png", "-r.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(whole.read_bytes())
+    done = digits("predict", tmp_path, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {row["status"] for row in rows(tmp_path).values()} == {"ok"}
+    assert len(rows(tmp_path)) == len(names)
+
+
 def test_a_csv_of_pixels_is_a_row_a_line(tmp_path):
     names = [f"pixel{place}" for place in range(DATA.side**2)]
     images = DATA.test_images[:40]

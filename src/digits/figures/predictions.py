@@ -48,7 +48,7 @@ def prediction_sheet(panels: Sequence[Panel], classes: np.ndarray, told: str) ->
     for place, panel in enumerate(panels):
         row, column = divmod(place, ACROSS)
         picture, seen, bars = grid[row, 3 * column : 3 * column + 3]
-        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3)
+        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3, parse_math=False)
         if panel.picture is not None:
             picture.imshow(panel.picture, cmap="gray", vmin=0, vmax=255)
         if panel.seen is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from digits import data, figures, ink, pictures
+from digits import data, figures, ink, pictures, runs
 from digits.atomic import replacing
 from digits.errors import UserError
 from digits.exported import Exported
@@ -92,16 +91,17 @@ def run(ensemble: Exported, places: Sequence[Path], folder: Path, split: bool = 
 def _look(path: Path, side: int) -> list[Seen]:
     """The picture of a file, or every row of a CSV."""
     nothing = np.zeros((0, side, side), np.uint8)
+    name = str(path).encode(errors="replace").decode()  # some names are no text
     try:
         if path.suffix.lower() == ".csv":
-            return [Seen(f"{path}#{row}", image[None]) for row, image in enumerate(data.read_images(path, side), 1)]
+            return [Seen(f"{name}#{row}", image[None]) for row, image in enumerate(data.read_images(path, side), 1)]
         with path.open("rb") as file:
             picture = pictures.read(file)
-        return [Seen(str(path), ink.to_digits(picture, side), pictures.thumbnail(picture, THUMBNAIL))]
+        return [Seen(name, ink.to_digits(picture, side), pictures.thumbnail(picture, THUMBNAIL))]
     except UserError as error:
-        return [Seen(str(path), nothing, problem=str(error).removeprefix(f"{path}: "))]
+        return [Seen(name, nothing, problem=str(error).removeprefix(f"{path}: "))]
     except OSError as error:
-        return [Seen(str(path), nothing, problem=error.strerror or str(error))]
+        return [Seen(name, nothing, problem=error.strerror or str(error))]
 
 
 def _judge(ensemble: Exported, seen: Sequence[Seen], split: bool) -> Iterator[Judged]:
@@ -131,12 +131,10 @@ def _verdict(ensemble: Exported, seen: Seen, probabilities: np.ndarray, novelty:
 
 
 def _write(judged: Sequence[Judged], path: Path) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "digit", "confidence", "status"])
-        for of in judged:
-            confidence = "" if of.confidence is None else f"{of.confidence:.4f}"
-            writer.writerow([of.seen.name, of.digit, confidence, of.status])
+    lines = [
+        (of.seen.name, of.digit, "" if of.confidence is None else f"{of.confidence:.4f}", of.status) for of in judged
+    ]
+    runs.write_csv(path, ["file", "digit", "confidence", "status"], lines)
 
 
 def _draw(judged: Sequence[Judged], ensemble: Exported, path: Path) -> None:

@@ -233,8 +233,7 @@ def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
     rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
     rows += [["seed", str(config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
-    told = ["Nothing on this page was chosen on the rows that it is scored on, unless a sentence above says so."]
-    return Section("How it was made", told, [Table([], rows)])
+    return Section("How it was made", tables=[Table([], rows)])
 
 
 # --- pictures ----------------------------------------------------------------------------------------------
