@@ -4615,7 +4615,7 @@ def prediction_sheet(panels: Sequence[Panel], classes: np.ndarray, told: str) ->
     for place, panel in enumerate(panels):
         row, column = divmod(place, ACROSS)
         picture, seen, bars = grid[row, 3 * column : 3 * column + 3]
-        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3)
+        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3, parse_math=False)
         if panel.picture is not None:
             picture.imshow(panel.picture, cmap="gray", vmin=0, vmax=255)
         if panel.seen is not None:
@@ -7748,8 +7748,7 @@ def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
     rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
     rows += [["seed", str(config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
-    told = ["Nothing on this page was chosen on the rows that it is scored on, unless a sentence above says so."]
-    return Section("How it was made", told, [Table([], rows)])
+    return Section("How it was made", tables=[Table([], rows)])
 
 
 # --- pictures ----------------------------------------------------------------------------------------------
