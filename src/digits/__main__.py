@@ -232,10 +232,7 @@ def evaluate_command(
     """Judge a finished run on its out-of-fold rows: digit by digit, calibration, coverage, every mistake."""
     from digits.stages import evaluate
 
-    source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
-    settings = run.config()
-    dataset, _ = _read(source, output)
+    settings, run, dataset = _finished(data_source, run_name, output)
     with run.locked():
         evaluate.run(settings, dataset, run)
 
@@ -246,10 +243,7 @@ def report_command(
     data_source: DataOption = None, run_name: FinishedRunOption = None, output: OutputOption = OUTPUT
 ) -> None:
     """Write all that is known about a finished run into one page, and what is missing of it first."""
-    source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
-    settings = run.config()
-    dataset, _ = _read(source, output)
+    settings, run, dataset = _finished(data_source, run_name, output)
     from digits.stages import eda, evaluate, report
 
     look = output / "eda" / dataset.name
@@ -301,10 +295,7 @@ def export_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Write the ensemble of a finished run as one ONNX file, checked against Keras."""
-    source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
-    settings = run.config()
-    dataset, _ = _read(source, output)
+    settings, run, dataset = _finished(data_source, run_name, output)
     from digits.stages import export
 
     export.run(settings, dataset, run, out or run.exported, folds, small)
@@ -447,6 +438,14 @@ def _open(
     run = _run(output, name)
     print(f"Run: {run.folder}, of {config_file}", flush=True)
     return settings, run, *_read(source, output)
+
+
+def _finished(data_source: str | None, run_name: str | None, output: Path) -> tuple[Config, Run, Dataset]:
+    """The config of a run that is there, the run, and its rows; cheap mistakes are found first."""
+    source = _find(data_source)
+    run = _run(output, run_name or _default_name(source))
+    settings = run.config()
+    return settings, run, _read(source, output)[0]
 
 
 def _default_name(source: Source) -> str:
