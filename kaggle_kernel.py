@@ -5288,9 +5288,7 @@ def load(run: Run, member: Member) -> Logits:
     Raises:
         UserError: it is missing or damaged.
     """
-    folder = run.member(member)
-    if not runs.is_whole(folder):
-        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
+    folder = run.whole(member)
     oof = runs.read_arrays(folder / "oof.npz")
     return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
 
@@ -5940,6 +5938,19 @@ class Run:
     def member(self, member: Member) -> Path:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
+
+    def whole(self, member: Member) -> Path:
+        """Where a finished member stands, once every file in it is found as it was written.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        folder = self.member(member)
+        if not is_whole(folder):
+            raise UserError(
+                f"member {member.name} of run {self.folder} is missing or damaged; train it first: make train"
+            )
+        return folder
 
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
@@ -7092,6 +7103,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
             "rule": config.ensemble.rule,
             "members": len(members),
             "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
+            "oof": runs.checksum(run.oof),
             **_scores(judged, dataset.classes),
             "calibration": _calibration(config, stages, calibrated, further),
             "coverage": _coverage(judged),
@@ -7523,6 +7535,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -7611,7 +7624,7 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         UserError: the run was not evaluated, or something of it is damaged.
     """
     metrics = runs.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
-    if not is_current(run.evaluation, dataset, run.metrics):
+    if not is_evaluated(run):
         raise UserError(
             f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
         )
@@ -7624,7 +7637,7 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         _digits(run, evaluation),
         _confidence(run, evaluation),
         _members(run, evaluation),
-        *_clusters(dataset, run),
+        *_clusters(run),
         *_searches(dataset, searches),
         _mistakes(run, evaluation),
         _origin(config, dataset, run),
@@ -7636,12 +7649,16 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
     return page
 
 
-def is_current(folder: Path, dataset: Dataset, source: Path | None = None) -> bool:
-    """Whether the results of a folder were made from these rows, and from `source` as it is now."""
+def is_explored(folder: Path, dataset: Dataset) -> bool:
+    """Whether `make eda` wrote the folder for these rows."""
     path = folder / "metrics.json"
-    if not path.exists() or (source and source.stat().st_mtime > path.stat().st_mtime):
-        return False
-    return runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return path.exists() and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+
+
+def is_evaluated(run: Run) -> bool:
+    """Whether `make evaluate` judged the out-of-fold probabilities of the run as they are."""
+    path = run.evaluation / "metrics.json"
+    return path.exists() and run.oof.exists() and runs.read_json(path).get("oof") == runs.checksum(run.oof)
 
 
 def _render(title: str, sections: Sequence[Section]) -> str:
@@ -7674,10 +7691,10 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
 
 
 def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
-    if not is_current(eda, dataset):
+    if not is_explored(eda, dataset):
         return
-    record = runs.read_json(eda / "metrics.json", captions=dict)
-    yield Section("Data", figures=list(_figures(eda, record["captions"])))
+    captions = runs.read_json(eda / "metrics.json", captions=dict)["captions"]
+    yield Section("Data", figures=_figures(eda, [Path(name).stem for name in captions], captions))
 
 
 def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
@@ -7693,7 +7710,7 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
 
 def _training(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
     told = [f"{metrics['members']} networks took {duration(metrics['core_seconds'])} of one core's time to train."]
-    return Section("Training", told, figures=list(_figures(run.evaluation, evaluation["captions"], ["history"])))
+    return Section("Training", told, figures=_figures(run.evaluation, ["history"], evaluation["captions"]))
 
 
 def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
@@ -7703,26 +7720,25 @@ def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
         low, high = of["f1_interval"]
         rows.append([str(of["digit"]), f"{of['support']:,}", *scores, f"{low:.4f} to {high:.4f}"])
     table = Table(["digit", "rows", "precision", "recall", "F1", "95 % interval of F1"], rows)
-    shown = list(_figures(run.evaluation, evaluation["captions"], ["confusion", "digits"]))
+    shown = _figures(run.evaluation, ["confusion", "digits"], evaluation["captions"])
     return Section("Digits", findings.digits(evaluation), [table], shown)
 
 
 def _confidence(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, evaluation["captions"], ["reliability", "confidence", "coverage"])
-    return Section("Confidence", findings.confidence(evaluation), figures=list(shown))
+    shown = _figures(run.evaluation, ["reliability", "confidence", "coverage"], evaluation["captions"])
+    return Section("Confidence", findings.confidence(evaluation), figures=shown)
 
 
 def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, evaluation["captions"], ["agreement", "rescued"])
-    return Section("Ensemble", findings.ensemble(evaluation), figures=list(shown))
+    shown = _figures(run.evaluation, ["agreement", "rescued"], evaluation["captions"])
+    return Section("Ensemble", findings.ensemble(evaluation), figures=shown)
 
 
-def _clusters(dataset: Dataset, run: Run) -> Iterator[Section]:
+def _clusters(run: Run) -> Iterator[Section]:
     if not (run.clusters / "metrics.json").exists():
         return
     record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
-    captions = {f"{name}.png": "" for name in CLUSTERS}
-    yield Section("Clusters", findings.clusters(record), figures=list(_figures(run.clusters, captions)))
+    yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
 
 
 def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
@@ -7735,12 +7751,11 @@ def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
         with leaderboard.open(newline="", encoding="utf-8") as file:
             trials = list(csv.DictReader(file))
         told = findings.tuning(trials, record["config"]["tune"]["objective"])
-        captions = {f"{name}.png": "" for name in SEARCH}
-        yield Section(f"Tuning {path.parent.name}", told, figures=list(_figures(path.parent, captions)))
+        yield Section(f"Tuning {path.parent.name}", told, figures=_figures(path.parent, SEARCH))
 
 
 def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    return Section("Mistakes", figures=list(_figures(run.evaluation, evaluation["captions"], ["mistakes"])))
+    return Section("Mistakes", figures=_figures(run.evaluation, ["mistakes"], evaluation["captions"]))
 
 
 def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
@@ -7754,11 +7769,10 @@ def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def _figures(folder: Path, captions: Mapping[str, str], names: Sequence[str] | None = None) -> Iterator[Figure]:
-    """The pictures of a folder that are there, in the order of `names`, or else of the captions."""
-    for name in [f"{of}.png" for of in names] if names else captions:
-        if (folder / name).exists():
-            yield _embedded(folder / name, captions.get(name, ""))
+def _figures(folder: Path, names: Sequence[str], captions: Mapping[str, str] = MappingProxyType({})) -> list[Figure]:
+    """Those of the named pictures of a folder that are there; `captions` are by file name."""
+    files = [f"{name}.png" for name in names]
+    return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
 
 
 def _embedded(path: Path, caption: str) -> Figure:

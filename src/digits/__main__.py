@@ -248,9 +248,9 @@ def report_command(
 
     look = output / "eda" / dataset.name
     with run.locked():
-        if not report.is_current(run.evaluation, dataset, run.metrics):
+        if not report.is_evaluated(run):
             evaluate.run(settings, dataset, run)
-        if not report.is_current(look, dataset):
+        if not report.is_explored(look, dataset):
             eda.run(settings, dataset, look)
         report.run(settings, dataset, run, look, output / "tune")
 

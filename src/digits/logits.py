@@ -63,9 +63,7 @@ def load(run: Run, member: Member) -> Logits:
     Raises:
         UserError: it is missing or damaged.
     """
-    folder = run.member(member)
-    if not runs.is_whole(folder):
-        raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it first: make train")
+    folder = run.whole(member)
     oof = runs.read_arrays(folder / "oof.npz")
     return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
 

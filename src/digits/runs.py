@@ -108,6 +108,19 @@ class Run:
         """Where a finished member stands."""
         return self.folder / "members" / member.name
 
+    def whole(self, member: Member) -> Path:
+        """Where a finished member stands, once every file in it is found as it was written.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        folder = self.member(member)
+        if not is_whole(folder):
+            raise UserError(
+                f"member {member.name} of run {self.folder} is missing or damaged; train it first: make train"
+            )
+        return folder
+
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
         return read_json(self.member(member) / "member.json", seconds=float)["seconds"]

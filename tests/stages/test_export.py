@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from command import complain, succeed
 from digits import config, exported, runs
+from digits.analysis import novelty
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.runs import Run
@@ -55,6 +56,17 @@ def test_novelty_is_low_for_digits_and_high_for_noise(output):
     noise = np.random.default_rng(0).integers(0, 256, (50, 28, 28)).astype(np.uint8)
     assert np.median(ensemble.predict(DATA.test_images).novelty) < 0.6
     assert np.median(ensemble.predict(noise).novelty) > 1
+
+
+def test_its_novelty_is_that_of_the_members_features(output):
+    run = Run(output / "two")
+    expected = []
+    for member in runs.members(run.config()):
+        oof, test = (runs.read_arrays(run.member(member) / f"{of}.npz") for of in ("oof", "test"))
+        judge = novelty.fit(oof["features"], DATA.targets[oof["rows"]], "features")
+        expected.append(judge(test["features"]))
+    ours = exported.load(run.exported).predict(DATA.test_images).novelty
+    assert np.median(np.abs(ours / np.mean(expected, axis=0) - 1)) < 0.1  # the run's own may have been in 16 bits
 
 
 def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, tmp_path):

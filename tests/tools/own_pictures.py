@@ -35,7 +35,7 @@ CANVAS = 160  # pixels of the box in which a digit is thinned and drawn
 def draw(
     source: str,
     folder: Path,
-    count: int = 900,
+    count: int = 1200,
     member: Annotated[Path | None, typer.Option(help="Folder of a member that never saw the rows; else any.")] = None,
 ) -> None:
     """Write that many pictures; the same arguments give the same pictures."""

@@ -98,6 +98,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
             "rule": config.ensemble.rule,
             "members": len(members),
             "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
+            "oof": runs.checksum(run.oof),
             **_scores(judged, dataset.classes),
             "calibration": _calibration(config, stages, calibrated, further),
             "coverage": _coverage(judged),

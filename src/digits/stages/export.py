@@ -57,8 +57,7 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
     members = [member for member in runs.members(config) if folds is None or member.fold < folds]
     temperatures = runs.read_json(run.metrics, temperature=dict, oof_accuracy=float)["temperature"]
     for member in members:
-        if not runs.is_whole(run.member(member)):
-            raise UserError(f"member {member.name} of run {run.folder} is missing or damaged; train it: make train")
+        run.whole(member)  # found before TensorFlow is loaded
     with steps.step(f"load {len(members)} networks"):
         backend.start(config.training.threads)
         models = [_model(config, dataset, run, member) for member in members]

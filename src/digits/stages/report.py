@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -96,7 +97,7 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         UserError: the run was not evaluated, or something of it is damaged.
     """
     metrics = runs.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
-    if not is_current(run.evaluation, dataset, run.metrics):
+    if not is_evaluated(run):
         raise UserError(
             f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
         )
@@ -109,7 +110,7 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         _digits(run, evaluation),
         _confidence(run, evaluation),
         _members(run, evaluation),
-        *_clusters(dataset, run),
+        *_clusters(run),
         *_searches(dataset, searches),
         _mistakes(run, evaluation),
         _origin(config, dataset, run),
@@ -121,12 +122,16 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
     return page
 
 
-def is_current(folder: Path, dataset: Dataset, source: Path | None = None) -> bool:
-    """Whether the results of a folder were made from these rows, and from `source` as it is now."""
+def is_explored(folder: Path, dataset: Dataset) -> bool:
+    """Whether `make eda` wrote the folder for these rows."""
     path = folder / "metrics.json"
-    if not path.exists() or (source and source.stat().st_mtime > path.stat().st_mtime):
-        return False
-    return runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return path.exists() and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+
+
+def is_evaluated(run: Run) -> bool:
+    """Whether `make evaluate` judged the out-of-fold probabilities of the run as they are."""
+    path = run.evaluation / "metrics.json"
+    return path.exists() and run.oof.exists() and runs.read_json(path).get("oof") == runs.checksum(run.oof)
 
 
 def _render(title: str, sections: Sequence[Section]) -> str:
@@ -159,10 +164,10 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
 
 
 def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
-    if not is_current(eda, dataset):
+    if not is_explored(eda, dataset):
         return
-    record = runs.read_json(eda / "metrics.json", captions=dict)
-    yield Section("Data", figures=list(_figures(eda, record["captions"])))
+    captions = runs.read_json(eda / "metrics.json", captions=dict)["captions"]
+    yield Section("Data", figures=_figures(eda, [Path(name).stem for name in captions], captions))
 
 
 def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
@@ -178,7 +183,7 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
 
 def _training(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
     told = [f"{metrics['members']} networks took {duration(metrics['core_seconds'])} of one core's time to train."]
-    return Section("Training", told, figures=list(_figures(run.evaluation, evaluation["captions"], ["history"])))
+    return Section("Training", told, figures=_figures(run.evaluation, ["history"], evaluation["captions"]))
 
 
 def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
@@ -188,26 +193,25 @@ def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
         low, high = of["f1_interval"]
         rows.append([str(of["digit"]), f"{of['support']:,}", *scores, f"{low:.4f} to {high:.4f}"])
     table = Table(["digit", "rows", "precision", "recall", "F1", "95 % interval of F1"], rows)
-    shown = list(_figures(run.evaluation, evaluation["captions"], ["confusion", "digits"]))
+    shown = _figures(run.evaluation, ["confusion", "digits"], evaluation["captions"])
     return Section("Digits", findings.digits(evaluation), [table], shown)
 
 
 def _confidence(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, evaluation["captions"], ["reliability", "confidence", "coverage"])
-    return Section("Confidence", findings.confidence(evaluation), figures=list(shown))
+    shown = _figures(run.evaluation, ["reliability", "confidence", "coverage"], evaluation["captions"])
+    return Section("Confidence", findings.confidence(evaluation), figures=shown)
 
 
 def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, evaluation["captions"], ["agreement", "rescued"])
-    return Section("Ensemble", findings.ensemble(evaluation), figures=list(shown))
+    shown = _figures(run.evaluation, ["agreement", "rescued"], evaluation["captions"])
+    return Section("Ensemble", findings.ensemble(evaluation), figures=shown)
 
 
-def _clusters(dataset: Dataset, run: Run) -> Iterator[Section]:
+def _clusters(run: Run) -> Iterator[Section]:
     if not (run.clusters / "metrics.json").exists():
         return
     record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
-    captions = {f"{name}.png": "" for name in CLUSTERS}
-    yield Section("Clusters", findings.clusters(record), figures=list(_figures(run.clusters, captions)))
+    yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
 
 
 def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
@@ -220,12 +224,11 @@ def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
         with leaderboard.open(newline="", encoding="utf-8") as file:
             trials = list(csv.DictReader(file))
         told = findings.tuning(trials, record["config"]["tune"]["objective"])
-        captions = {f"{name}.png": "" for name in SEARCH}
-        yield Section(f"Tuning {path.parent.name}", told, figures=list(_figures(path.parent, captions)))
+        yield Section(f"Tuning {path.parent.name}", told, figures=_figures(path.parent, SEARCH))
 
 
 def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    return Section("Mistakes", figures=list(_figures(run.evaluation, evaluation["captions"], ["mistakes"])))
+    return Section("Mistakes", figures=_figures(run.evaluation, ["mistakes"], evaluation["captions"]))
 
 
 def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
@@ -239,11 +242,10 @@ def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def _figures(folder: Path, captions: Mapping[str, str], names: Sequence[str] | None = None) -> Iterator[Figure]:
-    """The pictures of a folder that are there, in the order of `names`, or else of the captions."""
-    for name in [f"{of}.png" for of in names] if names else captions:
-        if (folder / name).exists():
-            yield _embedded(folder / name, captions.get(name, ""))
+def _figures(folder: Path, names: Sequence[str], captions: Mapping[str, str] = MappingProxyType({})) -> list[Figure]:
+    """Those of the named pictures of a folder that are there; `captions` are by file name."""
+    files = [f"{name}.png" for name in names]
+    return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
 
 
 def _embedded(path: Path, caption: str) -> Figure:
