@@ -4578,7 +4578,7 @@ from matplotlib.figure import Figure
 
 from digits.figures.style import PALETTE, caption, styled
 
-ACROSS = 4  # pictures side by side
+ACROSS = 4  # pictures side by side, at most; fewer than two leave the title no room
 MOST_PROBABLE = 3
 
 
@@ -4606,14 +4606,15 @@ def prediction_sheet(panels: Sequence[Panel], classes: np.ndarray, told: str) ->
         classes: labels (classes,).
         told: which pictures these are.
     """
-    rows = max(1, -(-len(panels) // ACROSS))
-    figure = Figure(figsize=(3.3 * ACROSS, 1.5 * rows + 0.9), layout="constrained")
+    across = min(max(2, len(panels)), ACROSS)
+    rows = max(1, -(-len(panels) // across))
+    figure = Figure(figsize=(3.3 * across, 1.5 * rows + 0.9), layout="constrained")
     figure.suptitle("Picture, what the networks saw, and the most probable digits")
-    grid = figure.subplots(rows, 3 * ACROSS, squeeze=False, width_ratios=[1, 1, 0.9] * ACROSS)
+    grid = figure.subplots(rows, 3 * across, squeeze=False, width_ratios=[1, 1, 0.9] * across)
     for axes in grid.flat:
         axes.set_axis_off()
     for place, panel in enumerate(panels):
-        row, column = divmod(place, ACROSS)
+        row, column = divmod(place, across)
         picture, seen, bars = grid[row, 3 * column : 3 * column + 3]
         picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3, parse_math=False)
         if panel.picture is not None:

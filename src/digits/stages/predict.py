@@ -150,7 +150,7 @@ def _draw(judged: Sequence[Judged], ensemble: Exported, path: Path) -> None:
         )
         for of in shown
     ]
-    told = f"the first {len(shown)} of {len(judged)} pictures" if len(shown) < len(judged) else f"{len(shown)} pictures"
+    told = f"{len(shown)} of {len(judged):,} pictures"
     with replacing(path) as temporary:
         figures.prediction_sheet(panels, ensemble.classes, told).savefig(temporary)
 
