@@ -4,6 +4,7 @@ CONFIG ?=
 DATA ?=
 RUN ?=
 WORKERS ?=
+SCHEDULER ?=
 SET ?=
 FILE ?=
 A ?=
@@ -28,21 +29,27 @@ option = $(if $(2),--$(1) $(call quote,$(2)))
 DATA_OPTIONS = $(call option,data,$(DATA))
 RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
 	$(call option,workers,$(WORKERS)) $(SET_OPTIONS)
+TRAIN_OPTIONS = $(RUN_OPTIONS) $(call option,scheduler,$(SCHEDULER))
 TUNE_OPTIONS = $(RUN_OPTIONS) $(call option,space,$(SPACE)) $(call option,trials,$(TRIALS)) $(call option,hours,$(HOURS))
 SET_OPTIONS = $(foreach pair,$(SET),--set $(call quote,$(pair)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SET)
+## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SCHEDULER SET)
 .PHONY: submit
 submit: $(VENV)/installed
-	@$(DIGITS) submit $(RUN_OPTIONS)
+	@$(DIGITS) submit $(TRAIN_OPTIONS)
 
-## Train the members of a run only (CONFIG DATA RUN WORKERS SET)
+## Train the members of a run only (CONFIG DATA RUN WORKERS SCHEDULER SET)
 .PHONY: train
 train: $(VENV)/installed
-	@$(DIGITS) train $(RUN_OPTIONS)
+	@$(DIGITS) train $(TRAIN_OPTIONS)
+
+## Start a Dask cluster on this machine, for SCHEDULER= of train and submit (WORKERS PORT)
+.PHONY: cluster-up
+cluster-up: $(VENV)/installed
+	@$(DIGITS) cluster-up $(call option,workers,$(WORKERS)) $(call option,port,$(PORT))
 
 ## Judge a submission file, whoever made it (FILE DATA RUN)
 .PHONY: validate
@@ -180,6 +187,7 @@ help:
 	@echo "           then Kaggle's mounts, then the embedded demo set (DATA=demo)"
 	@echo "  RUN      name of the folder under output/; by default the config's name"
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
+	@echo "  SCHEDULER  tcp://host:8786 of a Dask cluster that trains the members; by default this machine does"
 	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""
 	@echo "  FILE     the submission to validate; by default output/submission.csv"
 	@echo "  IMAGES   pictures, folders of pictures and CSVs of pixels, with spaces between them; quote a name with spaces"
@@ -192,7 +200,7 @@ help:
 	@echo "  TRIALS   of the search at most; HOURS, it ends in that time"
 	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
 	@echo "  CHIEF    host:port of the chief that tune-worker joins"
-	@echo "  PORT     of the explorer on this machine; by default the first free one from 8501 on"
+	@echo "  PORT     on this machine; of the explorer the first free one from 8501 on, of cluster-up 8786 by default"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 
 $(VENV)/installed: requirements.txt pyproject.toml

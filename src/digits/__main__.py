@@ -39,6 +39,9 @@ RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run; b
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Members trained at a time; by default what the machine holds.")
 ]
+SchedulerOption = Annotated[
+    str | None, typer.Option("--scheduler", help="Of a Dask cluster that trains, such as tcp://host:8786.")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A config value, such as training.epochs=3; may be repeated.")
 ]
@@ -88,6 +91,7 @@ def train_command(
     data_source: DataOption = None,
     run_name: RunOption = None,
     workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overrides: SetOption = None,
     output: OutputOption = OUTPUT,
 ) -> None:
@@ -96,7 +100,28 @@ def train_command(
 
     settings, run, dataset, _ = _open(config_file, overrides, data_source, run_name, output)
     with run.locked():
-        train.run(settings, dataset, run, workers)
+        train.run(settings, dataset, run, workers, scheduler)
+
+
+@app.command("train-member", hidden=True)
+@_plain_errors
+def train_member_command(folder: Path) -> None:
+    """Train one member on a worker of a cluster, which has put all that it takes into a folder."""
+    from digits.stages import train
+
+    train.train_member(folder)
+
+
+@app.command("cluster-up")
+@_plain_errors
+def cluster_up_command(
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each core.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the scheduler, on 127.0.0.1.")] = 8786,
+) -> None:
+    """Start a Dask cluster on this machine, for `train --scheduler`; Ctrl-C ends it."""
+    from digits import backend, remote
+
+    remote.serve(workers or backend.room_for(threads=1), port)
 
 
 @app.command("submit")
@@ -106,6 +131,7 @@ def submit_command(
     data_source: DataOption = None,
     run_name: RunOption = None,
     workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overrides: SetOption = None,
     output: OutputOption = OUTPUT,
 ) -> None:
@@ -115,7 +141,7 @@ def submit_command(
     settings, run, dataset, read_seconds = _open(config_file, overrides, data_source, run_name, output)
     with run.locked():
         started = time.perf_counter()
-        train.run(settings, dataset, run, workers)
+        train.run(settings, dataset, run, workers, scheduler)
         seconds = {"read": read_seconds, "train": time.perf_counter() - started}
         submit.run(settings, dataset, run, seconds)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import filelock
@@ -20,7 +22,7 @@ import numpy as np
 from digits import backend, data, progress, runs
 from digits.atomic import replacing
 from digits.augment import augment
-from digits.config import Config
+from digits.config import Config, parse
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
@@ -32,29 +34,40 @@ CHECKPOINT = ".checkpoint.npz"
 MARGIN = 1.15  # by which a member may take longer than those before it
 
 
-@dataclass(frozen=True)
-class Job:
-    """One member to train, with all that its process needs.
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What all members share: the training rows, the fold of each, int64 (n,), test images uint8 (m, side, side)."""
 
-    folds: int64 (n,), of each training row. test_images: uint8 (m, side, side). to_come: members that are
-    still to be trained after this one, over the workers that share them. gpus: of the machine, where workers
-    share them, else 0. launcher: the process that hands the jobs out.
-    """
-
-    config: Config
-    run: Run
-    member: Member
     rows: Rows
     folds: np.ndarray
     test_images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train. to_come: members that are still to be trained after it, over the workers that share them."""
+
+    config: Config
+    member: Member
     title: str
     to_come: float
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the workers of this machine put members, and what they share.
+
+    live: they have the terminal. gpus: of the machine, where workers share them, else 0. launcher: the process
+    that hands the jobs out.
+    """
+
+    run: Run
     live: bool
     gpus: int
     launcher: int
 
 
-def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) -> None:
+def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, scheduler: str | None = None) -> None:
     """Train the members that are not there yet, then draw the training history.
 
     Args:
@@ -62,9 +75,14 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
         dataset: what to train on.
         run: where the members go; the caller holds its lock.
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
+        scheduler: address of a Dask scheduler, whose workers train instead of this machine.
     """
-    jobs, workers = _prepare(config, dataset, run, workers)
-    joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_member)(job) for job in jobs)
+    missing = _claim(config, dataset, run)
+    if missing and scheduler:
+        _train_elsewhere(config, dataset, run, missing, scheduler)
+    elif missing:
+        jobs, tables, here, workers = _prepare(config, dataset, run, missing, workers)
+        joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
     draw_history(run, runs.members(config))
 
 
@@ -80,26 +98,38 @@ def run_until(
         until: by `time.monotonic`.
         after: hears of every member as soon as it is trained, or why it is not.
     """
-    jobs, workers = _prepare(config, dataset, run, None)
+    missing = _claim(config, dataset, run)
+    if not missing:
+        return
+    jobs, tables, here, workers = _prepare(config, dataset, run, missing, None)
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
     in_time = _in_time(jobs, run, until, workers)
-    for member, problem in parallel(joblib.delayed(_try_member)(job) for job in in_time):
+    for member, problem in parallel(joblib.delayed(_try_member)(job, tables, here) for job in in_time):
         after(member, problem)
 
 
-def _prepare(config: Config, dataset: Dataset, run: Run, workers: int | None) -> tuple[list[Job], int]:
-    """Claim the run; what is left to train in it, and how many at a time."""
+def _claim(config: Config, dataset: Dataset, run: Run) -> list[Member]:
+    """Claim the run; the members that are left to train in it."""
     run.claim(config, dataset)
     members = runs.members(config)
     missing = [member for member in members if not is_trained(run, member)]
     if len(missing) < len(members):
         print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
-    if not missing:
-        return [], 1
-    _try_augmentation(config, dataset.train_images)
+    if missing:
+        _try_augmentation(config, dataset.train_images)
+    return missing
+
+
+def _prepare(
+    config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int | None
+) -> tuple[list[Job], Tables, Workplace, int]:
+    """All that the workers of this machine need, and how many there are to be."""
     gpus = _count_gpus()
     workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-    return _jobs(config, dataset, run, missing, workers, gpus), workers
+    here = Workplace(
+        run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0, launcher=os.getpid()
+    )
+    return _jobs(config, missing, workers), _tables(config, dataset), here, workers
 
 
 def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[Job]:
@@ -124,36 +154,32 @@ def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[
         yield job
 
 
-def _try_member(job: Job) -> tuple[Member, str | None]:
+def _try_member(job: Job, tables: Tables, here: Workplace) -> tuple[Member, str | None]:
     """Train one member; why it failed, where it did."""
     try:
-        _train_member(job)
+        _train_here(job, tables, here)
     except Exception as error:  # whatever it is, the other members are worth having
         logger.exception("member %s", job.member.name)
         return job.member, f"{type(error).__name__}: {error}"
     return job.member, None
 
 
-def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int, gpus: int) -> list[Job]:
-    rows = Rows(dataset.train_images, dataset.targets)
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+def _jobs(config: Config, missing: list[Member], workers: int) -> list[Job]:
     members = runs.members(config)
     return [
         Job(
             config,
-            run,
             member,
-            rows,
-            folds,
-            dataset.test_images,
             title=f"{member.name} [{members.index(member) + 1}/{len(members)}]",
             to_come=(len(missing) - number) / workers,
-            live=workers == 1 and progress.is_terminal(),
-            gpus=gpus if workers > 1 else 0,
-            launcher=os.getpid(),
         )
         for number, member in enumerate(missing, start=1)
     ]
+
+
+def _tables(config: Config, dataset: Dataset) -> Tables:
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
 
 
 def is_trained(run: Run, member: Member) -> bool:
@@ -188,13 +214,76 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
     return workers or gpus or backend.room_for(threads)
 
 
-def _train_member(job: Job) -> None:
+def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    if os.getppid() == job.launcher:
-        _end_with(job.launcher)
-    with filelock.FileLock(job.run.member_lock(job.member)):
-        if not runs.is_whole(job.run.member(job.member)):
-            _train(job)
+    if os.getppid() == here.launcher:
+        _end_with(here.launcher)
+    with filelock.FileLock(here.run.member_lock(job.member)):
+        if runs.is_whole(here.run.member(job.member)):
+            return
+        if here.gpus:
+            _claim_gpu(here.run.folder, here.gpus)
+        folder = here.run.unfinished(job.member)
+        _train(job, tables, folder, here.live)
+        _publish(folder, here.run, job.member)
+
+
+def _publish(folder: Path, run: Run, member: Member) -> None:
+    runs.publish(folder, run.member(member))
+    (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
+
+
+def _train_elsewhere(config: Config, dataset: Dataset, run: Run, missing: list[Member], scheduler: str) -> None:
+    """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
+    from digits import remote
+
+    with remote.connect(scheduler) as client:
+        jobs = {job.member.name: job for job in _jobs(config, missing, remote.at_a_time(client))}
+        for name, files in remote.run(client, _train_there, jobs, _tables(config, dataset)):
+            with filelock.FileLock(run.member_lock(jobs[name].member)):
+                _unpack(files, run, jobs[name].member)
+
+
+def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
+    """Train one member on a worker of a cluster; the content of its files, by name.
+
+    In a process of its own: Keras draws initial weights from random states that are one for all threads of a
+    worker, and TensorFlow keeps its number of threads as long as a process lives.
+    """
+    from digits import remote
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
+        runs.write_json(folder / "job.json", order | {"title": job.title, "to_come": job.to_come})
+        rows = {"images": tables.rows.images, "targets": tables.rows.targets}
+        runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
+        remote.follow([sys.executable, "-m", "digits", "train-member", name])
+        made = folder / "member"
+        return {path.name: path.read_bytes() for path in made.iterdir() if path.name != CHECKPOINT}
+
+
+def train_member(folder: Path) -> None:
+    """What `_train_there` starts: train the member of `job.json` on `tables.npz` into the folder `member`."""
+    _end_with(os.getppid())
+    order = runs.read_json(folder / "job.json", config=dict, member=dict, title=str, to_come=float)
+    settings = parse(order["config"], str(folder))
+    arrays = runs.read_arrays(folder / "tables.npz")
+    tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
+    job = Job(settings, Member(**order["member"]), order["title"], order["to_come"])
+    _train(job, tables, folder / "member", live=False)
+
+
+def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
+    """Put a member that came over the network into the run, if it is as it was sent."""
+    folder = run.unfinished(member)
+    shutil.rmtree(folder, ignore_errors=True)  # begun on this machine
+    for name, content in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
+    if not runs.is_whole(folder):
+        raise UserError(f"member {member.name} came back damaged; the same command trains it anew")
+    _publish(folder, run, member)
 
 
 @functools.cache
@@ -209,22 +298,20 @@ def _end_with(launcher: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _train(job: Job) -> None:
-    if job.gpus:
-        _claim_gpu(job.run.folder, job.gpus)
-    config, run, member, rows = job.config, job.run, job.member, job.rows
+def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
+    """Train one member into a folder, and seal it; goes on from the checkpoint there, and leaves it."""
+    config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
     from digits import training
 
-    held_out = np.flatnonzero(job.folds == member.fold)
-    folder = run.unfinished(member)
-    with progress.EpochLines(job.title, config.training.epochs, job.to_come, job.live) as report:
+    held_out = np.flatnonzero(tables.folds == member.fold)
+    with progress.EpochLines(job.title, config.training.epochs, job.to_come, live) as report:
         network = training.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
             int(rows.targets.max()) + 1,
-            rows.take(np.flatnonzero(job.folds != member.fold)),
+            rows.take(np.flatnonzero(tables.folds != member.fold)),
             rows.take(held_out),
             derive(config.seed, "member", member.architecture, member.seed, member.fold),
             folder / CHECKPOINT,
@@ -235,12 +322,11 @@ def _train(job: Job) -> None:
         network.model.save(temporary)
     logits, features = training.predict_with(network.predict, rows.images[held_out], config.tta)
     runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(network.predict, job.test_images, config.tta)
+    logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
-    runs.seal(folder, {"precision": network.precision, "seconds": seconds, "versions": runs.versions()})
-    runs.publish(folder, run.member(member))
-    (run.member(member) / CHECKPOINT).unlink()  # last: a kill before this line costs no training
+    made = {"versions": runs.versions(), "processor": runs.processor()}
+    runs.seal(folder, {"precision": network.precision, "seconds": seconds} | made)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
