@@ -169,6 +169,12 @@ lock:
 		requirements-explore.in -o requirements-explore.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements-explore.txt \
 		requirements-dev.in -o requirements-dev.txt
+	@echo "Next: make licences"
+
+## List the licences of all that is locked, tests/licences.csv, and ask the registry about what is not installed (needs uv)
+.PHONY: licences
+licences: $(VENV)/installed-dev
+	@$(VENV)/bin/python tests/tools/licences.py
 
 ## Remove the environment; data and results stay
 .PHONY: clean
@@ -217,6 +223,9 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 $(VENV)/kaggle/installed: configs/kaggle-image.txt $(VENV)/installed
 	@echo "installing configs/kaggle-image.txt (a few minutes the first time)"
-	@$(VENV)/bin/python -m venv --clear $(VENV)/kaggle
-	@$(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt
+	@rm -rf $(VENV)/kaggle
+	@if command -v uv >/dev/null; then uv venv -q --python $(VENV)/bin/python $(VENV)/kaggle \
+		&& uv pip install -q --python $(VENV)/kaggle/bin/python -r configs/kaggle-image.txt; \
+	else $(VENV)/bin/python -m venv $(VENV)/kaggle \
+		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt; fi
 	@touch $@

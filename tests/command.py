@@ -1,17 +1,34 @@
-"""Run the installed command line as a user does."""
+"""Run the installed command line as a user does, or in this process where only its answer counts."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from digits.__main__ import app
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "digit-recognizer.zip"
 
 
-def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("digits")), *map(str, arguments)]
+@functools.cache
+def no_network() -> tuple[str, ...]:
+    """What runs a command where there is no network at all, not even loopback; nothing where that is not allowed."""
+    command = ("unshare", "--map-root-user", "--net")
+    found = shutil.which(command[0]) and subprocess.run([*command, "true"], capture_output=True).returncode == 0
+    return command if found else ()
+
+
+def start(*arguments: str | Path, alone: bool = False, **options: object) -> subprocess.Popen[str]:
+    """Start the command; alone: without a network, where the system allows that."""
+    command = [*no_network() * alone, str(Path(sys.executable).with_name("digits")), *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, **options)
 
@@ -32,7 +49,21 @@ def complain(*arguments: str | Path, **options: object) -> str:
     """The one line in which the command refuses; status 2 and no traceback."""
     done = digits(*arguments, **options)
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+    return _one_line(done.stderr)
+
+
+def refuse(*arguments: str | Path) -> str:
+    """The same line, from a command in this process: for mistakes that are found before TensorFlow is imported."""
+    out, err = io.StringIO(), io.StringIO()
+    streams = (contextlib.redirect_stdout(out), contextlib.redirect_stderr(err))
+    with contextlib.chdir(ROOT), streams[0], streams[1], pytest.raises(SystemExit) as ended:
+        app(list(map(str, arguments)))
+    assert ended.value.code == 2, (ended.value.code, out.getvalue(), err.getvalue())
+    return _one_line(err.getvalue())
+
+
+def _one_line(said: str) -> str:
+    lines = said.strip().splitlines()
+    assert len(lines) == 1, said
     assert lines[0].startswith("error: ")
     return lines[0]

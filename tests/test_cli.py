@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import REAL_DATA, ROOT, complain, digits, start, succeed
+from command import REAL_DATA, ROOT, complain, digits, refuse, start, succeed
 from digits.data.demo import demo
 from kaggle_form import make_zip, write_competition
 
@@ -27,8 +27,8 @@ def output(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def said(output) -> str:
-    """What a whole two-fold run of the demo set printed."""
-    return succeed("submit", "--output", output, "--run", "whole", *SHORT)
+    """What a whole two-fold run of the demo set printed, without a network."""
+    return succeed("submit", "--output", output, "--run", "whole", *SHORT, alone=True)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_two_runs_are_compared_row_by_row(whole, output):
     labels = demo().train_labels
     assert np.array_equal(rows[:, 1], labels[rows[:, 0]])
     assert ((rows[:, 2] == rows[:, 1]) != (rows[:, 3] == rows[:, 1])).all()
-    assert "no readable out-of-fold" in complain("compare", "other", "none", "--output", output)
+    assert "no readable out-of-fold" in refuse("compare", "other", "none", "--output", output)
 
 
 def test_two_workers_give_the_same_bytes(whole, output):
@@ -128,8 +128,8 @@ def test_two_workers_give_the_same_bytes(whole, output):
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, tmp_path):
     arguments = ["submit", "--output", tmp_path, "--run", "killed", *SHORT]
     moments = random.Random(5)
-    for epochs in (0, 3, 5):  # of the 16; each process goes on where the one before was killed
-        process = start(*arguments, process_group=0)
+    for epochs, workers in ((0, 1), (3, 2), (5, 1)):  # of the 16; each goes on where the one before was killed
+        process = start(*arguments, "--workers", workers, process_group=0)
         printed = 0
         while printed < epochs:
             printed += "held-out accuracy" in process.stdout.readline()
@@ -146,8 +146,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, tmp_path):
 
 def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
     short = ["--set", "folds.count=2", "--set", "architectures=[mlp]", "--set", "training.epochs=30"]
-    arguments = ["train", "--output", tmp_path, "--run", "orphans", "--workers", "2", *short]
-    process = start(*arguments)
+    arguments = ["train", "--output", tmp_path, "--run", "orphans", *short]
+    process = start(*arguments, "--workers", "2")
     while "epoch 2/30" not in process.stdout.readline():
         assert process.poll() is None
     process.kill()  # it alone, as the system does when memory runs out
@@ -160,13 +160,13 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
 
 
 def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
-    arguments = ["train", "--output", tmp_path, "--run", "busy", "--set", "training.epochs=500"]
+    arguments = ["train", "--output", tmp_path, "--run", "busy", "--workers", "2", "--set", "training.epochs=500"]
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job ignores it
     process = start(*arguments, process_group=0, **heed)
     try:
         while "epoch 1/500" not in process.stdout.readline():
             assert process.poll() is None
-        assert "another process is working on it" in complain(*arguments)
+        assert "another process is working on it" in refuse(*arguments)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
     finally:
@@ -222,8 +222,8 @@ class TestValidate:
         assert "718 rows after the header, the test set has 719" in done.stdout
 
     def test_missing_file_and_run(self, output):
-        assert "none.csv: No such file" in complain("validate", "none.csv", "--output", output)
-        assert "has no test probabilities" in complain("validate", "x.csv", "--run", "none", "--output", output)
+        assert "none.csv: No such file" in refuse("validate", "none.csv", "--output", output)
+        assert "has no test probabilities" in refuse("validate", "x.csv", "--run", "none", "--output", output)
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4))
@@ -356,7 +356,7 @@ def test_bad_data_is_one_line_and_loses_nothing(name, tmp_path):
     output.mkdir()
     (output / "submission.csv").write_text("an earlier result")
     make, expected = BAD_DATA[name]
-    said = complain("submit", "--data", make(folder), "--output", output)
+    said = refuse("submit", "--data", make(folder), "--output", output)
     assert expected in said
     assert (output / "submission.csv").read_text() == "an earlier result"
 
@@ -383,7 +383,7 @@ def test_a_mistake_on_the_command_line_is_one_line(name, tmp_path):
     arguments, expected = BAD_USE[name]
     if name == "unknown option":
         arguments = [*arguments, "--config", "configs/default.yaml"]
-    assert expected in complain("train", "--output", tmp_path, *arguments)
+    assert expected in refuse("train", "--output", tmp_path, *arguments)
 
 
 def test_other_labels_and_another_side_from_end_to_end(tmp_path):
@@ -409,18 +409,18 @@ def test_other_labels_and_another_side_from_end_to_end(tmp_path):
 
 def test_another_config_or_other_data_on_a_run_is_refused(whole, output, tmp_path):
     expected = (whole / "submission.csv").read_bytes()
-    other = complain("submit", "--output", output, "--run", "whole", *SHORT, "--set", "seed=1")
+    other = refuse("submit", "--output", output, "--run", "whole", *SHORT, "--set", "seed=1")
     assert "config.seed (2026 -> 1); choose another RUN=" in other
     folder = write_competition(tmp_path / "made", PIXELS[:20], LABELS, PIXELS[20:])
     config = ["--config", "configs/demo.yaml"]
-    said = complain("submit", "--output", output, "--run", "whole", *config, *SHORT, "--data", folder)
+    said = refuse("submit", "--output", output, "--run", "whole", *config, *SHORT, "--data", folder)
     assert "data.train" in said
     assert (whole / "submission.csv").read_bytes() == expected
 
 
 def test_an_output_that_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("x")
-    assert "a file stands where a folder is needed" in complain("train", "--output", tmp_path / "file")
+    assert "a file stands where a folder is needed" in refuse("train", "--output", tmp_path / "file")
 
 
 def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output):
@@ -438,7 +438,7 @@ def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written(tmp_path):
     tmp_path.chmod(0o500)
-    assert "make it writable, or choose another folder" in complain("train", "--output", tmp_path / "x")
+    assert "make it writable, or choose another folder" in refuse("train", "--output", tmp_path / "x")
 
 
 def test_help_is_fast_to_read_and_complete():

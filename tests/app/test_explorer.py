@@ -68,6 +68,8 @@ def _wait(url: str, process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def page(browser, address, request) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    requested = []
+    opened.on("request", lambda request: requested.append(request.url))
     opened.set_default_timeout(SECONDS)
     opened.goto(address)
     expect(opened.get_by_role("heading", name="Map")).to_be_visible(timeout=SECONDS)
@@ -77,6 +79,7 @@ def page(browser, address, request) -> Iterator[Page]:
     if SCREENSHOTS:
         opened.screenshot(path=f"{SCREENSHOTS}/{request.node.name}.png", full_page=True)
     opened.close()
+    assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
 
 
 def _settled(page: Page) -> None:

@@ -10,6 +10,7 @@ from digits.stages import bench
 
 def test_it_writes_every_table_and_the_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench.augmentation, "IMAGES", 1000)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     source = data.find(None, root=tmp_path / "nothing", mounts=())
     dataset = data.read(source, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import complain, succeed
+from command import refuse, succeed
 from digits.config import SOURCES, STEPS, Config
 from digits.data.demo import demo
 from digits.errors import UserError
@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module")
 def said(run) -> str:
-    return _cluster(run, "--set", "cluster.maps=[tsne]")
+    return _cluster(run, "--set", "cluster.maps=[tsne]", alone=True)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def metrics(run, said) -> dict:
     return json.loads((run.folder / "clusters/metrics.json").read_text())
 
 
-def _cluster(run: Run, *options: str) -> str:
-    return succeed("cluster", "--output", run.folder.parent, "--run", run.folder.name, *options)
+def _cluster(run: Run, *options: str, alone: bool = False) -> str:
+    return succeed("cluster", "--output", run.folder.parent, "--run", run.folder.name, *options, alone=alone)
 
 
 def _settings(run: Run, *overrides: str) -> Config:
@@ -164,7 +164,7 @@ def test_large_sets_go_in_mini_batches(run, monkeypatch):
 )
 def test_a_mistake_is_one_line(run, options, said):
     options = options if "--run" in options else [*options, "--run", run.folder.name]
-    assert said in complain("cluster", "--output", run.folder.parent, *options)
+    assert said in refuse("cluster", "--output", run.folder.parent, *options)
 
 
 def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from command import ROOT, complain, digits
+from command import ROOT, digits, refuse
 from digits import exported
 from digits.data.demo import demo
 
@@ -37,7 +37,7 @@ def drawn(tmp_path_factory) -> Path:
 
 
 def test_it_reads_digits_of_a_data_set_that_it_was_not_trained_on(drawn, tmp_path):
-    done = digits("predict", drawn, "--output", tmp_path)
+    done = digits("predict", drawn, "--output", tmp_path, alone=True)
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path)
     assert len(found) == 60
@@ -126,9 +126,9 @@ def test_a_csv_of_pixels_is_a_row_a_line(tmp_path):
 
 
 def test_nothing_to_predict_and_an_unknown_run_are_a_line(tmp_path):
-    assert "IMAGES=" in complain("predict", "--output", tmp_path)
-    assert "no pictures in" in complain("predict", tmp_path, "--output", tmp_path)
-    assert "there is no run" in complain("predict", tmp_path, "--run", "none", "--output", tmp_path)
+    assert "IMAGES=" in refuse("predict", "--output", tmp_path)
+    assert "no pictures in" in refuse("predict", tmp_path, "--output", tmp_path)
+    assert "there is no run" in refuse("predict", tmp_path, "--run", "none", "--output", tmp_path)
 
 
 def test_it_needs_no_tensorflow(drawn, tmp_path):

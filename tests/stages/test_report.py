@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from browser import needs_browser
-from command import complain, succeed
+from command import refuse, succeed
 from digits import runs
 from digits.data.demo import demo
 from digits.runs import Run
@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> Run:
     with contextlib.redirect_stdout(io.StringIO()):
         submit.run(made.config(), DATA, made, {})
         cluster.run(made.adapted(["cluster.maps=[]"]), DATA, made)
-    succeed("report", "--data", "demo", "--run", "both", "--output", made.folder.parent)
+    succeed("report", "--data", "demo", "--run", "both", "--output", made.folder.parent, alone=True)
     return made
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_there_is_left_out(tmp_path):
 
 
 def test_no_run_is_a_line(tmp_path):
-    assert "there is no run" in complain("report", "--data", "demo", "--run", "none", "--output", tmp_path)
+    assert "there is no run" in refuse("report", "--data", "demo", "--run", "none", "--output", tmp_path)
 
 
 @needs_browser
