@@ -24,12 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import big_table
 import numpy as np
 import pandas as pd
 import typer
 from matplotlib.figure import Figure
 
+import big_table
 from digits import data, runs
 from digits.atomic import replacing
 from digits.data import Rows
