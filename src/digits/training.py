@@ -90,9 +90,15 @@ def predictor(model: keras.Model) -> Predict:
 
 def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and features averaged over the views of test-time augmentation `tta`."""
-    views = [predict(view) for view in VIEWS[tta](images)]
-    logits, features = (np.mean(arrays, axis=0) for arrays in zip(*views, strict=True))
-    return logits, features
+    starts = range(0, len(images), PREDICTION_BATCH)  # so that no view of all images is ever held
+    batches = [_averaged(predict, VIEWS[tta](images[start : start + PREDICTION_BATCH])) for start in starts]
+    logits, features = zip(*batches, strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _averaged(predict: Predict, views: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    logits, features = zip(*map(predict, views), strict=True)
+    return np.mean(logits, axis=0), np.mean(features, axis=0)
 
 
 def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -226,11 +232,11 @@ class _Learner:
         tell: Callable[[float], None],
     ) -> tuple[float, float]:
         """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
-        images, targets = tf.constant(images), tf.constant(targets)
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
             tell(chunk[0] / len(order))
-            chunk_loss, chunk_correct = self._steps(images, targets, order[chunk], rates[chunk])
+            rows = order[chunk]  # TensorFlow copies what it is given, so it is not given the whole epoch
+            chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
             loss += float(chunk_loss)
             correct += float(chunk_correct)
         return loss / len(order), correct / order.size
@@ -256,19 +262,15 @@ class _Learner:
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec((None, side, side), tf.uint8),
-                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, None, side, side), tf.uint8),
                 tf.TensorSpec((None, None), tf.int32),
                 tf.TensorSpec((None,), tf.float32),
             ]
         )
-        def steps(
-            images: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, rates: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor]:
+        def steps(images: tf.Tensor, targets: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = correct = tf.constant(0.0)
-            for number in tf.range(tf.shape(order)[0]):
-                rows = order[number]
-                step_loss, hits = step(tf.gather(images, rows), tf.gather(targets, rows), rates[number])
+            for number in tf.range(tf.shape(rates)[0]):
+                step_loss, hits = step(images[number], targets[number], rates[number])
                 loss += step_loss
                 correct += hits
             return loss, correct
