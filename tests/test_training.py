@@ -18,8 +18,9 @@ SEED = derive(1, "test")
 NO_AUGMENTATION = Augmentation(rotation=0.0, shift=0.0, zoom=0.0, shear=0.0)
 DATA = demo()
 TARGETS = DATA.train_labels.astype(np.int32)
-TRAIN = Rows(DATA.train_images[:600], TARGETS[:600])
-HELD_OUT = Rows(DATA.train_images[600:], TARGETS[600:])
+ROWS = Rows(DATA.train_images, TARGETS)
+LEARNED, JUDGED = np.split(np.arange(len(ROWS)), [600])
+HELD_OUT = ROWS.take(JUDGED)
 
 
 class Killed(Exception):
@@ -48,7 +49,7 @@ def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
 
     augmentation = augmentation or NO_AUGMENTATION.model_copy(update={"rotation": 10.0, "shift": 0.05})
     history = training.fit(
-        model, predict, TRAIN, HELD_OUT, settings, augmentation, SEED, checkpoint, Listener(die_after)
+        model, predict, ROWS, LEARNED, JUDGED, settings, augmentation, SEED, checkpoint, Listener(die_after)
     )
     return history, predict(HELD_OUT.images)[0]
 
