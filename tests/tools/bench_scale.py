@@ -5,8 +5,9 @@
 
 Writes scale.csv, scale.md and scale.png to output/bench/. The competitions are those of big_table.py, and go as soon as
 they are measured. The commands are those that people call, each in a process of its own: one epoch of a small network
-on either half of the rows, so that each row is trained on once and predicted out of fold once. Sizes that scale.csv
-holds already are not measured again.
+on either half of the rows, so that each row is trained on once and predicted out of fold once. Left out are the t-SNE
+and UMAP maps, which are drawn of 10,000 rows however many there are. Sizes that scale.csv holds already are not
+measured again.
 
 Memory is the proportional set size (PSS) of a command and all its children together, looked at five times a second: a
 page that several of them share counts once. It is what Linux tells, so this runs on Linux alone.
@@ -62,8 +63,11 @@ class Watched(NamedTuple):
 
     def stage(self, rows: int, name: str, begin: float = -np.inf, end: float = np.inf) -> Stage:
         """What happened between two times, by the clock of `time.time`."""
-        moments, memory, cpu = self.looks[(self.looks[:, 0] >= begin) & (self.looks[:, 0] <= end)].T
-        return Stage(rows, name, moments[-1] - moments[0], cpu[-1] - cpu[0], memory.max())
+        times, memory, cpu = self.looks.T
+        begin, end = max(begin, times[0]), min(end, times[-1])
+        around = slice(np.searchsorted(times, begin, "right") - 1, np.searchsorted(times, end) + 1)
+        used = np.interp([begin, end], times, cpu)
+        return Stage(rows, name, end - begin, used[1] - used[0], memory[around].max())
 
 
 def main(
@@ -83,6 +87,7 @@ def main(
             continue
         print(f"{rows:,} rows", flush=True)
         place = folder / f"scale-{rows}"
+        shutil.rmtree(place, ignore_errors=True)  # of a call that was stopped
         big_table.write(originals, place, rows)
         measured = pd.DataFrame(_stages(rows, place))
         shutil.rmtree(place)
@@ -99,9 +104,10 @@ def _stages(rows: int, place: Path) -> Iterator[Stage]:
     training = _watch("-m", "digits", "train", *common, *RECIPE, "--run", "scale", "--workers", "2")
     yield _told(training.stage(rows, "train and predict"))
     yield from map(_told, _parts(rows, training, Run(place / "scale")))
-    for name in ("submit", "evaluate", "cluster"):
-        recipe = RECIPE if name == "submit" else []
-        yield _told(_watch("-m", "digits", name, *common, *recipe, "--run", "scale").stage(rows, name))
+    finished = [*common, "--run", "scale"]
+    yield _told(_watch("-m", "digits", "submit", *finished, *RECIPE).stage(rows, "submit"))
+    yield _told(_watch("-m", "digits", "evaluate", *finished).stage(rows, "evaluate"))
+    yield _told(_watch("-m", "digits", "cluster", *finished, "--set=cluster.maps=[]").stage(rows, "cluster"))
     yield _told(_watch("-m", "digits", "eda", *common).stage(rows, "eda"))
 
 

@@ -258,7 +258,7 @@ def _figures(
     seed: int,
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure but the maps, with the name of its file."""
-    images, labels = dataset.train_images[sample.rows], dataset.classes[sample.targets]
+    images, labels = sample.sources["pixels"], dataset.classes[sample.targets]
     if settings.method in ("dbscan", "hdbscan"):
         curve = clustering.neighbour_distances(result.space)
         yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
