@@ -1,5 +1,7 @@
 """The competitions that `make bench-scale` measures are reproducible, accepted, and without copies."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -51,9 +53,9 @@ def test_without_the_test_rows_no_table_is_left(tmp_path, monkeypatch):
     def full(path, blocks, rows, labelled):
         path.write_text("rows")
         if not labelled:
-            raise OSError("no space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(big_table, "_write", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match="No space"):
         big_table.write(ORIGINALS, tmp_path, 230)
     assert list(tmp_path.iterdir()) == []

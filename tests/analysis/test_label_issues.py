@@ -32,8 +32,9 @@ def test_neighbours_among_some_of_the_rows_find_the_same(monkeypatch):
 
 def test_a_row_is_no_neighbour_of_itself():
     labels = TRUE.copy()
-    labels[3] = 7
-    assert label_queue(PROBABILITIES, labels, TRUE, POINTS).neighbours.tolist() == [0]
+    labels[3] = 3  # which no other row has
+    probabilities = np.pad(PROBABILITIES, ((0, 0), (0, 1)))
+    assert label_queue(probabilities, labels, TRUE, POINTS).neighbours.tolist() == [0]
 
 
 def test_one_voice_for_the_label_keeps_it_out():
