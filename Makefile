@@ -20,6 +20,7 @@ LISTEN ?=
 CHIEF ?=
 IMAGES ?=
 SPLIT ?=
+ROWS ?=
 PYTHON ?=
 
 VENV := .venv
@@ -145,6 +146,11 @@ data: $(VENV)/installed
 bench: $(VENV)/installed
 	@$(DIGITS) bench $(DATA_OPTIONS)
 
+## Measure how time and memory grow up to a million rows; goes on where it was stopped (DATA ROWS)
+.PHONY: bench-scale
+bench-scale: $(VENV)/installed
+	@$(VENV)/bin/python tests/tools/bench_scale.py $(DATA_OPTIONS) $(call option,most,$(ROWS))
+
 ## Run the tests
 .PHONY: test
 test: $(VENV)/installed-dev
@@ -206,6 +212,7 @@ help:
 	@echo "  TRIALS   of the search at most; HOURS, it ends in that time"
 	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
 	@echo "  CHIEF    host:port of the chief that tune-worker joins"
+	@echo "  ROWS     of the largest table that bench-scale measures; by default 1000000"
 	@echo "  PORT     on this machine; of the explorer the first free one from 8501 on, of cluster-up 8786 by default"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 

@@ -39,6 +39,12 @@ def test_same_seed_same_bytes_other_seed_others(images, name):
 
 def test_nothing_on_changes_nothing(images):
     assert augment(images, Augmentation(**OFF), SEED) is images
+    assert np.array_equal(augment(images, Augmentation(**OFF), SEED, np.array([5, 2])), images[[5, 2]])
+
+
+def test_some_rows_of_a_table_are_drawn_as_a_table_of_them(images):
+    settings, rows = Augmentation.model_validate(OFF | ALL["rotation"]), np.arange(90, 10, -3)
+    assert np.array_equal(augment(images, settings, SEED, rows), augment(images[rows], settings, SEED))
 
 
 @pytest.mark.parametrize("pack", [1, 7, 16, 1000])

@@ -55,3 +55,8 @@ def test_a_sample_keeps_rows_together(run):
     assert np.array_equal(few.sources["aligned"], gathered.sources["aligned"][few.rows])
     assert np.array_equal(few.targets, gathered.targets[few.rows])
     assert gathered.sample(None, seed=1) is gathered
+
+
+def test_pixels_stay_the_bytes_that_were_read(run):
+    dataset = demo()
+    assert np.shares_memory(features.gather(run, run.config(), dataset).sources["pixels"], dataset.train_images)

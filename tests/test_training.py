@@ -18,8 +18,9 @@ SEED = derive(1, "test")
 NO_AUGMENTATION = Augmentation(rotation=0.0, shift=0.0, zoom=0.0, shear=0.0)
 DATA = demo()
 TARGETS = DATA.train_labels.astype(np.int32)
-TRAIN = Rows(DATA.train_images[:600], TARGETS[:600])
-HELD_OUT = Rows(DATA.train_images[600:], TARGETS[600:])
+ROWS = Rows(DATA.train_images, TARGETS)
+LEARNED, JUDGED = np.split(np.arange(len(ROWS)), [600])
+HELD_OUT = ROWS.take(JUDGED)
 
 
 class Killed(Exception):
@@ -48,7 +49,7 @@ def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
 
     augmentation = augmentation or NO_AUGMENTATION.model_copy(update={"rotation": 10.0, "shift": 0.05})
     history = training.fit(
-        model, predict, TRAIN, HELD_OUT, settings, augmentation, SEED, checkpoint, Listener(die_after)
+        model, predict, ROWS, LEARNED, JUDGED, settings, augmentation, SEED, checkpoint, Listener(die_after)
     )
     return history, predict(HELD_OUT.images)[0]
 
@@ -155,3 +156,19 @@ def test_views_of_test_time_augmentation():
     logits, _ = training.predict_with(predict, images, "shifts")
     assert logits.sum() == pytest.approx(9)
     assert logits[0, 12] == pytest.approx(9 / 5)
+
+
+@pytest.mark.parametrize("tta", training.VIEWS)
+def test_the_views_of_all_images_are_never_held_at_once(tta):
+    images = np.random.default_rng(0).integers(0, 256, (1201, 4, 4)).astype(np.uint8)
+    seen = []
+
+    def predict(view):
+        seen.append(len(view))
+        return view[:, :2].astype(np.float32).sum(axis=1), view.mean(axis=(1, 2), keepdims=True)[:, 0]
+
+    logits, features = training.predict_with(predict, images, tta)
+    assert max(seen) <= training.PREDICTION_BATCH
+    whole = [predict(view) for view in training.VIEWS[tta](images)]
+    assert np.array_equal(logits, np.mean([of for of, _ in whole], axis=0))
+    assert np.array_equal(features, np.mean([of for _, of in whole], axis=0))

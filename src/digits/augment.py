@@ -19,31 +19,35 @@ if TYPE_CHECKING:
     from albumentations import BasicTransform
 
 
-def augment(images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence) -> np.ndarray:
-    """Draw one augmented copy of every image.
+def augment(
+    images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw one augmented copy of every image, or of some.
 
     Args:
         images: uint8 (n, height, width).
         settings: ranges and probabilities; `settings.pack` images share one draw.
         seed: decides every draw; the same seed gives the same bytes.
+        rows: of which images, int (r,); by default of all.
 
     Returns:
-        uint8 (n, height, width), in the order of `images`; `images` itself where no transform is on.
+        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
     """
     if not settings.is_active:
-        return images
+        return images if rows is None else images[rows]
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates at import
     import albumentations
     import cv2
 
     cv2.setNumThreads(0)  # OpenCV's own threads fight with TensorFlow's
     draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
-    order = np.random.default_rng(derive(seed, "packs")).permutation(len(images))
-    augmented = np.empty_like(images)
+    rows = np.arange(len(images)) if rows is None else rows
+    order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
+    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
     for start in range(0, len(order), settings.pack):
-        rows = order[start : start + settings.pack]
-        pack = np.ascontiguousarray(images[rows].transpose(1, 2, 0))
-        augmented[rows] = draw(image=pack)["image"].transpose(2, 0, 1)
+        places = order[start : start + settings.pack]
+        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
+        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
     return augmented
 
 

@@ -22,8 +22,8 @@ class Features:
     """What the members of a run say of its out-of-fold rows, in the order of the rows.
 
     rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
-    the ensemble's, float (n, classes). sources: float (n, ...) by name, see `analysis.spaces`. alignments: of
-    every member, by its name.
+    the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
+    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
     """
 
     rows: np.ndarray
@@ -72,15 +72,15 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     """
     ensemble = read_ensemble(run, dataset)
     members = runs.members(config)
-    oof = [_arrays(run, member, "oof.npz") for member in members]
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
     alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
     rows = ensemble["rows"]
     folds = np.empty(len(rows), int)
     aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
     logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    raw = np.zeros((len(rows), oof[0]["features"].shape[1]), np.float32)
-    for member, alignment, of in zip(members, alignments, oof, strict=True):
+    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
+    for member, alignment in zip(members, alignments, strict=True):
+        of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
         places = np.searchsorted(rows, of["rows"])
         folds[places] = member.fold
         aligned[places] += alignment(of["features"])
@@ -88,7 +88,9 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
         if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
             raw[places] = of["features"]
     in_fold = len(members) / len(config.folds.trained)
-    sources = {"aligned": aligned / in_fold, "raw": raw, "logits": logits / in_fold, "pixels": _pixels(dataset, rows)}
+    aligned /= in_fold
+    logits /= in_fold
+    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
     named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
     return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
 
@@ -132,4 +134,5 @@ def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
 
 
 def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    return (dataset.train_images[rows] / np.float32(255)).reshape(len(rows), -1)
+    """The images of ascending rows, as bytes: floats would take more memory than everything else."""
+    return dataset.train_images if len(rows) == len(dataset.train_images) else dataset.train_images[rows]

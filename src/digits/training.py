@@ -90,9 +90,15 @@ def predictor(model: keras.Model) -> Predict:
 
 def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and features averaged over the views of test-time augmentation `tta`."""
-    views = [predict(view) for view in VIEWS[tta](images)]
-    logits, features = (np.mean(arrays, axis=0) for arrays in zip(*views, strict=True))
-    return logits, features
+    starts = range(0, len(images), PREDICTION_BATCH)  # so that no view of all images is ever held
+    batches = [_averaged(predict, VIEWS[tta](images[start : start + PREDICTION_BATCH])) for start in starts]
+    logits, features = zip(*batches, strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _averaged(predict: Predict, views: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    logits, features = zip(*map(predict, views), strict=True)
+    return np.mean(logits, axis=0), np.mean(features, axis=0)
 
 
 def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -126,7 +132,8 @@ def train(
     augmentation: Augmentation,
     classes: int,
     rows: Rows,
-    held_out: Rows,
+    learned: np.ndarray,
+    held_out: np.ndarray,
     seed: np.random.SeedSequence,
     checkpoint: Path,
     report: Report,
@@ -141,15 +148,16 @@ def train(
     model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
     predict = predictor(model)
     seed = derive(seed, "training")
-    history = fit(model, predict, rows, held_out, settings, augmentation, seed, checkpoint, report)
+    history = fit(model, predict, rows, learned, held_out, settings, augmentation, seed, checkpoint, report)
     return Network(model, predict, history, precision)
 
 
 def fit(
     model: keras.Model,
     predict: Predict,
-    train: Rows,
-    held_out: Rows,
+    rows: Rows,
+    learned: np.ndarray,
+    held_out: np.ndarray,
     settings: Training,
     augmentation: Augmentation,
     seed: np.random.SeedSequence,
@@ -161,8 +169,9 @@ def fit(
     Args:
         model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
         predict: `predictor(model)`.
-        train: the rows to learn from.
-        held_out: rows that decide nothing; some are scored after each epoch, for the reader's sake.
+        rows: the whole table, which is only read: processes may share it.
+        learned: numbers of the rows to learn from, int (r,).
+        held_out: of rows that decide nothing, int (h,); some are scored after each epoch, for the reader's sake.
         settings: the recipe.
         augmentation: drawn anew for each epoch, ahead of time in a thread.
         seed: decides the order of the rows, the augmentation and the inner split.
@@ -177,18 +186,19 @@ def fit(
     """
     learner = _Learner(model, settings)
     history = learner.restore(checkpoint)
-    train, watched = _inner_split(train, settings, seed)
-    monitored = _sample(held_out, settings.monitor_rows, seed)
+    learned, watched = _inner_split(rows, learned, settings, seed)
+    monitored = rows.take(_sample(held_out, settings.monitor_rows, seed))
+    targets = rows.targets[learned]
     epochs = range(len(history), settings.epochs)
-    for epoch, images in _drawn_ahead(train.images, augmentation, seed, epochs):
+    for epoch, images in _drawn_ahead(rows.images, learned, augmentation, seed, epochs):
         watched_losses = history[:, HISTORY.index("watched_loss")]
         if _is_hopeless(watched_losses, settings):
             break
         started = time.perf_counter()
-        order = _shuffled(len(train), settings.batch_size, derive(seed, "order", epoch))
+        order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
         rates = learning_rates(settings, epoch, len(order), watched_losses)
         tell = functools.partial(report.within, epoch)
-        loss, accuracy = learner.epoch(images, train.targets, order, rates, tell)
+        loss, accuracy = learner.epoch(images, targets, order, rates, tell)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
         with learner.averaged():
@@ -226,11 +236,11 @@ class _Learner:
         tell: Callable[[float], None],
     ) -> tuple[float, float]:
         """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
-        images, targets = tf.constant(images), tf.constant(targets)
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
             tell(chunk[0] / len(order))
-            chunk_loss, chunk_correct = self._steps(images, targets, order[chunk], rates[chunk])
+            rows = order[chunk]  # TensorFlow copies what it is given, so it is not given the whole epoch
+            chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
             loss += float(chunk_loss)
             correct += float(chunk_correct)
         return loss / len(order), correct / order.size
@@ -256,19 +266,15 @@ class _Learner:
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec((None, side, side), tf.uint8),
-                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, None, side, side), tf.uint8),
                 tf.TensorSpec((None, None), tf.int32),
                 tf.TensorSpec((None,), tf.float32),
             ]
         )
-        def steps(
-            images: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, rates: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor]:
+        def steps(images: tf.Tensor, targets: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = correct = tf.constant(0.0)
-            for number in tf.range(tf.shape(order)[0]):
-                rows = order[number]
-                step_loss, hits = step(tf.gather(images, rows), tf.gather(targets, rows), rates[number])
+            for number in tf.range(tf.shape(rates)[0]):
+                step_loss, hits = step(images[number], targets[number], rates[number])
                 loss += step_loss
                 correct += hits
             return loss, correct
@@ -325,13 +331,13 @@ class _Learner:
 
 
 def _drawn_ahead(
-    images: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
+    images: np.ndarray, rows: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each epoch with its augmented images, which a thread draws while the epoch before is trained on."""
+    """Each epoch with its augmented images of these rows, drawn by a thread while the epoch before is trained on."""
     with ThreadPoolExecutor(max_workers=1) as thread:
 
         def draw(epoch: int) -> Future[np.ndarray]:
-            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch))
+            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch), rows)
 
         drawing = {epoch: draw(epoch) for epoch in epochs[:1]}
         for epoch in epochs:
@@ -356,26 +362,29 @@ def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
     return float(loss), float((logits.argmax(axis=1) == rows.targets).mean())
 
 
-def _inner_split(train: Rows, settings: Training, seed: np.random.SeedSequence) -> tuple[Rows, Rows | None]:
-    """Hold back a stratified part of the training rows where the recipe watches one."""
+def _inner_split(
+    rows: Rows, learned: np.ndarray, settings: Training, seed: np.random.SeedSequence
+) -> tuple[np.ndarray, Rows | None]:
+    """The rows that are left to learn from where the recipe watches a stratified part of them, and that part."""
     if not settings.watches:
-        return train, None
-    held_back = math.ceil(settings.early_stopping.inner_split * len(train))
-    if min(held_back, len(train) - held_back) < len(np.unique(train.targets)):
-        raise UserError(f"early_stopping.inner_split holds back {held_back} of {len(train)} rows; some of each class")
+        return learned, None
+    count, targets = len(learned), rows.targets[learned]
+    held_back = math.ceil(settings.early_stopping.inner_split * count)
+    if min(held_back, count - held_back) < len(np.unique(targets)):
+        raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
     kept, watched = train_test_split(
-        np.arange(len(train)),
+        np.arange(count),
         test_size=settings.early_stopping.inner_split,
-        stratify=train.targets,
+        stratify=targets,
         random_state=as_int(derive(seed, "inner split")),
     )
-    return train.take(np.sort(kept)), train.take(np.sort(watched))
+    return learned[np.sort(kept)], rows.take(learned[np.sort(watched)])
 
 
-def _sample(rows: Rows, limit: int | None, seed: np.random.SeedSequence) -> Rows:
-    if limit is None or limit >= len(rows):
-        return rows
-    return rows.take(np.random.default_rng(derive(seed, "monitor")).choice(len(rows), limit, replace=False))
+def _sample(held_out: np.ndarray, limit: int | None, seed: np.random.SeedSequence) -> np.ndarray:
+    if limit is None or limit >= len(held_out):
+        return held_out
+    return held_out[np.random.default_rng(derive(seed, "monitor")).choice(len(held_out), limit, replace=False)]
 
 
 def _is_hopeless(watched_losses: np.ndarray, settings: Training) -> bool:

@@ -101,3 +101,13 @@ def test_fewer_rows_or_pixels_make_fewer_components(monkeypatch):
     assert exploration.components(demo().train_images[:90, 12:16, 12:16], SEED).shape == (90, 16)
     monkeypatch.setattr(exploration, "FITTED_ROWS", 20)
     assert exploration.components(demo().train_images[:90], SEED).shape == (90, 20)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    images = demo().train_images
+    shapes, components = exploration.shapes(images), exploration.components(images, SEED)
+    monkeypatch.setattr(exploration, "BLOCK", 100)
+    for before, after in zip(
+        (*shapes, components), (*exploration.shapes(images), exploration.components(images, SEED)), strict=True
+    ):
+        assert after == pytest.approx(before, abs=1e-5)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.datasets import make_blobs
 
+from digits.analysis import label_issues
 from digits.analysis.label_issues import label_queue
 
 POINTS, TRUE = make_blobs(500, 4, centers=3, cluster_std=0.4, random_state=0)
@@ -19,6 +20,21 @@ def test_planted_errors_are_found_and_nothing_else():
     assert (np.diff(queue.believed) >= 0).all()
     assert (queue.believed < 0.1).all()
     assert (queue.neighbours < 0.2).all()
+
+
+def test_neighbours_among_some_of_the_rows_find_the_same(monkeypatch):
+    monkeypatch.setattr(label_issues, "SEARCHED", 60)
+    labels = (TRUE + (np.arange(500) % 50 == 0)) % 3
+    queue = label_queue(PROBABILITIES, labels, TRUE, POINTS)
+    assert sorted(queue.rows) == list(range(0, 500, 50))
+    assert (queue.neighbours < 0.3).all()
+
+
+def test_a_row_is_no_neighbour_of_itself():
+    labels = TRUE.copy()
+    labels[3] = 3  # which no other row has
+    probabilities = np.pad(PROBABILITIES, ((0, 0), (0, 1)))
+    assert label_queue(probabilities, labels, TRUE, POINTS).neighbours.tolist() == [0]
 
 
 def test_one_voice_for_the_label_keeps_it_out():

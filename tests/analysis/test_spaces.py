@@ -23,6 +23,13 @@ def test_images_are_flattened():
     assert spaces.reach("given", {"given": images}, 0, 5.0).tolist() == images.reshape(2, 12).tolist()
 
 
+def test_bytes_become_shares_of_white():
+    images = np.array([[[0, 51], [102, 255]]], np.uint8)
+    points = spaces.reach("given", {"given": images}, 0, 5.0)
+    assert points.dtype == np.float32
+    assert points[0] == pytest.approx([0, 0.2, 0.4, 1])
+
+
 def test_components_are_as_many_as_there_can_be():
     assert spaces.pca(POINTS, 0).shape == (300, spaces.COMPONENTS)
     assert spaces.pca(POINTS[:7], 0).shape == (7, 7)

@@ -14,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from digits.analysis.exploration import white
+from digits.data.folds import first_copies
 from digits.seeds import as_int, derive
 
 NEIGHBOURS = 10  # the last of them says how densely images lie around a row
@@ -52,12 +53,6 @@ class Pairs:
     def where(self, train_rows: int) -> np.ndarray:
         """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
         return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
-
-
-def first_copies(images: np.ndarray) -> np.ndarray:
-    """Of each row the earliest with the same bytes, which may be itself: int64 (n,) of uint8 (n, side, side)."""
-    firsts: dict[bytes, int] = {}
-    return np.array([firsts.setdefault(image.tobytes(), row) for row, image in enumerate(images)], np.int64)
 
 
 def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
@@ -169,8 +164,10 @@ def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iter
     model = KMeans(count, n_init=1, max_iter=20, random_state=as_int(derive(seed, "kmeans"))).fit(points[sample])
     cell = model.predict(points)
     sizes = np.bincount(cell, minlength=count)
+    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(sizes)[:-1])
     centres = model.cluster_centers_
     for number in np.flatnonzero(sizes):
         nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
         enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
-        yield np.flatnonzero(cell == number), np.flatnonzero(np.isin(cell, nearest[: max(PROBES, enough)]))
+        around = [members[of] for of in nearest[: max(PROBES, enough)]]
+        yield members[number], np.sort(np.concatenate(around))

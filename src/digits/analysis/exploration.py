@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from digits.seeds import derive
 
 COMPONENTS = 50  # four fifths of the variance of handwritten digits
 FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+BLOCK = 100_000  # rows that are brought from bytes to floats at a time
 
 
 class Shapes(NamedTuple):
@@ -37,8 +39,9 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
     Returns:
         Two of float64 (classes, side, side).
     """
-    groups = [images[targets == of] / white(images) for of in range(classes)]
-    return np.stack([group.mean(axis=0) for group in groups]), np.stack([group.std(axis=0) for group in groups])
+    groups = (images[targets == of] / white(images) for of in range(classes))
+    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
+    return np.stack(means), np.stack(deviations)
 
 
 def inked(images: np.ndarray) -> np.ndarray:
@@ -62,7 +65,7 @@ def shapes(images: np.ndarray) -> Shapes:
     place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
     y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
-    sums = (images.reshape(len(images), -1).astype(np.float32) @ weights).astype(np.float64)
+    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
     mass = sums[:, 0]
     mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
     covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
@@ -83,12 +86,19 @@ def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     Returns:
         float32 (n, at most `COMPONENTS`).
     """
-    pixels = images.reshape(len(images), -1) / white(images)
-    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(pixels))[:FITTED_ROWS]
-    count = min(COMPONENTS, len(rows), pixels.shape[1])
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
+    pixels = images[rows].reshape(len(rows), -1) / white(images)
+    count = min(COMPONENTS, *pixels.shape)
     with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
-        model = PCA(count, svd_solver="covariance_eigh").fit(pixels[rows])
-        return model.transform(pixels).astype(np.float32, copy=False)
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
+        projected = [model.transform(block / white(images)) for block in _blocks(images)]
+        return np.concatenate(projected).astype(np.float32, copy=False)
+
+
+def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
+    flat = images.reshape(len(images), -1)
+    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
 
 
 def white(images: np.ndarray) -> np.float32:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 10
+SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time would grow with their square
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +36,18 @@ def label_queue(
         probabilities: out-of-fold, float (n, classes).
         targets: the class of the label of each row, int (n,).
         cluster_classes: the most frequent class of the cluster of each row, int (n,); -1 for noise.
-        features: in which rows have neighbours, float (n, d).
+        features: in which rows have neighbours, float (n, d); they are looked for among `SEARCHED` rows at most.
     """
     odd = np.flatnonzero((probabilities.argmax(axis=1) != targets) & (cluster_classes != targets))
     if not len(odd):
         return Queue(odd, np.empty(0), np.empty(0))
-    most = min(NEIGHBOURS + 1, len(features))  # of which the nearest is the row itself
-    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features)
-    neighbours = targets[near.kneighbors(features[odd], return_distance=False)]
-    own = (neighbours == targets[odd, None]).sum(axis=1) - 1
-    share = own / (most - 1)
+    searched = np.sort(np.random.default_rng(0).permutation(len(features))[:SEARCHED])
+    most = min(NEIGHBOURS + 1, len(searched))  # of which the nearest is the row itself, where it is among them
+    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features[searched])
+    found = searched[near.kneighbors(features[odd], return_distance=False)]
+    others = found != odd[:, None]
+    others[others.all(axis=1), -1] = False
+    share = ((targets[found] == targets[odd, None]) & others).sum(axis=1) / (most - 1)
     contradicted = share < 0.5
     odd, share = odd[contradicted], share[contradicted]
     believed = probabilities[odd, targets[odd]]

@@ -79,10 +79,16 @@ STEPS: dict[str, Callable[[np.ndarray, int, float], np.ndarray]] = {
 }
 
 
+def vectors(source: np.ndarray) -> np.ndarray:
+    """Rows of a source as points, float (n, d): features float (n, ...), images uint8 (n, ...) in shares of white."""
+    flat = source.reshape(len(source), -1)
+    return flat / np.float32(np.iinfo(np.uint8).max) if flat.dtype == np.uint8 else flat
+
+
 def reach(name: str, sources: Mapping[str, np.ndarray], seed: int, perplexity: float) -> np.ndarray:
-    """The rows in the space of that name: float (n, d) from the sources, float (n, ...) each."""
+    """The rows in the space of that name: float (n, d) from the sources, float or uint8 (n, ...) each."""
     source, *steps = name.split("-")
-    features = sources[source].reshape(len(sources[source]), -1)
+    features = vectors(sources[source])
     for step in steps:
         features = STEPS[step](features, seed, perplexity)
     return features

@@ -86,7 +86,7 @@ def _points(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
         return results.maps[kind]
     key = ("points", kind, choice["space"], choice["rows"], choice["perplexity"] if kind == "tsne" else None)
     if key not in _remembered():
-        rows = results.features.sources[choice["space"]][places]
+        rows = spaces.vectors(results.features.sources[choice["space"]][places])
         with st.spinner(f"{MAPS[kind]} of {len(places):,} rows ..."):
             if kind == "pca":
                 points = spaces.pca(rows, 0, components=2)
@@ -112,7 +112,7 @@ def _clusters(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
         return results.clusters["cluster"].to_numpy()[places]
     key = ("clusters", choice["space"], choice["rows"], choice["method"], choice["k"])
     if key not in _remembered():
-        rows = results.features.sources[choice["space"]][places]
+        rows = spaces.vectors(results.features.sources[choice["space"]][places])
         clusterer = clustering.CLUSTERERS[choice["method"]]
         with st.spinner(f"{choice['method'].replace('_', ' ')} of {len(places):,} rows ..."):
             found = clusterer.fit(rows, choice["k"], 0)
@@ -124,7 +124,7 @@ def _scores(results: Results, places: np.ndarray, clusters: np.ndarray, choice: 
     """The scores of the clusters shown, live."""
     key = ("scores", choice["space"], choice["rows"], choice["method"], choice["k"])
     if key not in _remembered():
-        rows = results.features.sources[choice["space"]][places]
+        rows = spaces.vectors(results.features.sources[choice["space"]][places])
         scores = clustering.agreement(clusters, results.features.targets[places])
         silhouette = clustering.mean_interval(clustering.silhouettes(rows, clusters), 0).value
         _remembered()[key] = scores | {"silhouette": silhouette}

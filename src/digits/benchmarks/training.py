@@ -76,9 +76,12 @@ def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
     precision = backend.resolve_precision(config.training.precision)
     model = models.build(config.architectures[0], side, classes, precision, seed=0)
     predict, seed = training.predictor(model), derive(config.seed, "bench")
+    pairs = zip((train.images, train.targets), (held_out.images, held_out.targets), strict=True)
+    rows = Rows(*(np.concatenate(pair) for pair in pairs))
+    learned, judged = np.split(np.arange(len(rows)), [len(train)])
+    recipe = (config.training, config.augmentation, seed)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Path(folder) / "checkpoint.npz"
-        training.fit(model, predict, train, held_out, config.training, config.augmentation, seed, checkpoint, report)
+        training.fit(model, predict, rows, learned, judged, *recipe, Path(folder) / "checkpoint.npz", report)
     return model
 
 

@@ -22,7 +22,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     """
     from sklearn.model_selection import StratifiedKFold  # seconds to import; `digits.data` must stay fast
 
-    first, copy_of = np.unique(_first_copies(images), return_inverse=True)
+    first, copy_of = np.unique(first_copies(images), return_inverse=True)
     classes, sizes = np.unique(labels[first], return_counts=True)
     if sizes.min() < count:
         rarest = sizes.argmin()
@@ -38,8 +38,8 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     return folds[copy_of]
 
 
-def _first_copies(images: np.ndarray) -> np.ndarray:
-    """For each image the row of the first one with the same pixels: int64 (n,)."""
+def first_copies(images: np.ndarray) -> np.ndarray:
+    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, side, side)."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))

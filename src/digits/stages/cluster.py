@@ -26,7 +26,7 @@ from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
 
-EXACT_ROWS = 100_000  # of silhouettes: all pairs of them are measured
+EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
@@ -225,7 +225,8 @@ def _control(features: Features, k: int, seed: int) -> dict[str, Any]:
 
 
 def _kmeans(space: np.ndarray, targets: np.ndarray, k: int, seed: int) -> tuple[float, float]:
-    """Purity and mean silhouette of k-means."""
+    """Purity and mean silhouette of k-means; the space is a source of features, float or uint8 (n, ...)."""
+    space = spaces.vectors(space)
     clusters = clustering.kmeans(space, k, seed)
     return clustering.purity(clusters, targets), _mean(clustering.silhouettes(space, clusters))
 
@@ -257,7 +258,7 @@ def _figures(
     seed: int,
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure but the maps, with the name of its file."""
-    images, labels = dataset.train_images[sample.rows], dataset.classes[sample.targets]
+    images, labels = sample.sources["pixels"], dataset.classes[sample.targets]
     if settings.method in ("dbscan", "hdbscan"):
         curve = clustering.neighbour_distances(result.space)
         yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)

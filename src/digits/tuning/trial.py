@@ -128,8 +128,8 @@ def _score_fold(job: Job, number: int, fold: int, tell: Callable[[dict[str, Any]
     from digits import training
 
     config = job.config
-    held_out = job.rows.take(np.flatnonzero(job.folds == fold))
-    rest = job.rows.take(np.flatnonzero(job.folds != fold))
+    learned, judged = np.flatnonzero(job.folds != fold), np.flatnonzero(job.folds == fold)
+    held_out = job.rows.take(judged)
     beliefs, seconds = [], 0.0
     for place, architecture in enumerate(config.architectures):
         before = (number * len(config.architectures) + place) * config.training.epochs
@@ -140,8 +140,9 @@ def _score_fold(job: Job, number: int, fold: int, tell: Callable[[dict[str, Any]
             config.training,
             config.augmentation,
             int(job.rows.targets.max()) + 1,
-            rest,
-            held_out,
+            job.rows,
+            learned,
+            judged,
             seed,
             checkpoint,
             _Epochs(before, len(job.scored) * len(config.architectures) * config.training.epochs, tell),
