@@ -221,7 +221,9 @@ def eda_command(
     source = _find(data_source)
     settings = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml", overrides)
     dataset, _ = _read(source, output)
-    eda.run(settings, dataset, output / "eda" / dataset.name)
+    look = output / "eda" / dataset.name
+    with Run(look).locked():
+        eda.run(settings, dataset, look)
 
 
 @app.command("evaluate")
@@ -247,7 +249,7 @@ def report_command(
     from digits.stages import eda, evaluate, report
 
     look = output / "eda" / dataset.name
-    with run.locked():
+    with run.locked(), Run(look).locked():
         if not report.is_evaluated(run):
             evaluate.run(settings, dataset, run)
         if not report.is_explored(look, dataset):
@@ -298,7 +300,8 @@ def export_command(
     settings, run, dataset = _finished(data_source, run_name, output)
     from digits.stages import export
 
-    export.run(settings, dataset, run, out or run.exported, folds, small)
+    with run.locked():
+        export.run(settings, dataset, run, out or run.exported, folds, small)
 
 
 @app.command("tune")
