@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import re
@@ -17,7 +16,7 @@ import typer
 from digits import config, data
 from digits.config import Config
 from digits.data import Dataset, Source
-from digits.errors import UserError
+from digits.errors import UserError, plain
 from digits.runs import Run
 
 P = ParamSpec("P")
@@ -46,36 +45,25 @@ FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
-REFUSALS = {
-    errno.ENOSPC: "free some space, then run the same command again",
-    errno.EDQUOT: "free some space, then run the same command again",
-    errno.EFBIG: "raise the limit on file sizes, then run the same command again",
-    errno.EROFS: "make it writable, or choose another folder with --output",
-    errno.EACCES: "make it writable, or choose another folder with --output",
-    errno.EPERM: "make it writable, or choose another folder with --output",
-    errno.ENOTDIR: "a file stands where a folder is needed",
-    errno.EEXIST: "a file stands where a folder is needed",
-    errno.EISDIR: "a folder stands where a file is needed",
-}
 
 
 def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """A user's mistake, or a disk that refuses, ends in one line and status 2; a bug keeps its traceback."""
+    """A user's mistake, a disk that refuses or too little memory end in one line and status 2; a bug keeps its
+    traceback.
+    """
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        except OSError as error:
-            if error.errno not in REFUSALS:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            print(f"error: {' '.join(line.split())}", file=sys.stderr)
         sys.exit(2)
 
     return guarded
