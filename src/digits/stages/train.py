@@ -190,7 +190,7 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
 
 def _train_member(job: Job) -> None:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    if os.getppid() == job.launcher:
+    if os.getpid() != job.launcher:  # a worker; its launcher may be gone before it has imported anything
         _end_with(job.launcher)
     with filelock.FileLock(job.run.member_lock(job.member)):
         if not runs.is_whole(job.run.member(job.member)):
