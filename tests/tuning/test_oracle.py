@@ -208,6 +208,13 @@ def test_a_trial_whose_worker_dies_twice_at_the_same_place_has_failed(books):
     assert "died 2 times" in opened.records[stuck.trial_id].reason
 
 
+def test_stopping_the_whole_search_twice_at_the_same_place_fails_no_trial(books):
+    for _ in range(3):
+        trial = books().create_trial("worker")
+        assert trial.status == TrialStatus.RUNNING
+        assert trial.trial_id == "0000"
+
+
 def test_a_trial_that_gets_further_each_time_goes_on(books):
     opened = books(tuner="random", trials=2)
     trial = opened.create_trial("a")

@@ -215,6 +215,8 @@ class Bookkeeping(keras_tuner.Oracle):
                 self.end_order.append(trial_id)
                 self.records[trial_id].ended = time.time()
         self._retry_queue = [trial_id for trial_id in self.start_order if trial_id not in self.end_order]
+        for trial_id in self._retry_queue:
+            self.records[trial_id].tries = 0  # the whole search was stopped, which says nothing about the trial
 
     def _hand_out(self, trial: Trial, tuner_id: str) -> None:
         record = self.records.setdefault(trial.trial_id, Record())
