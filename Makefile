@@ -156,6 +156,11 @@ bench-scale: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
+## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (20 minutes)
+.PHONY: torture
+torture: $(VENV)/installed-dev
+	@$(VENV)/bin/python -m pytest -q -n auto -m torture tests/torture
+
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 .PHONY: kernel-test
 kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from command import REAL_DATA, ROOT, complain, digits, refuse, start, succeed
+from digits.atomic import TEMPORARY
 from digits.data.demo import demo
 from kaggle_form import make_zip, write_competition
 
@@ -431,7 +432,7 @@ def test_a_disk_that_refuses_is_one_line_and_keeps_what_was_there(whole, output)
     assert f"{whole}" in said
     assert "File too large; raise the limit" in said
     assert (whole / "submission.csv").read_bytes() == expected
-    assert not [path for path in whole.rglob("*") if path.name.startswith(".") and not path.name.endswith(".lock")]
+    assert not [path for path in whole.rglob("*") if path.name.startswith(TEMPORARY)]
     succeed("submit", "--output", output, "--run", "whole", *SHORT)
 
 

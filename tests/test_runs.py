@@ -47,11 +47,43 @@ def test_damaged_arrays_and_pickles_are_refused(tmp_path):
         runs.read_arrays(path)
 
 
+def test_arrays_whose_header_asks_for_less_than_is_there_are_refused(tmp_path):
+    """NumPy alone would read half of the rows, and never come to the checksum."""
+    path = tmp_path / "a.npz"
+    runs.write_arrays(path, a=np.arange(1000))
+    path.write_bytes(path.read_bytes().replace(b"(1000,)", b"(0500,)"))
+    with pytest.raises(ValueError, match="missing or damaged"):
+        runs.read_arrays(path)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\0"])
 def test_damaged_json_is_one_line(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(UserError, match="damaged; delete"):
         runs.read_json(tmp_path / "run.json")
+
+
+def test_json_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path):
+    """It may read the same where the checksum itself is no longer to be found."""
+    path, values = tmp_path / "metrics.json", {"seconds": {"train": 1.5}, "accuracy": 0.98765, "name": "x"}
+    runs.write_json(path, values)
+    assert runs.read_json(path) == values
+    whole, unnoticed = path.read_bytes(), 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            found = runs.read_json(path)
+        except UserError as error:
+            assert str(path) in str(error)
+        else:
+            unnoticed += 1
+            assert {name: found[name] for name in values} == values
+    assert unnoticed < 20
+
+
+def test_json_of_an_earlier_version_is_read(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"accuracy": 0.5}')
+    assert runs.read_json(tmp_path / "metrics.json", accuracy=float) == {"accuracy": 0.5}
 
 
 class TestClaim:
@@ -87,9 +119,21 @@ class TestClaim:
             run.claim(SMALL, dataclasses.replace(data, test_images=images))
 
     def test_a_damaged_record_is_named(self, run):
-        (run.folder / "run.json").write_text("{")
+        for name in ("run.json", ".run.json"):
+            (run.folder / name).write_text("{")
         with pytest.raises(UserError, match=r"run\.json: damaged"):
             run.claim(Config(), demo())
+
+    @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.unlink()])
+    @pytest.mark.parametrize("name", ["run.json", ".run.json"])
+    def test_a_damaged_record_is_mended_from_its_copy(self, run, name, damage):
+        whole = (run.folder / name).read_bytes()
+        damage(run.folder / name)
+        assert run.config() == SMALL
+        with pytest.raises(UserError, match="was made otherwise"):
+            run.claim(Config(), demo())
+        run.claim(SMALL, demo())
+        assert (run.folder / name).read_bytes() == whole
 
 
 def hold(folder, held, release):
@@ -154,3 +198,14 @@ class TestSealing:
         runs.publish(member, tmp_path / "m")
         assert runs.is_whole(tmp_path / "m")
         assert not (tmp_path / "m" / "rubbish").exists()
+
+
+def test_a_sealed_folder_of_results_is_whole_until_a_byte_changes(tmp_path):
+    (tmp_path / "rows.csv").write_text("row\n1\n")
+    (tmp_path / "verdicts.csv").write_text("row\n2\n")
+    runs.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
+    runs.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
+    (tmp_path / "verdicts.csv").write_text("row\n3\n")
+    assert runs.is_whole(tmp_path, "metrics.json")
+    (tmp_path / "rows.csv").write_text("row\n2\n")
+    assert not runs.is_whole(tmp_path, "metrics.json")

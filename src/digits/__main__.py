@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import re
@@ -17,7 +16,7 @@ import typer
 from digits import config, data
 from digits.config import Config
 from digits.data import Dataset, Source
-from digits.errors import UserError
+from digits.errors import UserError, plain
 from digits.runs import Run
 
 P = ParamSpec("P")
@@ -49,36 +48,25 @@ FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
-REFUSALS = {
-    errno.ENOSPC: "free some space, then run the same command again",
-    errno.EDQUOT: "free some space, then run the same command again",
-    errno.EFBIG: "raise the limit on file sizes, then run the same command again",
-    errno.EROFS: "make it writable, or choose another folder with --output",
-    errno.EACCES: "make it writable, or choose another folder with --output",
-    errno.EPERM: "make it writable, or choose another folder with --output",
-    errno.ENOTDIR: "a file stands where a folder is needed",
-    errno.EEXIST: "a file stands where a folder is needed",
-    errno.EISDIR: "a folder stands where a file is needed",
-}
 
 
 def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """A user's mistake, or a disk that refuses, ends in one line and status 2; a bug keeps its traceback."""
+    """A user's mistake, a disk that refuses or too little memory end in one line and status 2; a bug keeps its
+    traceback.
+    """
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        except OSError as error:
-            if error.errno not in REFUSALS:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            print(f"error: {' '.join(line.split())}", file=sys.stderr)
         sys.exit(2)
 
     return guarded
@@ -247,7 +235,9 @@ def eda_command(
     source = _find(data_source)
     settings = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml", overrides)
     dataset, _ = _read(source, output)
-    eda.run(settings, dataset, output / "eda" / dataset.name)
+    look = output / "eda" / dataset.name
+    with Run(look).locked():
+        eda.run(settings, dataset, look)
 
 
 @app.command("evaluate")
@@ -273,7 +263,7 @@ def report_command(
     from digits.stages import eda, evaluate, report
 
     look = output / "eda" / dataset.name
-    with run.locked():
+    with run.locked(), Run(look).locked():
         if not report.is_evaluated(run):
             evaluate.run(settings, dataset, run)
         if not report.is_explored(look, dataset):
@@ -324,7 +314,8 @@ def export_command(
     settings, run, dataset = _finished(data_source, run_name, output)
     from digits.stages import export
 
-    export.run(settings, dataset, run, out or run.exported, folds, small)
+    with run.locked():
+        export.run(settings, dataset, run, out or run.exported, folds, small)
 
 
 @app.command("tune")

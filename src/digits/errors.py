@@ -1,4 +1,25 @@
-"""The one exception that stands for a user's mistake."""
+"""The one exception that stands for a user's mistake, and the words for what a machine refuses."""
+
+from __future__ import annotations
+
+import errno
+import re
+from concurrent.futures import BrokenExecutor
+from pickle import PicklingError
+
+MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
+REFUSALS = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some space, then run the same command again",
+    errno.ENOMEM: MEMORY,
+    errno.EFBIG: "raise the limit on file sizes, then run the same command again",
+    errno.EROFS: "make it writable, or choose another folder with --output",
+    errno.EACCES: "make it writable, or choose another folder with --output",
+    errno.EPERM: "make it writable, or choose another folder with --output",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+}
 
 
 class UserError(Exception):
@@ -7,3 +28,27 @@ class UserError(Exception):
     The command line prints it without a traceback and ends with status 2; every other exception is a
     bug and keeps its traceback.
     """
+
+
+def plain(error: BaseException) -> str | None:
+    """What to say of a user's mistake, a disk that refuses or too little memory; None of every other error, a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, BrokenExecutor):
+        return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
+    if isinstance(error, MemoryError) or _is_memory(error):
+        return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
+    if isinstance(error, PicklingError) and isinstance(error.__context__, OSError):  # joblib's, of large arrays
+        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {REFUSALS[error.errno]}"
+    return None
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether it is another library's way to say that memory ran out: TensorFlow's, or the system's as it loads one."""
+    loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
+    return type(error).__name__ == "ResourceExhaustedError" or bool(loading)

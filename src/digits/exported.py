@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 
+from digits import runs
 from digits.errors import UserError
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would number the machine, and tell its makers what it runs
@@ -72,6 +73,8 @@ def parse(content: bytes, origin: str) -> Exported:
     Raises:
         UserError: they are damaged, or no ensemble of ours.
     """
+    if runs.is_altered(content):
+        raise UserError(f"{origin}: damaged; write it anew: make export RUN=...")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = joblib.cpu_count()
     options.log_severity_level = 4  # what it has to say comes as an exception too
@@ -79,5 +82,7 @@ def parse(content: bytes, origin: str) -> Exported:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         about = json.loads(session.get_modelmeta().custom_metadata_map["digits"])
         return Exported(session, np.array(about["classes"]), session.get_inputs()[0].shape[1], about)
+    except MemoryError:
+        raise
     except Exception:  # onnxruntime raises a dozen kinds, for a file that is cut off or of another make
         raise UserError(f"{origin}: damaged, or no exported ensemble; write it anew: make export RUN=...") from None

@@ -49,10 +49,11 @@ def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
     try:
         ensemble = runs.read_arrays(run.oof)
     except ValueError:
-        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
+        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
+        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
     if str(ensemble["fingerprint"]) != dataset.fingerprint:
         raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
-    if runs.read_json(run.folder / "run.json", data=dict)["data"].get("test") != dataset.test_fingerprint:
+    if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
         raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
     return ensemble
 

@@ -20,12 +20,15 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import filelock
@@ -42,6 +45,7 @@ RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-hea
 
 
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
+BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,11 @@ class Run:
     """The paths of one run folder."""
 
     folder: Path
+
+    @property
+    def origin(self) -> Path:
+        """What says what the run was made from."""
+        return self.folder / "run.json"
 
     @property
     def submission(self) -> Path:
@@ -121,6 +130,18 @@ class Run:
             )
         return folder
 
+    def clustered(self) -> Path:
+        """The folder of what `make cluster` wrote, once every file of it is found as it was written.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        if not is_whole(self.clusters, "metrics.json"):
+            raise UserError(
+                f"{self.clusters}: damaged, or of an earlier version; make it anew: make cluster RUN={self.folder.name}"
+            )
+        return self.clusters
+
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
         return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
@@ -153,7 +174,7 @@ class Run:
             raise UserError(f"run {self.folder}: {message}") from None
         try:
             for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -164,10 +185,9 @@ class Run:
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
-        path = self.folder / "run.json"
-        if not path.exists():
+        if not stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
-        return parse(read_json(path, config=dict)["config"], origin=str(path))
+        return parse(read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
 
     def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
@@ -176,7 +196,7 @@ class Run:
             UserError: as `config` does, or one of the settings shaped the members.
         """
         before = self.config()
-        after = revise(before, overrides, str(self.folder / "run.json"), preset)
+        after = revise(before, overrides, str(self.origin), preset)
         changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
@@ -198,10 +218,9 @@ class Run:
                 "test": dataset.test_fingerprint,
             },
         }
-        path = self.folder / "run.json"
         before: dict[str, Any] = {"versions": versions(), "machine": machine()}
-        if path.exists():
-            before = read_json(path, config=dict, data=dict, versions=dict)
+        if stands_twice(self.origin):
+            before = read_twice(self.origin, config=dict, data=dict, versions=dict)
             changed = differences(
                 {"config": _shaping(record["config"]), "data": record["data"]},
                 {"config": _shaping(before["config"]), "data": before["data"]},
@@ -214,7 +233,7 @@ class Run:
             if before["versions"] != versions():
                 changed = differences(versions(), before["versions"])
                 logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
-        write_json(path, before | record)
+        write_twice(self.origin, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
@@ -247,8 +266,41 @@ def processor() -> str:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that carries its own checksum, for `read_json`."""
+    text = json.dumps(values | {"checksum": BLANK.decode()}, indent=2) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        temporary.write_bytes(signed(text.encode()))
+
+
+def write_twice(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that hours of work depend on, and a hidden copy beside it, for `read_twice`."""
+    write_json(path, values)
+    write_json(_copy_of(path), values)
+
+
+def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
+    """As `read_json`; a damaged object is read from its copy.
+
+    Raises:
+        UserError: both are missing or damaged.
+    """
+    try:
+        return read_json(path, **expected)
+    except UserError:
+        if not _copy_of(path).exists():
+            raise
+        values = read_json(_copy_of(path), **expected)
+    logger.warning("%s is missing or damaged; its copy %s serves", path, _copy_of(path).name)
+    return values
+
+
+def stands_twice(path: Path) -> bool:
+    """Whether an object was written by `write_twice`, even if it or its copy is gone."""
+    return path.exists() or _copy_of(path).exists()
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
 
 
 def with_nulls(value: Any) -> Any:
@@ -267,21 +319,37 @@ def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]])
         writer.writerows(lines)
 
 
-def read_json(path: Path, **expected: type) -> dict[str, Any]:
+def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
     """Read a JSON object of this run, which must have the `expected` keys with values of these types.
+
+    Objects of earlier versions carry no checksum, and are taken as they are.
 
     Raises:
         UserError: it is missing or damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+    try:
+        values = None if is_altered(content) else json.loads(content.decode())
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
-        raise UserError(f"{path}: damaged; delete {path.parent} to start the run anew")
+        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
+    values.pop("checksum", None)
     return values
+
+
+def signed(content: bytes) -> bytes:
+    """The content with its own SHA-256 in the place of `BLANK`: one rename makes both whole."""
+    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
+
+
+def is_altered(content: bytes) -> bool:
+    """Whether content that was `signed` is no longer as it was; content without any checksum is not."""
+    found = re.search(rb"sha256:[^\"]{64}", content)
+    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -297,17 +365,28 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ValueError: it is missing, damaged, or holds anything but plain arrays.
     """
     try:
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as file:
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            damaged = packed.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
+        if damaged:
+            raise ValueError(damaged)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
         raise ValueError(f"{path}: missing or damaged ({error})") from error
 
 
-def seal(folder: Path, record: dict[str, Any]) -> None:
-    """Write `member.json`: the record, and the checksum of every file that stands beside it."""
-    files = {path.name: checksum(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
-    write_json(folder / "member.json", record | {"sha256": files})
+def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
+    """Write `name`: the record, and the checksum of every file that stands beside it.
+
+    beside: patterns of files that have their place in the folder, but no part in what it stands for.
+    """
+    beside = (".*", name, *beside)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    own = [path for path in files if not any(path.match(pattern) for pattern in beside)]
+    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in own}})
 
 
 def publish(unfinished: Path, finished: Path) -> None:
@@ -317,11 +396,11 @@ def publish(unfinished: Path, finished: Path) -> None:
     unfinished.rename(finished)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a member's folder exists and every file in it is as it was sealed."""
+def is_whole(folder: Path, name: str = "member.json") -> bool:
+    """Whether a folder exists and every file in it is as it was sealed in `name`."""
     try:
-        files = read_json(folder / "member.json", sha256=dict, seconds=float)["sha256"]
-        return bool(files) and all(checksum(folder / name) == sha for name, sha in files.items())
+        files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
+        return bool(files) and all(checksum(folder / file) == sha for file, sha in files.items())
     except (UserError, OSError):
         return False
 

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from digits import runs
 from digits.config import Config
 from digits.data import Dataset
 from digits.data.demo import demo
@@ -175,7 +176,7 @@ def test_the_same_data_give_the_same_files_and_another_seed_other_samples(tmp_pa
 
 
 def _without_seconds(folder) -> dict:
-    values = json.loads((folder / "metrics.json").read_text())
+    values = runs.read_json(folder / "metrics.json")
     del values["seconds"]
     return values
 

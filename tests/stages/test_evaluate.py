@@ -4,7 +4,6 @@ import contextlib
 import csv
 import dataclasses
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,7 @@ PNG = {
 
 def _evaluate(run: Run, *overrides: str) -> dict:
     evaluate.run(run.adapted(list(overrides)), demo(), run)
-    return json.loads((run.evaluation / "metrics.json").read_text())
+    return runs.read_json(run.evaluation / "metrics.json")
 
 
 def _lines(run: Run, name: str) -> list[dict[str, str]]:
@@ -57,7 +56,7 @@ def said(run) -> str:
 
 @pytest.fixture(scope="module")
 def metrics(run, said) -> dict:
-    return json.loads((run.evaluation / "metrics.json").read_text())
+    return runs.read_json(run.evaluation / "metrics.json")
 
 
 @pytest.fixture(scope="module")

@@ -88,8 +88,7 @@ def test_an_export_is_current_until_a_member_changes(output, tmp_path):
     shutil.copytree(output / "two", tmp_path / "two")
     run = Run(tmp_path / "two")
     assert export.is_current(run, run.config(), run.exported)
-    record = run.folder / "members/strided-s0-f1/member.json"
-    record.write_text(record.read_text().replace('"seconds": ', '"seconds": 1'))
+    runs.seal(run.folder / "members/strided-s0-f1", {"seconds": 1.0})
     assert not export.is_current(run, run.config(), run.exported)
     assert not export.is_current(run, run.config(), tmp_path / "none.onnx")
 
@@ -108,6 +107,11 @@ def test_damage_is_a_line(output, tmp_path):
     damaged = tmp_path / "ensemble.onnx"
     damaged.write_bytes(Run(output / "two").exported.read_bytes()[:5000])
     with pytest.raises(UserError, match="damaged, or no exported ensemble"):
+        exported.load(damaged)
+    flipped = bytearray(Run(output / "two").exported.read_bytes())
+    flipped[len(flipped) // 2] ^= 1  # in the midst of the weights, where onnxruntime notices nothing
+    damaged.write_bytes(flipped)
+    with pytest.raises(UserError, match="damaged; write it anew"):
         exported.load(damaged)
     shutil.copytree(output / "two", tmp_path / "two")
     (tmp_path / "two/members/strided-s0-f0/model.keras").write_bytes(b"broken")

@@ -146,6 +146,15 @@ def test_damaged_books_are_an_error_that_says_so(books):
         books(tuner="random", trials=3)
 
 
+def test_a_changed_digit_in_the_books_is_an_error_that_says_where(books):
+    first = books(trials=2)
+    _finish(first, first.create_trial("worker"))
+    (path,) = Path(first._project_dir).glob("trial_*/trial.json")
+    path.write_text(path.read_text().replace('"accuracy"', '"accuracx"', 1))
+    with pytest.raises(UserError, match=rf"damaged \({path.parent.name}/trial.json\)"):
+        books(trials=2)
+
+
 def test_more_trials_can_be_asked_for_later(books):
     assert len(_search(books(tuner="random", trials=3))) == 3
     again = books(tuner="random", trials=5)
@@ -206,6 +215,13 @@ def test_a_trial_whose_worker_dies_twice_at_the_same_place_has_failed(books):
     assert opened.create_trial("a").trial_id != stuck.trial_id
     assert opened.trials[stuck.trial_id].status == TrialStatus.FAILED
     assert "died 2 times" in opened.records[stuck.trial_id].reason
+
+
+def test_stopping_the_whole_search_twice_at_the_same_place_fails_no_trial(books):
+    for _ in range(3):
+        trial = books().create_trial("worker")
+        assert trial.status == TrialStatus.RUNNING
+        assert trial.trial_id == "0000"
 
 
 def test_a_trial_that_gets_further_each_time_goes_on(books):

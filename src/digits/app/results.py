@@ -88,7 +88,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     config = run.config()
     dataset = data.read(data.find(data_source), cache)
     kept = features.restore(run, config, dataset)
-    record = runs.read_json(run.clusters / "metrics.json", method=str, space=str, k=int, rows=int, perplexity=float)
+    record = runs.read_json(run.clustered() / "metrics.json", method=str, space=str, k=int, rows=int, perplexity=float)
     try:
         maps = runs.read_arrays(run.clusters / "embedding.npz")
         rows, fingerprint = maps.pop("rows"), str(maps.pop("fingerprint"))

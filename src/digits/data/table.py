@@ -160,6 +160,8 @@ def _load(entry: Path, origin: str) -> Dataset | None:
             fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
         dataset = Dataset(COMPETITION, origin, *arrays)
         whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
+    except MemoryError:
+        raise
     except Exception:  # a damaged file can raise anything, and is read from its source again whatever it is
         return None
     return dataset if whole else None

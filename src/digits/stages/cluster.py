@@ -30,6 +30,7 @@ EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more woul
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
+BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
 METHODS = get_args(Cluster.model_fields["method"].annotation)
 SPACES = (  # what "all" means
     "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
@@ -122,7 +123,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
             sample.probabilities, sample.targets, result.majorities(sample.targets), sample.sources["aligned"]
         )
     with steps.step("figures and files"):
-        _remove_figures(folder)
+        _remove_earlier(folder)
         for name, figure in _figures(result, sample, dataset, settings, scores, swept, queue, ceiling, seed):
             _save(figure, folder / f"{name}.png")
         _write_rows(folder / "clusters.csv", result, sample, dataset)
@@ -140,7 +141,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", runs.with_nulls(record))
+    runs.seal(folder, runs.with_nulls(record), "metrics.json", beside=BESIDE)
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -316,8 +317,9 @@ def _draw_maps(
     return points | {"rows": sample.rows[drawn]}
 
 
-def _remove_figures(folder: Path) -> None:
-    """Those of an earlier clustering, which may have had more clusters or another method."""
+def _remove_earlier(folder: Path) -> None:
+    """Metrics and figures of an earlier clustering, which may have had more clusters or another method."""
+    (folder / "metrics.json").unlink(missing_ok=True)  # first: a folder that has them is whole
     for path in folder.glob("*.png"):
         if not path.name.startswith("comparison"):
             path.unlink()

@@ -86,7 +86,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
         "captions": captions,
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", record)
+    runs.seal(folder, record, "metrics.json")
     _print(record, folder)
     return record
 

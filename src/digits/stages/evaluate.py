@@ -112,7 +112,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         _write_mistakes(run, judged, dataset.classes, voices)
     record["seconds"] = steps.seconds
     record = runs.with_nulls(record)
-    runs.write_json(run.evaluation / "metrics.json", record)
+    runs.seal(run.evaluation, record, "metrics.json")
     _print(config, dataset, run, record)
     return record
 

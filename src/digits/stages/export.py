@@ -69,14 +69,12 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
             graph = _quantized(graph, dataset.train_images[:CALIBRATION])
     with steps.step("check and write"):
         about = _about(config, dataset, run, members)
-        _describe(graph, about)
-        ensemble = exported.parse(graph.SerializeToString(), str(out))
+        ensemble = exported.parse(_described(graph, about), str(out))
         gap = _check(ensemble, forward, dataset.test_images[:CHECKED], small)
         if len({member.fold for member in members}) == 1:  # its networks share the rows that they never saw
             about |= _held_out(ensemble, run, members[0], dataset)
-            _describe(graph, about)
         with replacing(out) as temporary:
-            temporary.write_bytes(graph.SerializeToString())
+            temporary.write_bytes(_described(graph, about))
         speed = _speed(ensemble, dataset.test_images)
     _print(out, about, gap, speed)
 
@@ -184,11 +182,13 @@ def _identity(run: Run, members: Sequence[Member]) -> dict[str, str]:
     return {member.name: runs.checksum(run.member(member) / "member.json") for member in members}
 
 
-def _describe(graph: onnx.ModelProto, about: dict[str, Any]) -> None:
+def _described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
+    """The file: the graph with what it says of itself, and its checksum."""
     import onnx
 
-    onnx.helper.set_model_props(graph, {"digits": json.dumps(about)})
+    onnx.helper.set_model_props(graph, {"digits": json.dumps(about), "checksum": runs.BLANK.decode()})
     graph.producer_name = "digits"
+    return runs.signed(graph.SerializeToString())
 
 
 def _check(

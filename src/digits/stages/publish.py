@@ -69,7 +69,7 @@ def submit(run: Run) -> None:
             command is missing or failed.
     """
     figures = runs.read_json(run.metrics, members=int, oof_accuracy=float, predicted_score=float)
-    made_on = runs.read_json(run.folder / "run.json", data=dict)["data"]["name"]
+    made_on = runs.read_twice(run.origin, data=dict)["data"]["name"]
     if made_on != COMPETITION:
         raise UserError(f"run {run.folder} was made from the data {made_on}; Kaggle scores {COMPETITION}")
     try:

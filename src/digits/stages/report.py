@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from digits.data import Dataset
 from digits.errors import UserError
 from digits.progress import duration
 from digits.runs import Run
+
+logger = logging.getLogger(__name__)
 
 WIDEST = 1400  # pixels of a figure
 QUALITY = 82  # of WebP; text stays sharp
@@ -123,15 +126,22 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
 
 
 def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """Whether `make eda` wrote the folder for these rows."""
+    """Whether `make eda` wrote the folder for these rows, and every file in it is as it was written."""
     path = folder / "metrics.json"
-    return path.exists() and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return _stands(path) and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
-    """Whether `make evaluate` judged the out-of-fold probabilities of the run as they are."""
+    """Whether `make evaluate` judged the run's probabilities as they are, and every file is as it was written."""
     path = run.evaluation / "metrics.json"
-    return path.exists() and run.oof.exists() and runs.read_json(path).get("oof") == runs.checksum(run.oof)
+    return run.oof.exists() and _stands(path) and runs.read_json(path).get("oof") == runs.checksum(run.oof)
+
+
+def _stands(record: Path) -> bool:
+    whole = runs.is_whole(record.parent, record.name)
+    if record.exists() and not whole:
+        logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
+    return whole
 
 
 def _render(title: str, sections: Sequence[Section]) -> str:
@@ -158,7 +168,7 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
     told = findings.scores(metrics, evaluation, len(config.folds.trained))
-    if config.tuned_on == runs.read_json(run.folder / "run.json", data=dict)["data"]["train"]:
+    if config.tuned_on == runs.read_twice(run.origin, data=dict)["data"]["train"]:
         told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
     return Section("Result", told, [Table([], rows)])
 
@@ -210,16 +220,22 @@ def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
 def _clusters(run: Run) -> Iterator[Section]:
     if not (run.clusters / "metrics.json").exists():
         return
-    record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
+    record = runs.read_json(run.clustered() / "metrics.json", purity=float, controls=dict)
     yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
 
 
 def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
     """A section for each search on the same rows."""
     for path in sorted(searches.glob("*/search.json")):
-        record = runs.read_json(path, data=str, config=dict)
+        record = runs.read_twice(path, data=str, config=dict)
         leaderboard = path.parent / "leaderboard.csv"
         if record["data"] != dataset.fingerprint or not leaderboard.exists():
+            continue
+        sealed = path.parent / "results.json"
+        if sealed.exists() and not runs.is_whole(path.parent, sealed.name):
+            logger.warning(
+                "search %s is damaged, or was stopped as it wrote, and is left out; mend it: make tune", path.parent
+            )
             continue
         with leaderboard.open(newline="", encoding="utf-8") as file:
             trials = list(csv.DictReader(file))
@@ -232,7 +248,7 @@ def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
 
 
 def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
-    record = runs.read_json(run.folder / "run.json", versions=dict, machine=dict)
+    record = runs.read_twice(run.origin, versions=dict, machine=dict)
     rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
     rows += [["seed", str(config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]

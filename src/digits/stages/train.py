@@ -216,7 +216,7 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
 
 def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    if os.getppid() == here.launcher:
+    if os.getpid() != here.launcher:  # a worker; its launcher may be gone before it has imported anything
         _end_with(here.launcher)
     with filelock.FileLock(here.run.member_lock(job.member)):
         if runs.is_whole(here.run.member(job.member)):

@@ -25,7 +25,7 @@ from digits.errors import UserError
 from digits.runs import Run
 from digits.tuning import results, trial
 from digits.tuning.space import Space, check_options
-from digits.tuning.trial import Job
+from digits.tuning.trial import GAVE_UP, Job
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,8 @@ def _claim(folder: Path, space: Space, dataset: Dataset) -> None:
     settings["tune"] = {key: value for key, value in settings["tune"].items() if key not in LIMITS}
     record = {"config": settings, "space": space.record(), "data": dataset.fingerprint}
     path = folder / "search.json"
-    if path.exists():
-        before = runs.read_json(path, config=dict, space=dict, data=str)
+    if runs.stands_twice(path):
+        before = runs.read_twice(path, config=dict, space=dict, data=str, versions=dict)
         changed = differences(record, {key: before[key] for key in record})
         if changed:
             raise UserError(
@@ -111,8 +111,9 @@ def _claim(folder: Path, space: Space, dataset: Dataset) -> None:
             )
         if before["versions"] != runs.versions():
             logger.warning("search %s was begun with other versions of its packages", folder)
-        return
-    runs.write_json(path, record | {"versions": runs.versions(), "machine": runs.machine()})
+    else:
+        before = record | {"versions": runs.versions(), "machine": runs.machine()}
+    runs.write_twice(path, before)
 
 
 def _search(
@@ -145,11 +146,13 @@ def _search(
                     board.say(f"worker {lost} fell silent; another one goes on with its trial")
                 board.update(oracle.books(), oracle.spent)
                 results.check(oracle.books())
+                oracle.check()
                 if interrupted.wait(0.5):
                     raise KeyboardInterrupt
             board.update(oracle.books(), oracle.spent)
             _see_off(oracle, hands)
         oracle.save()
+        oracle.check()
     return results.write(what, oracle.books(), oracle.spent)
 
 
@@ -204,11 +207,18 @@ class _Hands:
                 continue
             if process.exitcode:
                 oracle.release(process.name)
+                oracle.check()
                 self.deaths += 1
+                if process.exitcode == GAVE_UP:
+                    raise UserError(f"a worker gave up: {self._last_word()}")
                 if self.deaths >= MOST_DEATHS + len(oracle.end_order):
-                    last = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["they left no word"]
-                    raise UserError(f"workers died {self.deaths} times, see {self.log}: {last[0]}")
+                    raise UserError(f"workers died {self.deaths} times, see {self.log}: {self._last_word()}")
             self.processes[place] = self._start()
+
+    def _last_word(self) -> str:
+        """The last line of the log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix("error: ") if lines else "it left no word"
 
     def wait(self) -> list[bool]:
         """Wait for all of them; whether each ended badly."""

@@ -39,6 +39,10 @@ def _checked(run: Run, dataset: Dataset) -> Run:
     folder = run.folder
     if not run.test.exists():
         raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
+    try:
+        runs.read_arrays(run.test)
+    except ValueError as error:
+        raise UserError(f"run {folder}: {error}; make it whole: make submit RUN={folder.name}") from None
     if not _answers(run, dataset):
         raise UserError(f"run {folder}: was made from other test rows; give the same DATA=")
     return run

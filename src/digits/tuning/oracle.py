@@ -21,7 +21,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from digits.analysis.tuning import is_hopeless
 from digits.config import Tune
 from digits.errors import UserError
-from digits.runs import write_json
+from digits.runs import is_altered, write_json
 from digits.seeds import as_int, derive
 from digits.tuning.space import Space
 
@@ -74,6 +74,7 @@ class Bookkeeping(keras_tuner.Oracle):
         self.max_trials = None  # the limit is ours: with theirs, raising it on resuming changes how trials are named
         self.records: dict[str, Record] = {}
         self.is_over = False  # whether a worker was told so
+        self.trouble: OSError | None = None  # of writing
         self.verbose = 0
         self._spent = 0.0  # seconds, in earlier sittings
         self._sat_down = time.monotonic()
@@ -191,10 +192,21 @@ class Bookkeeping(keras_tuner.Oracle):
         self._spent = state["spent"]
 
     def save(self) -> None:
-        write_json(Path(self._get_oracle_fname()), self.get_state())
+        self._write(Path(self._get_oracle_fname()), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
-        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+        self._write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def _write(self, path: Path, state: dict[str, Any]) -> None:
+        try:
+            write_json(path, state)
+        except OSError as error:  # mostly in a thread of gRPC's, where nobody would hear of it
+            self.trouble = error
+
+    def check(self) -> None:
+        """Raises: OSError where the books could not be written."""
+        if self.trouble:
+            raise self.trouble
 
     def reload(self) -> None:
         """Take up the books of an earlier sitting; what ran when it ended waits for a worker.
@@ -203,6 +215,9 @@ class Bookkeeping(keras_tuner.Oracle):
             UserError: they are damaged.
         """
         try:
+            for path in Path(self._project_dir).glob("**/*.json"):
+                if is_altered(path.read_bytes()):
+                    raise ValueError(path.relative_to(self._project_dir))
             super().reload()
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -215,6 +230,8 @@ class Bookkeeping(keras_tuner.Oracle):
                 self.end_order.append(trial_id)
                 self.records[trial_id].ended = time.time()
         self._retry_queue = [trial_id for trial_id in self.start_order if trial_id not in self.end_order]
+        for trial_id in self._retry_queue:
+            self.records[trial_id].tries = 0  # the whole search was stopped, which says nothing about the trial
 
     def _hand_out(self, trial: Trial, tuner_id: str) -> None:
         record = self.records.setdefault(trial.trial_id, Record())

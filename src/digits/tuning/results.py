@@ -23,7 +23,7 @@ from digits.config import Config, Tune
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.progress import console, duration
-from digits.runs import write_json
+from digits.runs import seal, write_json
 from digits.tuning.space import Space
 from digits.tuning.trial import Score, combine
 
@@ -36,6 +36,8 @@ Books = Sequence[tuple["Trial", "Record"]]
 FEWEST = 10  # finished trials that say which hyperparameters matter
 MOST_FAILURES = 5  # trials at the beginning of a search
 SHOWN = 5  # trials of the closing table
+SEALED = "results.json"
+BESIDE = ("search.json", "nested.json", "*.log")  # files of the folder that change at other times
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def write(what: What, books: Books, spent: float) -> Ended:
     ended = Ended(what, tabulate(books, what.space), spent)
     _write_tables(ended)
     _draw(ended)
+    _seal(ended)
     if what.tune.tensorboard:
         from digits.tuning import tensorboard
 
@@ -227,11 +230,18 @@ def write(what: What, books: Books, spent: float) -> Ended:
 
 
 def _write_tables(ended: Ended) -> None:
-    with replacing(ended.what.folder / "leaderboard.csv") as temporary:
+    folder = ended.what.folder
+    with replacing(folder / "leaderboard.csv") as temporary:
         ended.table.to_csv(temporary, index=False)
     if not ended.through.empty:
-        with replacing(ended.what.folder / "best.yaml") as temporary:
+        with replacing(folder / "best.yaml") as temporary:
             temporary.write_text(_best_yaml(ended), encoding="utf-8")
+    _seal(ended)
+
+
+def _seal(ended: Ended) -> None:
+    """Write the checksums of the tables and figures, for the report."""
+    seal(ended.what.folder, {"seconds": {"search": ended.spent}}, SEALED, beside=BESIDE)
 
 
 def _best_yaml(ended: Ended) -> str:

@@ -27,8 +27,10 @@ from digits import backend, data, runs
 from digits.analysis import calibration, metrics
 from digits.config import Config
 from digits.data import Dataset, Rows
-from digits.errors import UserError
+from digits.errors import UserError, plain
 from digits.seeds import as_int, derive
+
+GAVE_UP = 2  # status of a worker process that says why in its last line
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +117,19 @@ def evaluate(job: Job, tell: Callable[[dict[str, Any]], None]) -> None:
     backend.start(job.config.training.threads)
     for number, fold in enumerate(job.scored):
         done = job.folder / f"fold-{fold}.json"
-        if done.exists():
-            score = Score(**runs.read_json(done))
-        else:
+        score = _read_score(done)
+        if score is None:
             score = _score_fold(job, number, fold, tell)
             runs.write_json(done, vars(score))
         tell({"fold": number, "score": score})
+
+
+def _read_score(path: Path) -> Score | None:
+    """The score of a finished fold; None where it is missing or damaged, and the fold is scored again."""
+    try:
+        return Score(**runs.read_json(path))
+    except (UserError, TypeError):
+        return None
 
 
 def _score_fold(job: Job, number: int, fold: int, tell: Callable[[dict[str, Any]], None]) -> Score:
@@ -217,7 +226,7 @@ class Nursery:
     def hear(self, patience: float) -> dict[str, Any] | None:
         """What the trial tells next, see `evaluate`; None after so many seconds of silence.
 
-        At last comes `{"done": True}`, or `{"failed": reason}`.
+        At last comes `{"done": True}`, `{"failed": reason}`, or `{"refused": line}` where the machine is to blame.
         """
         ready = wait([self._told, self._ends], patience)
         if self._told in ready or self._told.poll():
@@ -266,6 +275,8 @@ def _run(job: Job, pipe: Connection) -> None:
         pipe.send({"failed": str(error)})
     except MemoryError:
         pipe.send({"failed": "out of memory"})
+    except OSError as error:  # a disk that refuses is no fault of the trial
+        pipe.send({"refused": plain(error) or repr(error)})
     except Exception as error:  # a bug of ours or of a library: the search goes on, and says why this trial did not
         first = next(iter(str(error).splitlines()), "")
         pipe.send({"failed": f"{type(error).__name__}: {first[:300]}"})

@@ -33,7 +33,7 @@ from digits.errors import UserError
 from digits.runs import write_json
 from digits.tuning import space
 from digits.tuning.oracle import BECAUSE, OBJECTIVES, Bookkeeping, carried
-from digits.tuning.trial import Job, Nursery, Score, combine, search_rows
+from digits.tuning.trial import GAVE_UP, Job, Nursery, Score, combine, search_rows
 
 SIGN_OF_LIFE = 5.0  # seconds between two, while a trial runs
 CHIEF_PATIENCE = 120.0  # seconds that a worker waits for a chief that does not answer
@@ -47,6 +47,10 @@ def announce(role: str, address: str) -> None:
     """Tell keras-tuner who this process is: `chief`, or a worker's name, and where the chief listens (host:port)."""
     host, _, port = address.rpartition(":")
     os.environ.update(KERASTUNER_TUNER_ID=role, KERASTUNER_ORACLE_IP=host, KERASTUNER_ORACLE_PORT=port)
+
+
+class Refused(FatalError, UserError):
+    """The disk refuses: this worker gives up, and its trial waits for the next one."""
 
 
 class Chief(BaseTuner):
@@ -106,6 +110,7 @@ class Worker(BaseTuner):
 
         Raises:
             FailedTrialError: it diverged, was killed, or took too long.
+        Refused: the disk is full, or may not be written.
         """
         _trust(trial.trial_id, r"\d+")
         try:
@@ -136,6 +141,8 @@ class Worker(BaseTuner):
                     raise self._failure(trial_id, f"took more than {limit:g} minutes (tune.trial_minutes)")
                 if "failed" in told:
                     raise self._failure(trial_id, told["failed"])
+                if "refused" in told:
+                    raise Refused(told["refused"])
                 if "score" in told:
                     scores.append(told["score"])
                 if "done" in told or self._tell(trial_id, told, job) == TrialStatus.STOPPED:
@@ -229,8 +236,9 @@ def work(chief: str, name: str, dataset: Dataset, output: Path, alive: Connectio
     try:
         Worker(nursery, dataset, output).search()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)
+        with contextlib.suppress(OSError):  # of a log on a full disk
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(GAVE_UP)
 
 
 def _end_with(alive: Connection) -> None:
