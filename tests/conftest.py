@@ -13,7 +13,7 @@ from browser import PATH
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# The same examples each time, so that a test that passed passes again; `pytest --hypothesis-profile=wide` looks further.
+# The same examples each time, so that what passed passes again; `pytest --hypothesis-profile=wide` looks further.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("steady", derandomize=True, deadline=None, database=None, suppress_health_check=slow)
 settings.register_profile("wide", max_examples=5_000, deadline=None, suppress_health_check=slow)

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from digits import config
 from digits.config import Config
-from digits.errors import UserError
+from digits.errors import LONGEST, UserError
 from digits.tuning import space
 
 KEYS = config.known_keys()
-LAUGHS = "a: &a [x, x]\n" + "".join(f"{name}: &{name} [*{before}, *{before}]\n" for before, name in zip("abc", "bcd"))
 BILLION = "a: &a0 [x, x]\nb:\n" + "".join(f"- &a{n + 1} [*a{n}, *a{n}]\n" for n in range(60)) + "seed: *a60\n"
 FRAGMENTS = [
     *KEYS,
@@ -58,7 +57,7 @@ FRAGMENTS = [
 texts = st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates(), st.datetimes(), st.binary(),
-    st.integers(0, 9).map(lambda zeros: 10 ** min(10**zeros, 4000)), st.sampled_from(["mlp", "small", "sgd", "one_cycle"]),
+    st.integers(0, 4000).map(lambda zeros: 10**zeros), st.sampled_from(["mlp", "small", "sgd", "one_cycle"]),
 )  # fmt: skip
 keys = st.one_of(st.sampled_from(KEYS).map(lambda key: key.rpartition(".")[2]), st.text(max_size=4), st.integers())
 values = st.recursive(
@@ -74,7 +73,7 @@ def loaded(folder: Path, content: str | bytes, overrides: list[str] | None = Non
         found = config.load(path, overrides)
     except UserError as error:
         assert "\n" not in str(error)
-        assert len(str(error)) < 3 * config.LONGEST + len(str(path))
+        assert len(str(error)) < 3 * LONGEST + len(str(path))
         return None
     again = config.parse(json.loads(json.dumps(found.model_dump(mode="json"))), "of itself")  # as run.json does
     assert again == found
@@ -88,7 +87,6 @@ def loaded(folder: Path, content: str | bytes, overrides: list[str] | None = Non
 @example(content="!!map abc")
 @example(content="!!int ''")
 @example(content="!!bool x")
-@example(content=LAUGHS)
 @example(content=BILLION)
 @example(content="seed: &a [*a]")
 @example(content="&a {training: *a}")

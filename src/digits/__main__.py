@@ -17,7 +17,7 @@ import typer
 from digits import config, data
 from digits.config import Config
 from digits.data import Dataset, Source
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 from digits.runs import Run
 
 P = ParamSpec("P")
@@ -45,6 +45,7 @@ SetOption = Annotated[
 FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished run; by default `default` or `demo`.")]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
+MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
@@ -56,6 +57,8 @@ REFUSALS = {
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
     errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "links lead around in a circle there",
 }
 
 
@@ -67,12 +70,12 @@ def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
         except OSError as error:
             if error.errno not in REFUSALS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror}; {REFUSALS[error.errno]}", file=sys.stderr)
+            print(f"error: {one_line(f'{where}{error.strerror}')}; {REFUSALS[error.errno]}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
             sys.exit(130)
@@ -459,7 +462,7 @@ def _run(output: Path, name: str) -> Run:
     Raises:
         UserError: no folder can have that name, or another purpose has it.
     """
-    if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or name in RESERVED:
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
         raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
     return Run(output / name)
 

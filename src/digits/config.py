@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -25,7 +25,6 @@ STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
 MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
 DEEPEST = 20  # groups of values inside each other
-LONGEST = 300  # characters of what is not ours that an error repeats
 
 
 class Section(BaseModel):
@@ -429,12 +428,6 @@ def _repr(value: Any) -> str:
         return repr(value)
     except (ValueError, RecursionError):  # Python writes out no number of thousands of digits, and no deep nesting
         return "what cannot be written out"
-
-
-def shown(text: str) -> str:
-    """Text that is not ours, for a message: one line, and no more than its beginning."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

@@ -94,9 +94,8 @@ def _model(config: Config, dataset: Dataset, run: Run, member: Member) -> keras.
     import keras
 
     from digits import models
-    from digits.models import normalization  # noqa: F401  registers our layer
 
-    trained = keras.models.load_model(run.member(member) / "model.keras", compile=False, safe_mode=True)
+    trained = models.load(run.member(member) / "model.keras")
     architecture = next(of for of in config.architectures if of.label == member.architecture)
     model = models.build(architecture, dataset.side, len(dataset.classes), "float32", 0)
     model.set_weights(trained.get_weights())

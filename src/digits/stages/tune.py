@@ -103,7 +103,7 @@ def _claim(folder: Path, space: Space, dataset: Dataset) -> None:
     record = {"config": settings, "space": space.record(), "data": dataset.fingerprint}
     path = folder / "search.json"
     if path.exists():
-        before = runs.read_json(path, config=dict, space=dict, data=str)
+        before = runs.read_json(path, config=dict, space=dict, data=str, versions=dict)
         changed = differences(record, {key: before[key] for key in record})
         if changed:
             raise UserError(

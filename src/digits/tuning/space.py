@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from digits import backend, config, models
-from digits.config import Config, Section, shown
-from digits.errors import UserError
+from digits.config import Config, Section
+from digits.errors import UserError, shown
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
