@@ -209,7 +209,7 @@ class Bookkeeping(keras_tuner.Oracle):
                 if not re.fullmatch(r"[0-9]+", trial_id):  # it is part of a file's name
                     raise ValueError(f"trial '{trial_id}'")
             self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}  # not one entered by half
-            self.records = {trial_id: self.records[trial_id] for trial_id in self.start_order}
+            self.records = {trial_id: self.records.get(trial_id, Record()) for trial_id in self.start_order}
         except Exception as error:  # damaged books fail in a dozen ways, all of them this one
             raise UserError(
                 f"{self._project_dir}: the books of the search are damaged ({shown(str(error))}); delete the folder, "
