@@ -23,6 +23,7 @@ Positive = Annotated[float, Field(gt=0)]
 SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
 STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
+MOST_MEMBERS = 100_000  # of a run
 MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
 DEEPEST = 20  # groups of values inside each other
 
@@ -216,6 +217,13 @@ class Config(Section):
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Config:
+        members = self.seeds * len(self.architectures) * len(self.folds.trained)
+        if members > MOST_MEMBERS:
+            raise ValueError(f"{members:,} networks are more than the {MOST_MEMBERS:,} that a run may have")
+        return self
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
