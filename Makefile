@@ -20,6 +20,8 @@ CHIEF ?=
 IMAGES ?=
 SPLIT ?=
 PYTHON ?=
+SECONDS ?=
+TARGETS ?=
 
 VENV := .venv
 DIGITS := $(VENV)/bin/python -m digits
@@ -143,6 +145,11 @@ bench: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
+## Feed whatever reads a file with crafted ones, to see it fail (SECONDS TARGETS)
+.PHONY: fuzz
+fuzz: $(VENV)/installed-dev
+	@$(VENV)/bin/python tests/fuzz/fuzz.py $(TARGETS) $(call option,seconds,$(SECONDS))
+
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 .PHONY: kernel-test
 kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed
@@ -193,6 +200,7 @@ help:
 	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
 	@echo "  CHIEF    host:port of the chief that tune-worker joins"
 	@echo "  PORT     of the explorer on this machine; by default the first free one from 8501 on"
+	@echo "  SECONDS  for each of the fuzzer's TARGETS, by default 60; the targets: table config picture submission"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 
 $(VENV)/installed: requirements.txt pyproject.toml

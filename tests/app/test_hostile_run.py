@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,11 +83,16 @@ def csv(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[
 
 
 def absurd(run: Run) -> None:
-    """A shape that would take a petabyte."""
-    path = run.folder / "oof.npz"
-    content = path.read_bytes()
-    rows = len(DATA.train_labels)
-    path.write_bytes(content.replace(b"(%d, 10)" % rows, b"(9999999999, 99999)"[: len(b"(%d, 10)" % rows)]))
+    """A shape that would take petabytes."""
+    header = io.BytesIO()
+    form = {"descr": "<i8", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, form)
+    with zipfile.ZipFile(run.oof, "w") as archive:
+        archive.writestr("rows.npy", header.getvalue())
+
+
+def queue_of(*line: object) -> Callable[[Run], None]:
+    return csv("label_queue.csv", lambda of: pd.DataFrame([line], columns=of.columns[: len(line)]))
 
 
 CRAFTED = {
@@ -120,7 +126,7 @@ CRAFTED = {
         "clusters/features.npz", lambda of: of.update({"small-s0-f0:rotation": of["small-s0-f0:rotation"][:, :2]})
     ),
     "map of other rows": arrays("clusters/embedding.npz", lambda of: of.update(rows=of["rows"] + 10**6)),
-    "map of three dimensions": arrays("clusters/embedding.npz", lambda of: of.update(pca=np.zeros((len(of["rows"]), 3)))),
+    "map of three dimensions": arrays("clusters/embedding.npz", lambda of: of.update(pca=np.zeros((100, 3)))),
     "no map": arrays("clusters/embedding.npz", lambda of: of.pop("pca")),
     "clusters of HTML": csv("clusters.csv", lambda of: of.assign(cluster=EVIL)),
     "labels of HTML": csv("clusters.csv", lambda of: of.assign(label=EVIL)),
@@ -128,8 +134,8 @@ CRAFTED = {
     "fewer clusters": csv("clusters.csv", lambda of: of[:5]),
     "huge cluster": csv("clusters.csv", lambda of: of.assign(cluster="9" * 400)),
     "column left out": csv("clusters.csv", lambda of: of.drop(columns="silhouette")),
-    "predictions of HTML": csv("label_queue.csv", lambda of: pd.DataFrame([[1, 1, 1, EVIL, 0.5]], columns=of.columns[:5])),
-    "queue of rows below zero": csv("label_queue.csv", lambda of: pd.DataFrame([[1, -1, 1, 1, 0.5]], columns=of.columns[:5])),
+    "predictions of HTML": queue_of(1, 1, 1, EVIL, 0.5),
+    "queue of rows below zero": queue_of(1, -1, 1, 1, 0.5),
     "binary clusters": lambda run: (run.clusters / "clusters.csv").write_bytes(b"\xff\0" * 99) and None,
     "deep record": lambda run: (run.clusters / "metrics.json").write_text("[" * 100_000) and None,
     "link elsewhere": lambda run: (run.folder / "more").symlink_to("/etc"),
