@@ -24,7 +24,7 @@ from digits.runs import Run
 from finished_run import finish
 
 NAMES = [
-    "..", ".", "", " ", "../outside", "a/../../outside", "a/b", "/tmp/outside", "..\\outside", ".hidden", "-x", "a\nb",
+    "..", ".", " ", "../outside", "a/../../outside", "a/b", "/tmp/outside", "..\\outside", ".hidden", "-x", "a\nb",
     "a\tb", "a:b", "~", "$HOME", "`id`", "$(id)", "a;b", "*", "\u202eabc", "\u0000", "\x1b[2J", "\ud800", "名" * 50,
     "x" * 200, "cache", "a|b", "C:\\x", "<b>", "'", '"', "%00", "..%2f",
 ]  # fmt: skip

@@ -85,7 +85,7 @@ def is_current(run: Run, config: Config, path: Path) -> bool:
     """Whether a file was exported from the run as it is."""
     try:
         return exported.load(path).about["members"] == _identity(run, runs.members(config))
-    except (UserError, KeyError):
+    except (UserError, KeyError, OSError):  # also where a member is gone, which exporting anew says in a line
         return False
 
 
