@@ -58,7 +58,7 @@ REFUSALS = {
     errno.EEXIST: "a file stands where a folder is needed",
     errno.EISDIR: "a folder stands where a file is needed",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ELOOP: "links lead around in a circle there",
+    errno.ELOOP: "a link stands where a file or folder is needed",
 }
 
 

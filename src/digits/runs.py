@@ -146,7 +146,6 @@ class Run:
             UserError: another process holds it, or something in it leads elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.check_contents()
         lock = filelock.FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -154,6 +153,7 @@ class Run:
             message = "another process is working on it; wait for it, or choose another RUN="
             raise UserError(f"run {self.folder}: {message}") from None
         try:
+            self.check_contents()
             for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
                 leftover.unlink()
             yield
