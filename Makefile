@@ -22,6 +22,8 @@ IMAGES ?=
 SPLIT ?=
 ROWS ?=
 PYTHON ?=
+SECONDS ?=
+TARGETS ?=
 
 VENV := .venv
 DIGITS := $(VENV)/bin/python -m digits
@@ -161,6 +163,11 @@ test: $(VENV)/installed-dev
 torture: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto -m torture tests/torture
 
+## Feed whatever reads a file with crafted ones, to see it fail (SECONDS TARGETS)
+.PHONY: fuzz
+fuzz: $(VENV)/installed-dev
+	@$(VENV)/bin/python tests/fuzz/fuzz.py $(TARGETS) $(call option,seconds,$(SECONDS))
+
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 .PHONY: kernel-test
 kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed
@@ -219,6 +226,7 @@ help:
 	@echo "  CHIEF    host:port of the chief that tune-worker joins"
 	@echo "  ROWS     of the largest table that bench-scale measures; by default 1000000"
 	@echo "  PORT     on this machine; of the explorer the first free one from 8501 on, of cluster-up 8786 by default"
+	@echo "  SECONDS  for each of the fuzzer's TARGETS, by default 60; the targets: table config picture submission"
 	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
 
 $(VENV)/installed: requirements.txt pyproject.toml

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from browser import PATH
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 # and each worker imports TensorFlow anew.
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # what joblib.cpu_count() says, here and in every command
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples each time, so that what passed passes again; `pytest --hypothesis-profile=wide` looks further.
+slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+settings.register_profile("steady", derandomize=True, deadline=None, database=None, suppress_health_check=slow)
+settings.register_profile("wide", max_examples=5_000, deadline=None, suppress_health_check=slow)
+settings.load_profile("steady")
 
 LONGEST = ("test_kernel", "test_cli", "test_tune", "test_explorer", "test_export", "test_bench")
 

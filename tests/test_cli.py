@@ -78,7 +78,7 @@ def test_the_run_folder_holds_what_the_readme_says(whole, output):
 def test_the_metrics_are_those_of_the_files(whole):
     metrics = json.loads((whole / "metrics.json").read_text())
     data = demo()
-    oof = np.load(whole / "oof.npz")
+    oof = np.load(whole / "oof.npz", allow_pickle=False)
     assert np.array_equal(oof["rows"], np.arange(len(data.train_labels)))
     right = oof["probabilities"].argmax(axis=1) == data.train_labels
     assert metrics["oof_accuracy"] == pytest.approx(right.mean())
@@ -94,7 +94,7 @@ def test_the_metrics_are_those_of_the_files(whole):
 
 
 def test_every_oof_row_was_predicted_by_a_network_that_never_saw_it(whole):
-    rows = [np.load(path)["rows"] for path in sorted((whole / "members").glob("*/oof.npz"))]
+    rows = [np.load(path, allow_pickle=False)["rows"] for path in sorted((whole / "members").glob("*/oof.npz"))]
     assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(1078))
 
 

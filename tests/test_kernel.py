@@ -135,7 +135,7 @@ def test_the_script_leaves_what_it_promises(script):
         assert words in said
     data = demo()
     assert (_labels(working) == data.test_labels).mean() > 0.8
-    with np.load(working / "oof.npz") as oof:
+    with np.load(working / "oof.npz", allow_pickle=False) as oof:
         assert oof["probabilities"].shape == (len(data.train_labels), 10)
 
 

@@ -16,7 +16,7 @@ import typer
 from digits import config, data
 from digits.config import Config
 from digits.data import Dataset, Source
-from digits.errors import UserError, plain
+from digits.errors import UserError, one_line, plain
 from digits.runs import Run
 
 P = ParamSpec("P")
@@ -47,6 +47,7 @@ SetOption = Annotated[
 FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished run; by default `default` or `demo`.")]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
+MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
 
 
@@ -66,7 +67,7 @@ def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
             line = plain(error)
             if line is None:
                 raise
-            print(f"error: {' '.join(line.split())}", file=sys.stderr)
+            print(f"error: {one_line(line)}", file=sys.stderr)
         sys.exit(2)
 
     return guarded
@@ -476,7 +477,7 @@ def _run(output: Path, name: str) -> Run:
     Raises:
         UserError: no folder can have that name, or another purpose has it.
     """
-    if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or name in RESERVED:
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
         raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
     return Run(output / name)
 

@@ -10,12 +10,12 @@ import difflib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -23,6 +23,9 @@ Positive = Annotated[float, Field(gt=0)]
 SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
 STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
+MOST_MEMBERS = 100_000  # of a run
+MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
+DEEPEST = 20  # groups of values inside each other
 
 
 class Section(BaseModel):
@@ -32,7 +35,7 @@ class Section(BaseModel):
 
 
 class Folds(Section):
-    count: int = Field(10, ge=2)
+    count: int = Field(10, ge=2, le=1000)
     limit: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
@@ -97,14 +100,14 @@ class EarlyStopping(Section):
 
 
 class Training(Section):
-    epochs: int = Field(15, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int = Field(15, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=1, le=1_000_000)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     label_smoothing: Fraction = 0.1
     ema: Fraction = 0.998
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1000)
     monitor_rows: int | None = Field(2000, ge=1)
     early_stopping: EarlyStopping = EarlyStopping()
 
@@ -122,13 +125,13 @@ class Training(Section):
 
 class Elastic(Section):
     probability: Probability = 0.0
-    alpha: NonNegative = 30.0
-    sigma: float = Field(5.0, ge=1)
+    alpha: float = Field(30.0, ge=0, le=10_000)
+    sigma: float = Field(5.0, ge=1, le=100)
 
 
 class GridDistortion(Section):
     probability: Probability = 0.0
-    steps: int = Field(4, ge=1)
+    steps: int = Field(4, ge=1, le=1000)
     limit: Fraction = 0.3
 
 
@@ -138,14 +141,14 @@ class Erasing(Section):
 
 
 class Augmentation(Section):
-    rotation: NonNegative = 12.0
+    rotation: float = Field(12.0, ge=0, le=360)
     shift: Fraction = 0.1
     zoom: Fraction = 0.12
-    shear: NonNegative = 8.0
+    shear: float = Field(8.0, ge=0, lt=90)
     elastic: Elastic = Elastic()
     grid: GridDistortion = GridDistortion()
     erasing: Erasing = Erasing()
-    pack: int = Field(16, ge=1)
+    pack: int = Field(16, ge=1, le=10_000)
 
     @property
     def is_affine(self) -> bool:
@@ -166,12 +169,12 @@ class Ensemble(Section):
 class Cluster(Section):
     method: Literal["kmeans", "gaussian_mixture", "ward", "dbscan", "hdbscan", "spectral"] = "kmeans"
     space: str = "aligned"
-    k: int | None = Field(None, ge=2)
+    k: int | None = Field(None, ge=2, le=100_000)
     rows: int | None = Field(None, ge=100)
     minibatch_from: int = Field(200_000, ge=1)
     maps: list[Literal["tsne", "umap"]] = ["tsne", "umap"]
     map_rows: int = Field(10_000, ge=100)
-    perplexity: Positive = 30.0
+    perplexity: float = Field(30.0, gt=0, le=10_000)
     table_rows: int = Field(5_000, ge=100)
 
     @field_validator("space")
@@ -187,24 +190,26 @@ class Cluster(Section):
 class Tune(Section):
     tuner: Literal["bayesian", "hyperband", "random"] = "bayesian"
     objective: Literal["log_loss", "accuracy"] = "log_loss"
-    trials: int | None = Field(30, ge=1)
-    hours: Positive | None = None
-    folds: int = Field(3, ge=2)
+    trials: int | None = Field(30, ge=1, le=1_000_000)
+    hours: float | None = Field(None, gt=0, le=100_000)
+    folds: int = Field(3, ge=2, le=1000)
     rows: int | None = Field(None, ge=100)
     nested: bool = False
-    factor: int = Field(3, ge=2)
+    factor: int = Field(3, ge=2, le=1000)
     median_rule: bool = True
-    trial_minutes: Positive | None = None
+    trial_minutes: float | None = Field(None, gt=0, le=1_000_000)
     tensorboard: bool = False
 
 
 class Config(Section):
-    seed: int = Field(2026, ge=0)
+    seed: int = Field(2026, ge=0, lt=2**64)
     folds: Folds = Folds()
     architectures: list[Architecture] = Field(
-        [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")], min_length=1
+        [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")],
+        min_length=1,
+        max_length=100,
     )
-    seeds: int = Field(1, ge=1)
+    seeds: int = Field(1, ge=1, le=1000)
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
@@ -212,6 +217,13 @@ class Config(Section):
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Config:
+        members = self.seeds * len(self.architectures) * len(self.folds.trained)
+        if members > MOST_MEMBERS:
+            raise ValueError(f"{members:,} networks are more than the {MOST_MEMBERS:,} that a run may have")
+        return self
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
@@ -223,7 +235,27 @@ class Config(Section):
 
 
 class _Yaml(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice."""
+    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice.
+
+    It refuses aliases too, for nine short lines of them can stand for a billion values, and what is nested deeply.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            self._refuse("an alias stands here; write the value out")
+        if self.depth > DEEPEST:
+            self._refuse(f"nested more than {DEEPEST} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -239,11 +271,20 @@ _Yaml.add_implicit_resolver(
 
 
 def _read_yaml(text: str) -> Any:
-    loader = _Yaml(text)
+    """The value that the text stands for.
+
+    Raises:
+        ValueError: it is not valid YAML; says why in one line.
+    """
+    loader = None
     try:
+        loader = _Yaml(text)
         return loader.get_single_data()
+    except Exception as error:  # beside its own errors those of int(), datetime() and others
+        raise ValueError(shown(str(error)) or type(error).__name__) from None
     finally:
-        loader.dispose()
+        if loader:
+            loader.dispose()
 
 
 def load(path: Path | str, overrides: list[str] | None = None) -> Config:
@@ -307,12 +348,18 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
 def read_file(path: Path) -> dict[str, Any]:
     """The nested settings of a YAML file."""
     try:
-        values = _read_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"config {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"config {path}: is no config but a file of more than {MOST_BYTES:,} bytes")
+    try:
+        values = _read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"config {path}: not valid YAML: {error}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -325,19 +372,19 @@ def parse(values: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"config {origin}: {_explain(error)}") from None
+        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set one `key.sub=value`; a whole number in the path indexes a list."""
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise UserError(f"override '{override}': expected key=value, such as training.epochs=3")
+        raise UserError(f"override '{shown(override)}': expected key=value, such as training.epochs=3")
     try:
         value = _read_yaml(text)
-    except (yaml.YAMLError, RecursionError):
-        raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
-    _put(values, path, value, f"override '{override}'")
+    except ValueError:
+        raise UserError(f"override '{shown(override)}': '{shown(text)}' is not a YAML value") from None
+    _put(values, path, value, f"override '{shown(override)}'")
 
 
 def value_at(values: dict[str, Any], path: str) -> Any:
@@ -381,7 +428,14 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {_repr(problem['input'])}"
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # Python writes out no number of thousands of digits, and no deep nesting
+        return "what cannot be written out"
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

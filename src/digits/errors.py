@@ -1,11 +1,10 @@
-"""The one exception that stands for a user's mistake, and the words for what a machine refuses."""
+"""The one exception that stands for a user's mistake, the words for what a machine refuses, and text that is not ours."""
 
 from __future__ import annotations
 
 import errno
 import re
 from concurrent.futures import BrokenExecutor
-from pickle import PicklingError
 
 MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
 REFUSALS = {
@@ -19,7 +18,10 @@ REFUSALS = {
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
     errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link stands where a file or folder is needed",
 }
+LONGEST = 300  # characters of what is not ours
 
 
 class UserError(Exception):
@@ -38,7 +40,7 @@ def plain(error: BaseException) -> str | None:
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
-    if isinstance(error, PicklingError) and isinstance(error.__context__, OSError):  # joblib's, of large arrays
+    if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
         return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
@@ -52,3 +54,19 @@ def _is_memory(error: BaseException) -> bool:
     """Whether it is another library's way to say that memory ran out: TensorFlow's, or the system's as it loads one."""
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
     return type(error).__name__ == "ResourceExhaustedError" or bool(loading)
+
+
+def printable(text: str) -> str:
+    """Text with escapes for what cannot be printed: a file's name can hold codes that command a terminal."""
+    return text if text.isprintable() else "".join(of if of.isprintable() else ascii(of)[1:-1] for of in text)
+
+
+def one_line(text: str) -> str:
+    """Text in one line of printable characters."""
+    return printable(" ".join(text.split()))
+
+
+def shown(text: str) -> str:
+    """The beginning of a text that is not ours, in one line."""
+    line = one_line(text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

@@ -81,7 +81,10 @@ def parse(content: bytes, origin: str) -> Exported:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         about = json.loads(session.get_modelmeta().custom_metadata_map["digits"])
-        return Exported(session, np.array(about["classes"]), session.get_inputs()[0].shape[1], about)
+        classes, side = np.array(about["classes"]), session.get_inputs()[0].shape[1]
+        if classes.dtype.kind != "i" or not isinstance(side, int) or not isinstance(about["run_oof_accuracy"], float):
+            raise ValueError("another form")
+        return Exported(session, classes, side, about)
     except MemoryError:
         raise
     except Exception:  # onnxruntime raises a dozen kinds, for a file that is cut off or of another make

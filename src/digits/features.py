@@ -102,25 +102,30 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
     ensemble = read_ensemble(run, dataset)
+    parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
+    names = [member.name for member in runs.members(config)]
+    forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
     try:
-        kept = runs.read_arrays(run.clusters / "features.npz")
-        sources = {name: kept[name] for name in ("aligned", "logits")}
-        alignments = {
-            member.name: Alignment(
-                kept[f"{member.name}:mean"],
-                float(kept[f"{member.name}:scale"]),
-                kept[f"{member.name}:rotation"],
-                float(kept[f"{member.name}:residual"]),
-            )
-            for member in runs.members(config)
-        }
-        rows, folds, fingerprint = kept["rows"], kept["folds"], str(kept["fingerprint"])
-    except (ValueError, KeyError):
+        kept = runs.read_arrays(
+            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
+        )
+        fitted = {name: {part: kept[f"{name}:{part}"] for part in parts} for name in names}
+        width = kept["aligned"].shape[1]
+        fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
+        rows = ensemble["rows"]
+        fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
+        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
+        fingerprint = str(kept["fingerprint"]) if fits else None
+    except ValueError:
         fingerprint = None
     if fingerprint != dataset.fingerprint:
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    sources["pixels"] = _pixels(dataset, rows)
-    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
+    alignments = {
+        name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
+        for name, of in fitted.items()
+    }
+    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
 
 
 def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import softmax
 
-from digits import backend, runs
+from digits import backend, models, runs
 from digits.config import Config
 from digits.errors import UserError
 from digits.features import Features
 from digits.runs import Member, Run
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Prediction(NamedTuple):
@@ -49,21 +53,28 @@ def load(
     Raises:
         UserError: a network is missing or damaged, or the run was ensembled by an earlier version.
     """
-    backend.start(config.training.threads)
-    import keras
-
-    from digits import training
-    from digits.models import normalization  # noqa: F401  registers our layer
-
     temperatures = runs.read_json(run.metrics, temperature=dict)["temperature"]
     members = runs.members(config)
+    for member in members:
+        temperature = temperatures.get(member.architecture)
+        if not (isinstance(temperature, float) and 0 < temperature < math.inf):
+            raise UserError(f"{run.metrics}: says no temperature of {member.architecture}; make it anew: make submit")
+    backend.start(config.training.threads)
+    from digits import training
+
+    forms = (len(features.sources["logits"][0]), features.sources["pixels"].shape[1])
     loaded = []
     for number, member in enumerate(members, start=1):
         path = run.member(member) / "model.keras"
-        try:
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:100]})") from None
+        model = models.load(path)
+        width = len(features.alignments[member.name].mean)
+        if (model.output_shape[-1], math.prod(model.input_shape[1:])) != forms or _width(model) != width:
+            raise UserError(f"{path}: is of another run; train it anew: make train RUN={run.folder.name}")
         loaded.append((member, training.predictor(model)))
         progress(number / len(members))
     return Ensemble(loaded, temperatures, features)
+
+
+def _width(model: keras.Model) -> int:
+    """Of its features."""
+    return model.get_layer("features").output.shape[-1]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 WORKING = 400 * 400  # pixels in which ink is looked for: a pen's line is still a pixel wide
+LONGEST = 4_000  # pixels of a side: the windows grow with it, which took minutes on a picture of one long line
 SMALL = 64  # pixels of a side up to which a picture has no grain to be smoothed
 STROKE = 0.3  # of the picture: no line is as wide
 FINE = 0.12  # of the picture: the paper's light changes more slowly, but for the edges of shadows
@@ -90,7 +91,7 @@ def _groups(picture: np.ndarray) -> tuple[Ink, list[list[Piece]]]:
 
     Both dark and light ink are looked for. The hole of a dark 0 is a light spot too, but the ring has more outline.
     """
-    scale = np.sqrt(WORKING / picture.size)
+    scale = min(np.sqrt(WORKING / picture.size), LONGEST / max(picture.shape))
     if scale < 1:
         size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
@@ -251,28 +252,35 @@ def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
 def _grouped(pieces: list[Piece]) -> list[list[Piece]]:
     """The pieces of each digit, from left to right: those above each other make one."""
     groups: list[list[Piece]] = []
+    boxes: list[Piece] = []  # around each group: a picture of dots has thousands of pieces in one
     for piece in sorted(pieces, key=lambda of: of.left):
-        if groups and _belongs(piece, groups[-1]):
+        if groups and _belongs(piece, boxes[-1]):
             groups[-1].append(piece)
+            boxes[-1] = _around(boxes[-1], piece)
         else:
             groups.append([piece])
-    tallest = max(map(_height, groups), default=0)
-    return [group for group in groups if _height(group) > 0.4 * tallest]
+            boxes.append(piece)
+    tallest = max((box.height for box in boxes), default=0)
+    return [group for group, box in zip(groups, boxes, strict=True) if box.height > 0.4 * tallest]
 
 
-def _belongs(piece: Piece, group: list[Piece]) -> bool:
-    left, right = min(of.left for of in group), max(of.right for of in group)
-    beside = min(right, piece.right) - max(left, piece.left)
-    if beside > 0.3 * min(piece.width, right - left):
+def _around(one: Piece, other: Piece) -> Piece:
+    """A piece with the box around both."""
+    return one._replace(
+        left=min(one.left, other.left), top=min(one.top, other.top),
+        right=max(one.right, other.right), bottom=max(one.bottom, other.bottom),
+    )  # fmt: skip
+
+
+def _belongs(piece: Piece, box: Piece) -> bool:
+    """Whether a piece is part of the group in this box."""
+    beside = min(box.right, piece.right) - max(box.left, piece.left)
+    if beside > 0.3 * min(piece.width, box.width):
         return True
-    shorter, taller = sorted([piece.height, _height(group)])
-    below = min(max(of.bottom for of in group), piece.bottom) - max(min(of.top for of in group), piece.top)
+    shorter, taller = sorted([piece.height, box.height])
+    below = min(box.bottom, piece.bottom) - max(box.top, piece.top)
     broken = shorter < 0.5 * taller or below < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
     return broken and beside > -0.25 * taller
-
-
-def _height(group: list[Piece]) -> int:
-    return max(of.bottom for of in group) - min(of.top for of in group)
 
 
 def _cut(ink: Ink, pieces: list[Piece]) -> np.ndarray:

@@ -47,15 +47,23 @@ def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         UserError: the run is not finished, or was made from other rows.
     """
     try:
-        ensemble = runs.read_arrays(run.oof)
+        ensemble = runs.read_probabilities(run.oof)
     except ValueError:
         state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
         raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
     if str(ensemble["fingerprint"]) != dataset.fingerprint:
         raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    rows, classes = ensemble["rows"], ensemble["classes"]
+    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+        raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
     if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
         raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
     return ensemble
+
+
+def are_rows_of(rows: np.ndarray, count: int) -> bool:
+    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
 
 
 def load(run: Run, member: Member) -> Logits:
@@ -65,8 +73,12 @@ def load(run: Run, member: Member) -> Logits:
         UserError: it is missing or damaged.
     """
     folder = run.whole(member)
-    oof = runs.read_arrays(folder / "oof.npz")
-    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
+    try:
+        oof = runs.read_arrays(folder / "oof.npz", rows="i1", logits="f2")
+        test = runs.read_arrays(folder / "test.npz", logits="f2")
+    except ValueError as error:
+        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    return Logits(member, oof["rows"], oof["logits"], test["logits"])
 
 
 def folds(members: Iterable[Logits]) -> list[int]:

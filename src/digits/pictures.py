@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import UserError
 
+MOST_BYTES = 2**27  # of a file
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
+MOST_SIDE = 30_000  # pixels of a side: OpenCV counts some in 16 bits
+KEPT_PIXELS = 4_000_000  # of a picture that is looked at: far more than `ink` needs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow knows others that run programs, such as EPS
+REDUCIBLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I", "I;16N": "I"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}  # of what is taken from a folder
 
 
@@ -21,33 +27,45 @@ def find(places: Sequence[Path]) -> Iterator[Path]:
     """The files that people name, and the pictures in the folders that they name, each once."""
     seen = set()
     for place in places:
-        inside = sorted(of for of in place.rglob("*") if of.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
-        for path in inside:
+        for path in sorted(_inside(place)) if place.is_dir() else [place]:
             if path not in seen:
                 seen.add(path)
                 yield path
 
 
+def _inside(folder: Path) -> Iterator[Path]:
+    """The pictures below a folder; no pipe that is called like one, which would never end."""
+    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
 def read(file: BinaryIO) -> np.ndarray:
     """A picture file in the shades of grey that show its ink best, uint8 (height, width), turned as its tag says.
+
+    One of more than `KEPT_PIXELS` comes smaller.
 
     Raises:
         UserError: it is no picture that can be read, or too large, or holds several.
     """
-    content = file.read()
+    content = file.read(MOST_BYTES + 1)
     if not content:
         raise UserError("the file is empty")
+    if len(content) > MOST_BYTES:
+        raise UserError(f"a file of more than {MOST_BYTES:,} bytes is too large; save the picture smaller")
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check(picture)
-            upright = ImageOps.exif_transpose(_eight_bits(picture)).convert("RGBA")
+            small = _eight_bits(_smaller(picture))
+            small.getexif().update(picture.getexif())
+            upright = ImageOps.exif_transpose(small).convert("RGBA")
+    except UserError:
+        raise
     except Image.DecompressionBombError:
         raise UserError(f"its pixels are too many; {MOST_PIXELS:,} are allowed") from None
     except UnidentifiedImageError:
         if content[4:8] == b"ftyp":
             raise UserError("a HEIC or AVIF picture, which cannot be read here; save it as JPEG or PNG") from None
         raise UserError("no picture that can be read (of no known kind)") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"no picture that can be read ({reason})") from None
     return _grey(_on_paper(np.asarray(upright)))
@@ -56,9 +74,25 @@ def read(file: BinaryIO) -> np.ndarray:
 def _check(picture: Image.Image) -> None:
     if picture.width * picture.height > MOST_PIXELS:
         raise UserError(f"{picture.width}x{picture.height} pixels are too many; {MOST_PIXELS:,} are allowed")
+    if max(picture.size) > MOST_SIDE:
+        raise UserError(f"{picture.width}x{picture.height} pixels are too long a picture; cut it to {MOST_SIDE:,}")
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # an MPO is a phone's JPEG with a second view
         raise UserError(f"holds {frames} pictures (an animation, or pages); save one of them by itself")
+
+
+def _smaller(picture: Image.Image) -> Image.Image:
+    """A large picture by whole numbers smaller, so that what follows takes little memory; others as they are."""
+    factor = math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS))
+    if factor < 2:
+        return picture
+    picture.draft(None, (picture.width // factor, picture.height // factor))  # a JPEG is decoded smaller at once
+    picture.load()
+    if picture.width * picture.height > MOST_PIXELS:  # what the frames of a GIF can make of its size
+        _check(picture)
+    whole = picture.convert(REDUCIBLE[picture.mode]) if picture.mode in REDUCIBLE else picture
+    factor = math.ceil(math.sqrt(whole.width * whole.height / KEPT_PIXELS))
+    return whole.reduce((min(factor, whole.width), min(factor, whole.height)))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -163,7 +163,7 @@ class Run:
         """Hold the run for this process.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or something in it leads elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.folder / ".lock")
@@ -173,11 +173,27 @@ class Run:
             message = "another process is working on it; wait for it, or choose another RUN="
             raise UserError(f"run {self.folder}: {message}") from None
         try:
+            self.check_contents()
             for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
                 leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
+
+    def check_contents(self) -> None:
+        """Check that the folder holds files and folders alone, for runs come from other people too.
+
+        Raises:
+            UserError: a link in it leads out of it, where writing and deleting would follow, or a pipe would never end.
+        """
+        home = self.folder.resolve()
+        for path in self.folder.rglob("*"):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise UserError(
+                    f"{path}: a link out of the run's folder; put what it leads to in its place, or delete it"
+                )
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise UserError(f"{path}: neither a file nor a folder; delete it")
 
     def config(self) -> Config:
         """The config that the run was made from.
@@ -358,24 +374,57 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez(temporary, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, **expected: str) -> dict[str, np.ndarray]:
     """Read a .npz, without pickles.
 
+    Args:
+        path: of the file.
+        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
+            dimensions, such as `rows="i1"`.
+
     Raises:
-        ValueError: it is missing, damaged, or holds anything but plain arrays.
+        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
+            are no numbers among them.
     """
     try:
         content = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            damaged = packed.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
-        if damaged:
-            raise ValueError(damaged)
+        _check_stored(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        for name, form in expected.items():
+            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
+            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
+                raise ValueError(f"no such array '{name}' as there should be")
     except MemoryError:
         raise
     except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
         raise ValueError(f"{path}: missing or damaged ({error})") from error
+    return arrays
+
+
+def read_probabilities(path: Path) -> dict[str, np.ndarray]:
+    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+
+    Raises:
+        ValueError: it is missing, damaged, or its arrays do not fit together.
+    """
+    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
+    arrays = read_arrays(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    rows, classes = arrays["probabilities"].shape
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+        raise ValueError(f"{path}: damaged: its arrays do not fit together")
+    return arrays
+
+
+def _check_stored(content: bytes) -> None:
+    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > len(content):
+            raise ValueError(f"it would unpack to {size:,} bytes")
+        damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
+        if damaged:
+            raise ValueError(damaged)
 
 
 def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
@@ -400,7 +449,8 @@ def is_whole(folder: Path, name: str = "member.json") -> bool:
     """Whether a folder exists and every file in it is as it was sealed in `name`."""
     try:
         files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
-        return bool(files) and all(checksum(folder / file) == sha for file, sha in files.items())
+        own = {path.name for path in folder.iterdir() if path.is_file()}
+        return bool(files) and files.keys() <= own and all(checksum(folder / of) == sha for of, sha in files.items())
     except (UserError, OSError):
         return False
 

@@ -16,6 +16,7 @@ from digits.errors import UserError
 
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 HEADER = ["ImageId", "Label"]
+MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
 
@@ -64,7 +65,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         UserError: it cannot be read as text.
     """
     verdict = Verdict()
-    lines = _lines(path, verdict)
+    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
         return verdict
@@ -108,11 +109,14 @@ def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
     return "the rows are probably in another order, or of other images"
 
 
-def _lines(path: Path, verdict: Verdict) -> list[list[str]]:
+def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(most + 1)
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
+    if len(content) > most:
+        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

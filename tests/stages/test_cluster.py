@@ -79,7 +79,7 @@ def test_every_row_and_every_figure_is_there(run, metrics):
     assert mean == pytest.approx(metrics["silhouette"], abs=1e-4)
     pictures = {path.stem for path in folder.glob("*.png")}
     assert pictures == FIGURES | {"map_tsne"} | {f"cluster_{number}" for number in range(10)}
-    with np.load(folder / "embedding.npz") as embedding:
+    with np.load(folder / "embedding.npz", allow_pickle=False) as embedding:
         assert embedding["tsne"].shape == (1078, 2)
         assert str(embedding["fingerprint"]) == data.fingerprint
 

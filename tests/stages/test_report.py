@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -15,8 +17,9 @@ from browser import needs_browser
 from command import refuse, succeed
 from digits import runs
 from digits.data.demo import demo
+from digits.errors import UserError
 from digits.runs import Run
-from digits.stages import cluster, submit
+from digits.stages import cluster, report, submit
 from finished_run import finish
 
 DATA = demo()
@@ -104,3 +107,74 @@ def test_it_fits_the_screen_and_every_picture_is_drawn(run, browser, width):
     assert min(drawn) > 100
     assert said == []
     assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\" onload='alert(1)' {{ 7 * 7 }} \ud800"
+
+
+def _crafted(run: Run, folder: Path) -> Run:
+    """A copy of the run with somebody's HTML in every place that is shown."""
+    shutil.copytree(run.folder.parent, folder / "output")
+    made = Run(folder / "output" / run.folder.name)
+    record = json.loads((made.folder / "run.json").read_text())
+    record["machine"] |= {EVIL: EVIL}
+    record["versions"] |= {EVIL: [EVIL]}
+    record["config"]["architectures"] = [
+        {**of, "options": {EVIL: EVIL}} for of in record["config"]["architectures"]
+    ]  # fmt: skip
+    (made.folder / "run.json").write_text(json.dumps(record))
+    evaluation = json.loads((made.evaluation / "metrics.json").read_text())
+    evaluation["captions"] = dict.fromkeys(evaluation["captions"], EVIL)
+    (made.evaluation / "metrics.json").write_text(json.dumps(evaluation))
+    clusters = json.loads((made.clusters / "metrics.json").read_text())
+    clusters["method"] = clusters["space"] = EVIL
+    (made.clusters / "metrics.json").write_text(json.dumps(clusters))
+    search = folder / "output/tune" / EVIL.replace("/", " ").replace("\ud800", "")
+    search.mkdir(parents=True)
+    config = {"tune": {"objective": "accuracy"}}
+    (search / "search.json").write_text(json.dumps({"data": DATA.fingerprint, "config": config}))
+    with (search / "leaderboard.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["status", "accuracy", "accuracy_se"], [EVIL.replace("\ud800", ""), 1, 1], ["done", 1, 1]]
+        )
+    return made
+
+
+def _written(made: Run) -> str:
+    with contextlib.redirect_stdout(io.StringIO()):
+        report.run(made.config(), DATA, made, made.folder.parent / "eda/demo", made.folder.parent / "tune")
+    return (made.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_nothing_in_the_page_is_somebodys_html(run, tmp_path):
+    text = _written(_crafted(run, tmp_path))
+    assert "&lt;script&gt;alert(1)" in text
+    assert "{{ 7 * 7 }}" in text  # a template of somebody's is text too
+    tags = re.findall(r"<(\w+)", re.sub(r"<style>.*?</style>", "", text, flags=re.S))
+    assert set(tags) <= {
+        "html", "head", "meta", "title", "style", "body", "header", "h1", "nav", "a", "main", "section", "h2", "p",
+        "div", "table", "thead", "tr", "th", "tbody", "td", "figure", "img", "figcaption",
+    }  # fmt: skip
+    assert not re.search(r"<[^>]*\son\w+\s*=", re.sub(r'"[^"]*"', "", text))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tune/x/leaderboard.csv", "status,accuracy\ndone,many\n"),
+        ("tune/x/leaderboard.csv", "x\n1\n"),
+        ("both/clusters/metrics.json", '{"purity": 0.5, "controls": {}}'),
+        ("both/evaluation/digits.png", "no picture"),
+    ],
+)
+def test_damaged_parts_are_a_line(run, tmp_path, name, content):
+    shutil.copytree(run.folder.parent, tmp_path / "output")
+    path = tmp_path / "output" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name.startswith("tune"):
+        search = {"data": DATA.fingerprint, "config": {"tune": {"objective": "accuracy"}}}
+        (path.parent / "search.json").write_text(json.dumps(search))
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"damaged|cannot be read") as refused:
+        _written(Run(tmp_path / "output/both"))
+    assert "\n" not in str(refused.value)

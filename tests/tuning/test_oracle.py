@@ -269,3 +269,25 @@ def test_time_spent_counts_over_sittings(books):
     first._spent = 3601.0
     first.save()
     assert books(tuner="random", trials=None, hours=1.0).create_trial("a").status == TrialStatus.STOPPED
+
+
+@pytest.mark.parametrize("name", ["../../../outside", "/outside", "0/../../outside", "0\n", "x"])
+def test_a_crafted_name_of_a_trial_writes_nothing_elsewhere(books, tmp_path, name):
+    first = books(tuner="random", trials=3)
+    trial = first.create_trial("a")
+    folder = Path(first._get_trial_dir(trial.trial_id))
+    (folder / "trial.json").write_text(json.dumps(trial.get_state() | {"trial_id": name}))
+    for path in (_file(first), folder / "trial.json"):
+        path.write_text(path.read_text().replace(f'"{trial.trial_id}"', json.dumps(name)))
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="the books of the search are damaged") as refused:
+        books(tuner="random", trials=3)
+    assert "\n" not in str(refused.value)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "0", '{"trials": 3}', '{"start_order": [[]]}', "[" * 100_000])
+def test_books_of_another_form_are_an_error_that_says_so(books, content):
+    _file(books(tuner="random", trials=3)).write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        books(tuner="random", trials=3)

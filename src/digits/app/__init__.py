@@ -1,1 +1,13 @@
 """The explorer: a Streamlit app that walks around in a finished run."""
+
+import re
+
+
+def literal(text: str) -> str:
+    """Markdown that shows a text as it is, whatever stands in it: no picture is fetched, no link made.
+
+    Names of files and runs, and what errors repeat of a file, come from other people.
+    """
+    line = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}"

@@ -41,8 +41,8 @@ def _scores(results: Results) -> None:
     for column, (name, title) in zip(st.columns(len(titles)), titles.items(), strict=True):
         column.metric(title, "-" if record[name] is None else f"{record[name]:.4f}")
     caption = f"{record['method']} in {record['space']}, k = {record['k']}, {record['rows']:,} rows."
-    if record["fold_probe_before"] is not None:
-        before, after, chance = (record[f"fold_probe_{when}"] for when in ("before", "after", "chance"))
+    before, after, chance = (record[f"fold_probe_{when}"] for when in ("before", "after", "chance"))
+    if None not in (before, after, chance):
         caption += f" Fold probe {before:.2f} before alignment, {after:.2f} after it (chance {chance:.2f})."
     st.caption(caption)
 

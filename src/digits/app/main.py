@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from digits.app import clusters, maps, mistakes, own, queue
+from digits.app import clusters, literal, maps, mistakes, own, queue
 from digits.app.results import Results, read
 from digits.errors import UserError
 
@@ -28,7 +28,7 @@ def main(run_folder: str, data_source: str, cache: str) -> None:
         st.session_state.results = _read(run_folder, data_source, cache, _changed(run_json))
         chosen.run()
     except UserError as error:
-        st.error(str(error))
+        st.error(literal(str(error)))
         st.write("Then reload this page.")
 
 

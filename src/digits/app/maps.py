@@ -44,12 +44,15 @@ def _choose(results: Results) -> dict:
     stored = [name for name in MAPS if name in results.maps]
     kind = st.selectbox("Map", list(MAPS), list(MAPS).index(stored[0]), format_func=MAPS.get)
     space = st.selectbox("of", list(STORED), format_func=STORED.get)
-    smallest, usual = min(1000, total), len(results.mapped)
-    rows = st.slider("Rows", smallest, total, usual) if total > smallest else total
-    perplexity = st.slider("Perplexity", 5, 100, int(results.record["perplexity"]), disabled=kind != "tsne")
+    mapped = len(results.mapped)
+    smallest = min(1000, mapped)
+    rows = st.slider("Rows", smallest, total, mapped) if total > smallest else total
+    usual = int(results.record["perplexity"])
+    perplexity = st.slider("Perplexity", min(5, usual), max(100, usual), usual, disabled=kind != "tsne")
     colour = st.radio("Colour", COLOURS)
     method = st.selectbox("Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "))
-    k = st.slider("Number of clusters k", 2, 30, len(results.dataset.classes))
+    classes = len(results.dataset.classes)
+    k = st.slider("Number of clusters k", 2, max(30, classes), classes)
     return {
         "kind": kind,
         "space": space,

@@ -10,7 +10,8 @@ import streamlit as st
 from sklearn.neighbors import NearestNeighbors
 
 from digits import ink, pictures
-from digits.app.results import Results
+from digits.app import literal
+from digits.app.results import MAPS, Results
 from digits.errors import UserError
 from digits.figures.style import PALETTE, SERIES
 
@@ -53,7 +54,7 @@ def _picture() -> np.ndarray | None:
         try:
             return pictures.read(file)
         except UserError as error:
-            st.error(f"{file.name}: {error}")
+            st.error(literal(f"{file.name}: {error}"))
             return None
     if canvas.image_data is None or not canvas.json_data or not canvas.json_data["objects"]:
         return None
@@ -105,7 +106,7 @@ def _show_neighbours(results: Results, feature: np.ndarray) -> None:
         f"nearest first; labels {' '.join(map(str, labels))}; distances {distances[0]:.2f} to {distances[-1]:.2f}"
     )
     st.subheader("Where it lands")
-    name = next(iter(name for name in ("tsne", "umap", "pca") if name in results.maps))
+    name = next(name for name in MAPS if name in results.maps)
     st.plotly_chart(_landing(results, name, feature), key="landing", theme=None)
     st.caption("The star stands amid its ten nearest rows on the map.")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from digits.app import literal
 from digits.app.results import Results
 from digits.atomic import replacing
 from digits.errors import UserError
@@ -37,7 +38,8 @@ def page() -> None:
             verdicts |= chosen
             labels = dict(zip(queue["row"], queue["label"], strict=True))
             write_verdicts(path, verdicts, labels)
-            st.success(f"{sum(verdict != OPEN for verdict in verdicts.values())} verdicts saved in {path}")
+            saved = sum(verdict != OPEN for verdict in verdicts.values())
+            st.success(f"{saved} verdicts saved in {literal(str(path))}")
 
 
 def _choose(results: Results, candidates: pd.DataFrame, verdicts: dict[int, str]) -> dict[int, str]:
@@ -66,7 +68,7 @@ def read_verdicts(path: Path) -> dict[int, str]:
     try:
         table = pd.read_csv(path, dtype={"row": int, "verdict": str})
         return dict(zip(table["row"], table["verdict"], strict=True))
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise UserError(f"{path}: damaged; mend it or delete it") from None
 
 

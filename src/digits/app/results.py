@@ -9,21 +9,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from digits import data, features, runs
-from digits.config import Config
+from digits.config import Cluster, Config
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.features import Features
 from digits.figures.sheets import tile
+from digits.logits import are_rows_of
 from digits.runs import Run
+
+MAPS = ("tsne", "umap", "pca")
+INTEGERS, NUMBERS = "iu", "iuf"  # kinds of a column
+CLUSTERS = {"row": INTEGERS, "label": INTEGERS, "cluster": INTEGERS, "distance": NUMBERS, "silhouette": NUMBERS}
+QUEUE = {"rank": INTEGERS, "row": INTEGERS, "label": INTEGERS, "prediction": INTEGERS, "label_probability": NUMBERS}
+
+
+class Record(BaseModel):
+    """What the pages show of `clusters/metrics.json`; runs come from other people too."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    method: str
+    space: str
+    k: int
+    rows: int
+    perplexity: float
+    purity: float | None
+    oof_accuracy: float
+    silhouette: float | None
+    hungarian_accuracy: float | None
+    nmi: float | None
+    ari: float | None
+    fold_probe_before: float | None
+    fold_probe_after: float | None
+    fold_probe_chance: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
     """A run with its rows, features and maps.
 
-    record: `clusters/metrics.json`. maps: float32 (m, 2) by name, of the rows `mapped`, int (m,), places in
+    record: see `Record`. maps: float32 (m, 2) by name, of the rows `mapped`, int (m,), places in
     `features.rows`.
     """
 
@@ -58,7 +86,10 @@ class Results:
         Raises:
             UserError: it is missing or damaged.
         """
-        return _table(self.run, "clusters.csv", ["row", "label", "cluster", "distance", "silhouette"])
+        table = _table(self.run, "clusters.csv", CLUSTERS, self.features.rows)
+        if len(table) != self.record["rows"]:
+            raise _damaged(self.run, "clusters.csv")
+        return table
 
     @cached_property
     def queue(self) -> pd.DataFrame:
@@ -67,7 +98,7 @@ class Results:
         Raises:
             UserError: it is missing or damaged.
         """
-        return _table(self.run, "label_queue.csv", ["rank", "row", "label", "prediction", "label_probability"])
+        return _table(self.run, "label_queue.csv", QUEUE, self.features.rows)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """The images of training rows, uint8 (n, side, side)."""
@@ -86,27 +117,48 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     """
     run = Run(run_folder)
     config = run.config()
+    run.check_contents()
     dataset = data.read(data.find(data_source), cache)
     kept = features.restore(run, config, dataset)
-    record = runs.read_json(run.clustered() / "metrics.json", method=str, space=str, k=int, rows=int, perplexity=float)
+    record = _record(run)
     try:
-        maps = runs.read_arrays(run.clusters / "embedding.npz")
-        rows, fingerprint = maps.pop("rows"), str(maps.pop("fingerprint"))
-    except (ValueError, KeyError):
-        fingerprint = None
-    if fingerprint != dataset.fingerprint:
+        maps = runs.read_arrays(run.clusters / "embedding.npz", rows="i1", fingerprint="U0")
+        rows, fingerprint = maps["rows"], str(maps["fingerprint"])
+        maps = {name: of for name, of in maps.items() if name in MAPS}
+        fits = maps and are_rows_of(rows, len(dataset.train_labels)) and np.isin(rows, kept.rows).all()
+        fits = fits and all(of.dtype.kind == "f" and of.shape == (len(rows), 2) for of in maps.values())
+    except ValueError:
+        fits = False
+    if not fits or fingerprint != dataset.fingerprint:
         raise UserError(f"run {run_folder} has no maps yet; make them: make cluster RUN={run_folder.name}")
     return Results(run, config, dataset, kept, record, maps, np.searchsorted(kept.rows, rows))
 
 
-def _table(run: Run, name: str, columns: list[str]) -> pd.DataFrame:
-    path = run.clusters / name
+def _record(run: Run) -> dict[str, Any]:
     try:
-        table = pd.read_csv(path)
-        table[columns]
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{path}: missing or damaged; make it anew: make cluster RUN={run.folder.name}") from None
+        record = Record.model_validate(runs.read_json(run.clustered() / "metrics.json"))
+        Cluster(method=record.method, space=record.space, k=record.k, perplexity=record.perplexity)
+    except ValidationError:
+        raise _damaged(run, "metrics.json") from None
+    return record.model_dump()
+
+
+def _table(run: Run, name: str, columns: dict[str, str], rows: np.ndarray) -> pd.DataFrame:
+    """Columns of these kinds, of a CSV that names some of these rows."""
+    try:
+        table = pd.read_csv(run.clusters / name, usecols=list(columns))[list(columns)]
+    except (OSError, ValueError, KeyError, OverflowError):
+        raise _damaged(run, name) from None
+    if table.empty:  # whose columns have no kind
+        return table
+    kinds = {of: str(table[of].dtype.kind) for of in columns}
+    if not all(kinds[of] in columns[of] for of in columns) or not table["row"].isin(rows).all():
+        raise _damaged(run, name)
     return table
+
+
+def _damaged(run: Run, name: str) -> UserError:
+    return UserError(f"{run.clusters / name}: missing or damaged; make it anew: make cluster RUN={run.folder.name}")
 
 
 def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
@@ -88,7 +88,9 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
     if data == DEMO:
         return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
     if data is not None:
-        path = Path(data).expanduser()
+        path = Path(data)
+        with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
+            path = path.expanduser()
         locate(path)
         return Source("given", path, f"Data: {path}, as given.")
     folder = root / COMPETITION

@@ -12,9 +12,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 if TYPE_CHECKING:
     import keras
@@ -62,6 +63,26 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
+
+
+def load(path: Path) -> keras.Model:
+    """A stored network, in Keras' safe mode: nothing in the file is run.
+
+    Raises:
+        UserError: it is missing or damaged, or no network of ours.
+    """
+    import keras
+
+    from digits.models import normalization  # noqa: F401  registers our layer
+
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        form = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
+        if len(form) != 5 or None in form:
+            raise ValueError("no network that takes images and gives logits")
+    except Exception as error:  # Keras raises a dozen kinds, for files that are cut off or made to harm
+        raise UserError(f"{path}: cannot be loaded ({shown(str(error))})") from None
+    return model
 
 
 def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor]:

@@ -45,7 +45,7 @@ def run(a: Run, b: Run, folder: Path) -> None:
 
 def _read(run: Run) -> dict[str, np.ndarray]:
     try:
-        return runs.read_arrays(run.oof)
+        return runs.read_probabilities(run.oof)
     except ValueError:
         raise UserError(
             f"run {run.folder}: no readable out-of-fold probabilities; make them: make submit RUN={run.folder.name}"

@@ -16,10 +16,14 @@ MOST_MEGABYTES = 20  # of an uploaded picture
 OPTIONS = {
     "server.address": ADDRESS,
     "server.headless": "true",
+    "server.enableCORS": "true",  # the default, as the next two, but Streamlit's own config files can change it
+    "server.enableXsrfProtection": "true",
+    "server.enableStaticServing": "false",
     "server.maxUploadSize": str(MOST_MEGABYTES),
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",  # a bug's traceback stands in the terminal
     "theme.base": "light",
 }
 

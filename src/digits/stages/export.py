@@ -83,7 +83,7 @@ def is_current(run: Run, config: Config, path: Path) -> bool:
     """Whether a file was exported from the run as it is."""
     try:
         return exported.load(path).about["members"] == _identity(run, runs.members(config))
-    except (UserError, KeyError):
+    except (UserError, KeyError, OSError):  # also where a member is gone, which exporting anew says in a line
         return False
 
 
@@ -92,9 +92,8 @@ def _model(config: Config, dataset: Dataset, run: Run, member: Member) -> keras.
     import keras
 
     from digits import models
-    from digits.models import normalization  # noqa: F401  registers our layer
 
-    trained = keras.models.load_model(run.member(member) / "model.keras", compile=False, safe_mode=True)
+    trained = models.load(run.member(member) / "model.keras")
     architecture = next(of for of in config.architectures if of.label == member.architecture)
     model = models.build(architecture, dataset.side, len(dataset.classes), "float32", 0)
     model.set_weights(trained.get_weights())

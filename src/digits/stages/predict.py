@@ -14,7 +14,7 @@ from rich.table import Table
 
 from digits import data, figures, ink, pictures, runs
 from digits.atomic import replacing
-from digits.errors import UserError
+from digits.errors import UserError, one_line, printable
 from digits.exported import Exported
 from digits.progress import console, is_terminal
 
@@ -91,7 +91,7 @@ def run(ensemble: Exported, places: Sequence[Path], folder: Path, split: bool = 
 def _look(path: Path, side: int) -> list[Seen]:
     """The picture of a file, or every row of a CSV."""
     nothing = np.zeros((0, side, side), np.uint8)
-    name = str(path).encode(errors="replace").decode()  # some names are no text
+    name = printable(str(path))
     try:
         if path.suffix.lower() == ".csv":
             return [Seen(f"{name}#{row}", image[None]) for row, image in enumerate(data.read_images(path, side), 1)]
@@ -174,4 +174,4 @@ def _print(judged: Sequence[Judged], folder: Path) -> None:
         soft_wrap=True,
     )
     for of in unread:
-        print(f"error: {of.seen.name}: {' '.join(of.status.split())}", file=sys.stderr)
+        print(f"error: {of.seen.name}: {one_line(of.status)}", file=sys.stderr)

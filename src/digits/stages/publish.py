@@ -73,7 +73,7 @@ def submit(run: Run) -> None:
     if made_on != COMPETITION:
         raise UserError(f"run {run.folder} was made from the data {made_on}; Kaggle scores {COMPETITION}")
     try:
-        test = runs.read_arrays(run.test)
+        test = runs.read_probabilities(run.test)
     except ValueError as error:
         raise UserError(f"{error}; make the run anew: make submit RUN={run.folder.name}") from None
     verdict = submission.check(run.submission, len(test["probabilities"]), test["classes"])

@@ -20,13 +20,14 @@ from digits.analysis import findings
 from digits.atomic import replacing
 from digits.config import Config, value_at
 from digits.data import Dataset
-from digits.errors import UserError
+from digits.errors import UserError, shown
 from digits.progress import duration
 from digits.runs import Run
 
 logger = logging.getLogger(__name__)
 
 WIDEST = 1400  # pixels of a figure
+MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
 CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
 SEARCH = ("progress", "importance", "parallel", "slices")
@@ -105,7 +106,32 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
             f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
         )
     evaluation = runs.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
-    sections = [
+    try:
+        sections = _sections(config, dataset, run, metrics, evaluation, eda, searches)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        told = shown(f"{type(error).__name__}: {error}")
+        raise UserError(
+            f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
+            f"({told}); make them anew: make evaluate RUN={run.folder.name}, make cluster, make eda, make tune"
+        ) from error
+    page = run.folder / "report.html"
+    with replacing(page) as temporary:
+        text = _render(f"{dataset.name}: run {run.folder.name}", sections)
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return page
+
+
+def _sections(
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    metrics: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    eda: Path,
+    searches: Path,
+) -> list[Section]:
+    return [
         _result(config, run, metrics, evaluation),
         *_data(dataset, eda),
         _recipe(config, metrics),
@@ -118,11 +144,6 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         _mistakes(run, evaluation),
         _origin(config, dataset, run),
     ]
-    page = run.folder / "report.html"
-    with replacing(page) as temporary:
-        temporary.write_text(_render(f"{dataset.name}: run {run.folder.name}", sections), encoding="utf-8")
-    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
-    return page
 
 
 def is_explored(folder: Path, dataset: Dataset) -> bool:
@@ -271,10 +292,12 @@ def _embedded(path: Path, caption: str) -> Figure:
         UserError: it cannot be read.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError("its pixels are too many")
             rgb = picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it anew") from None
+    except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
+        raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
     if rgb.width > WIDEST:
         rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from digits import runs, submission
 from digits.data import Dataset
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 from digits.runs import Run
 
 
@@ -27,7 +27,7 @@ def run(file: Path, dataset: Dataset, output: Path, named: Run | None = None) ->
     if chosen is None:
         verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
     else:
-        stored = runs.read_arrays(chosen.test)
+        stored = runs.read_probabilities(chosen.test)
         labels = stored["classes"][stored["probabilities"].argmax(axis=1)]
         own = file.resolve() == chosen.submission.resolve()
         submission.compare(verdict, labels, chosen.folder.name, own)
@@ -55,15 +55,14 @@ def _newest(output: Path, dataset: Dataset) -> Run | None:
 
 def _answers(run: Run, dataset: Dataset) -> bool:
     try:
-        stored = runs.read_arrays(run.test)
-        return str(stored["fingerprint"]) == dataset.test_fingerprint and "classes" in stored
-    except (ValueError, KeyError):
+        return str(runs.read_probabilities(run.test)["fingerprint"]) == dataset.test_fingerprint
+    except ValueError:
         return False
 
 
 def _print(file: Path, verdict: submission.Verdict) -> None:
     for problem in verdict.problems:
-        print(f"{file}: {problem}")
+        print(one_line(f"{file}: {problem}"))
     for remark in verdict.remarks:
-        print(f"{file}: note: {remark}")
-    print(f"{file}: {'valid' if verdict.valid else 'NOT valid'}")
+        print(one_line(f"{file}: note: {remark}"))
+    print(f"{one_line(str(file))}: {'valid' if verdict.valid else 'NOT valid'}")

@@ -8,6 +8,7 @@ the kill, waits forever for a worker that died, and lets Bayesian optimisation p
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 import warnings
@@ -20,7 +21,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from digits.analysis.tuning import is_hopeless
 from digits.config import Tune
-from digits.errors import UserError
+from digits.errors import UserError, shown
 from digits.runs import is_altered, write_json
 from digits.seeds import as_int, derive
 from digits.tuning.space import Space
@@ -219,12 +220,16 @@ class Bookkeeping(keras_tuner.Oracle):
                 if is_altered(path.read_bytes()):
                     raise ValueError(path.relative_to(self._project_dir))
             super().reload()
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            for trial_id in {*self.trials, *self.records, *self.start_order, *self.end_order}:
+                if not re.fullmatch(r"[0-9]+", trial_id):  # it is part of a file's name
+                    raise ValueError(f"trial '{trial_id}'")
+            self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}  # not one entered by half
+            self.records = {trial_id: self.records.get(trial_id, Record()) for trial_id in self.start_order}
+        except Exception as error:  # damaged books fail in a dozen ways, all of them this one
             raise UserError(
-                f"{self._project_dir}: the books of the search are damaged ({error}); delete the folder, or search "
-                "anew with another RUN="
+                f"{self._project_dir}: the books of the search are damaged ({shown(str(error))}); delete the folder, "
+                "or search anew with another RUN="
             ) from None
-        self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}  # not one entered by half
         for trial_id, trial in self.trials.items():
             if trial.status in ENDED and trial_id not in self.end_order:
                 self.end_order.append(trial_id)

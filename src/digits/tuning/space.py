@@ -6,16 +6,21 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from digits import backend, config, models
 from digits.config import Config, Section
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
+
+
+MOST_STEPS = 1_000_000  # of a range
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]  # what a float holds exactly
+Real = Annotated[float | int, Field(ge=-(2**53), le=2**53)]
 
 
 class Range(Section):
@@ -24,10 +29,10 @@ class Range(Section):
     A range of numbers includes both ends; `step` makes it a grid, `log: true` draws it evenly over its decades.
     """
 
-    choice: list[Any] | None = Field(None, min_length=2)
-    whole: list[int] | None = Field(None, alias="int", min_length=2, max_length=2)
-    real: list[float | int] | None = Field(None, alias="float", min_length=2, max_length=2)
-    step: float | int | None = Field(None, gt=0)
+    choice: list[JsonValue] | None = Field(None, min_length=2)
+    whole: list[Whole] | None = Field(None, alias="int", min_length=2, max_length=2)
+    real: list[Real] | None = Field(None, alias="float", min_length=2, max_length=2)
+    step: Annotated[Real, Field(gt=0)] | None = None
     log: bool = False
 
     @model_validator(mode="after")
@@ -43,6 +48,8 @@ class Range(Section):
             raise ValueError("a choice has no step")
         if self.whole is not None and self.step is not None and not isinstance(self.step, int):
             raise ValueError("the step of int is a whole number")
+        if self.step is not None and self.ends[1] - self.ends[0] > MOST_STEPS * self.step:
+            raise ValueError(f"more than {MOST_STEPS:,} steps")
         if self.choice is not None and len({json.dumps(value) for value in self.choice}) < len(self.choice):
             raise ValueError("a choice stands twice")
         return self
@@ -136,7 +143,7 @@ def load(path: Path, base: Config, overrides: list[str]) -> Space:
     content = config.read_file(path)
     unknown = set(content) - {"set", "search"}
     if unknown:
-        raise UserError(f"space {path}: unknown key '{min(unknown)}'; expected set and search")
+        raise UserError(f"space {path}: unknown key '{shown(min(map(str, unknown)))}'; expected set and search")
     settings, ranges = content.get("set") or {}, content.get("search") or {}
     if not isinstance(settings, dict) or not isinstance(ranges, dict) or not ranges:
         raise UserError(
@@ -152,6 +159,9 @@ def parse(ranges: dict[str, Any], base: Config, origin: str) -> Space:
     Raises:
         UserError: one does not.
     """
+    for key in ranges:
+        if not isinstance(key, str):
+            raise UserError(f"space {origin}: {shown(str(key))} is no config key")
     parsed = {key: _range(key, values, origin) for key, values in ranges.items()}
     for key, range_ in parsed.items():
         if key.partition(".")[0] in ("tune", "cluster", "ensemble", "seed", "seeds", "folds", "tuned_on"):
@@ -186,4 +196,4 @@ def _range(key: str, values: Any, origin: str) -> Range:
         problem = error.errors()[0]
         message = problem["msg"].removeprefix("Value error, ")
         place = ".".join([key, *(str(part) for part in problem["loc"])])
-        raise UserError(f"space {origin}: {place}: {message[0].lower()}{message[1:]}") from None
+        raise UserError(f"space {origin}: {shown(f'{place}: {message[0].lower()}{message[1:]}')}") from None

@@ -1,0 +1,199 @@
+"""What is fuzzed: functions that take any bytes, with bytes to begin with and words to mix in.
+
+A target raises nothing but what is a bug: where it reads a file of a user, `UserError` is an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from digits import config, data, ink, pictures, runs, submission
+from digits.config import Config
+from digits.data import Source
+from digits.errors import UserError
+from digits.tuning import space
+
+MEMORY = Path("/dev/shm")
+
+
+class Target(NamedTuple):
+    """try_: takes any bytes. seeds: to begin with. words: to mix in. longest: bytes that are tried."""
+
+    try_: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+    words: list[bytes]
+    longest: int
+
+
+@cache
+def folder() -> Path:
+    """A folder of this process, in memory where there is such a thing."""
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
+
+
+@contextlib.contextmanager
+def refusals():
+    """Lets a refusal pass that is one line."""
+    try:
+        yield
+    except UserError as error:
+        if "\n" in str(error):
+            raise AssertionError(f"more than a line: {error}") from error
+
+
+# --- tables: the first byte says whether the rest is train.csv, test.csv or a zip of both --------------------
+
+TRAIN = b"label,pixel0,pixel1,pixel2,pixel3\n1,0,1,2,255\n2,4,5,6,7\n"
+TEST = b"pixel0,pixel1,pixel2,pixel3\n9,9,9,9\n"
+
+
+def try_table(content: bytes) -> None:
+    kind, rest = content[:1], content[1:]
+    place = folder() / "tables"
+    place.mkdir(exist_ok=True)
+    if kind == b"z":
+        path = place / "some.zip"
+        path.write_bytes(rest)
+    else:
+        path = place / "both"
+        path.mkdir(exist_ok=True)
+        (path / "train.csv").write_bytes(TRAIN if kind == b"t" else rest)
+        (path / "test.csv").write_bytes(rest if kind == b"t" else TEST)
+    with refusals():
+        read = data.read(Source("given", path, ""), folder() / "cache")
+        if read.train_images.shape != (len(read.train_labels), read.side, read.side):
+            raise AssertionError(f"{read.train_images.shape} images, {len(read.train_labels)} labels")
+    if {of.name for of in place.iterdir()} > {"some.zip", "both"} or len(list(folder().iterdir())) > 2:
+        raise AssertionError(f"wrote {[str(of) for of in folder().rglob('*')]}")
+
+
+def tables() -> list[bytes]:
+    zips = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            archive.writestr("digits/train.csv", TRAIN)
+            archive.writestr("digits/test.csv", TEST)
+        zips.append(packed.getvalue())
+    variants = [TRAIN, TRAIN.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + TRAIN, TRAIN.replace(b"1", b'"1"'), b""]
+    return [*(b"c" + of for of in variants), b"t" + TEST, *(b"z" + of for of in zips)]
+
+
+# --- configs: the first byte says whether the rest is a config, an override, a space or a run.json -----------
+
+
+def try_config(content: bytes) -> None:
+    kind, rest = content[:1], content[1:]
+    path = folder() / "some.yaml"
+    with refusals():
+        if kind == b"o":
+            config.revise(Config(), [rest.decode("utf-8", "replace")], "of the test")
+        elif kind == b"s":
+            path.write_bytes(rest)
+            space.load(path, Config(), []).own_values()
+        elif kind == b"j":
+            (folder() / "run.json").write_bytes(rest)
+            runs.members(runs.Run(folder()).config())
+        else:
+            path.write_bytes(rest)
+            found = config.load(path)
+            config.parse(json.loads(json.dumps(found.model_dump(mode="json"))), "of itself")
+
+
+def configs() -> list[bytes]:
+    record = json.dumps({"config": Config().model_dump(mode="json")}).encode()
+    files = [
+        b"seed: 1\ntraining: {epochs: 3, optimizer: {learning_rate: 1e-3}}\narchitectures: [{net: mlp, name: x}]\n",
+        b"a: &a [x, x]\nb: [*a, *a]\n",
+        b"tune: {tuner: random, hours: 1.5}\ncluster: {space: pixels-pca-tsne}\nfolds:\n  count: 3\n  limit: ~\n",
+    ]
+    spaces = [
+        b"set: {training: {epochs: 2}}\nsearch: {training.optimizer.learning_rate: {float: [0.001, 0.1], log: true}}\n",
+        b"search: {tta: {choice: [none, shifts]}, augmentation.pack: {int: [1, 9], step: 2}}\n",
+    ]
+    overrides = [b"training.epochs=3", b"architectures.0.options={dropout: 0.1}"]
+    return [
+        *(b"f" + of for of in files),
+        *(b"s" + of for of in spaces),
+        *(b"o" + of for of in overrides),
+        b"j" + record,
+    ]
+
+
+# --- pictures -----------------------------------------------------------------------------------------------
+
+
+def try_picture(content: bytes) -> None:
+    with refusals():
+        picture = pictures.read(io.BytesIO(content))
+        digits = ink.to_digits(picture, 28)
+        if digits.shape[1:] != (28, 28) or digits.dtype != np.uint8:
+            raise AssertionError(f"digits {digits.shape} {digits.dtype}")
+
+
+def drawings() -> list[bytes]:
+    drawn = np.full((24, 18), 255, np.uint8)
+    drawn[4:20, 8:11] = 10
+    modes = {"PNG": "1 L LA P RGB RGBA", "JPEG": "L RGB CMYK", "GIF": "P", "BMP": "1 RGB", "WEBP": "RGB RGBA"}
+    modes |= {"TIFF": "1 L RGB CMYK I F"}
+    seeds = []
+    for kind, of in modes.items():
+        for mode in of.split():
+            file = io.BytesIO()
+            Image.fromarray(drawn).convert(mode).save(file, kind)
+            seeds.append(file.getvalue())
+    return seeds
+
+
+# --- submissions --------------------------------------------------------------------------------------------
+
+CLASSES = np.arange(10)
+
+
+def try_submission(content: bytes) -> None:
+    path = folder() / "some.csv"
+    path.write_bytes(content)
+    with refusals():
+        verdict = submission.check(path, 3, CLASSES)
+        if verdict.valid:
+            plain = content.decode("utf-8-sig").replace('"', "").split()
+            expected = ["ImageId,Label", *(f"{number},{of}" for number, of in enumerate(verdict.labels, start=1))]
+            if plain != expected:
+                raise AssertionError(f"valid, but {plain}")
+
+
+def submissions() -> list[bytes]:
+    lines = b"ImageId,Label\n1,7\n2,0\n3,9\n"
+    return [lines, lines.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + lines, b'"ImageId","Label"\n"1",7\n2,0\n3,9\n', b""]
+
+
+TARGETS = {
+    "table": Target(try_table, tables, [b"label", b"pixel0", b"PK\x03\x04", b"PK\x01\x02", b"train.csv", b"../"], 4096),
+    "config": Target(
+        try_config,
+        configs,
+        [
+            *(key.rpartition(".")[2].encode() for key in config.known_keys()),
+            b"!!int",
+            b"!!timestamp",
+            b"!!binary",
+            b".nan",
+        ],
+        4096,
+    ),
+    "picture": Target(
+        try_picture, drawings, [b"IHDR", b"IDAT", b"tRNS", b"PLTE", b"Exif\0\0", b"VP8X", b"GIF89a"], 4096
+    ),
+    "submission": Target(try_submission, submissions, [b"ImageId,Label", b"1.0", b"nan", b"\r\n"], 1024),
+}
