@@ -757,6 +757,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from digits.analysis.exploration import white
+from digits.data.folds import first_copies
 from digits.seeds import as_int, derive
 
 NEIGHBOURS = 10  # the last of them says how densely images lie around a row
@@ -795,12 +796,6 @@ class Pairs:
     def where(self, train_rows: int) -> np.ndarray:
         """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
         return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
-
-
-def first_copies(images: np.ndarray) -> np.ndarray:
-    """Of each row the earliest with the same bytes, which may be itself: int64 (n,) of uint8 (n, side, side)."""
-    firsts: dict[bytes, int] = {}
-    return np.array([firsts.setdefault(image.tobytes(), row) for row, image in enumerate(images)], np.int64)
 
 
 def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
@@ -912,11 +907,13 @@ def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iter
     model = KMeans(count, n_init=1, max_iter=20, random_state=as_int(derive(seed, "kmeans"))).fit(points[sample])
     cell = model.predict(points)
     sizes = np.bincount(cell, minlength=count)
+    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(sizes)[:-1])
     centres = model.cluster_centers_
     for number in np.flatnonzero(sizes):
         nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
         enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
-        yield np.flatnonzero(cell == number), np.flatnonzero(np.isin(cell, nearest[: max(PROBES, enough)]))
+        around = [members[of] for of in nearest[: max(PROBES, enough)]]
+        yield members[number], np.sort(np.concatenate(around))
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -1301,6 +1298,7 @@ FILES["digits/analysis/exploration.py"] = r'''"""What the rows hold, before anyt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -1311,6 +1309,7 @@ from digits.seeds import derive
 
 COMPONENTS = 50  # four fifths of the variance of handwritten digits
 FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+BLOCK = 100_000  # rows that are brought from bytes to floats at a time
 
 
 class Shapes(NamedTuple):
@@ -1336,8 +1335,9 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
     Returns:
         Two of float64 (classes, side, side).
     """
-    groups = [images[targets == of] / white(images) for of in range(classes)]
-    return np.stack([group.mean(axis=0) for group in groups]), np.stack([group.std(axis=0) for group in groups])
+    groups = (images[targets == of] / white(images) for of in range(classes))
+    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
+    return np.stack(means), np.stack(deviations)
 
 
 def inked(images: np.ndarray) -> np.ndarray:
@@ -1361,7 +1361,7 @@ def shapes(images: np.ndarray) -> Shapes:
     place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
     y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
-    sums = (images.reshape(len(images), -1).astype(np.float32) @ weights).astype(np.float64)
+    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
     mass = sums[:, 0]
     mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
     covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
@@ -1382,12 +1382,19 @@ def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     Returns:
         float32 (n, at most `COMPONENTS`).
     """
-    pixels = images.reshape(len(images), -1) / white(images)
-    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(pixels))[:FITTED_ROWS]
-    count = min(COMPONENTS, len(rows), pixels.shape[1])
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
+    pixels = images[rows].reshape(len(rows), -1) / white(images)
+    count = min(COMPONENTS, *pixels.shape)
     with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
-        model = PCA(count, svd_solver="covariance_eigh").fit(pixels[rows])
-        return model.transform(pixels).astype(np.float32, copy=False)
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
+        projected = [model.transform(block / white(images)) for block in _blocks(images)]
+        return np.concatenate(projected).astype(np.float32, copy=False)
+
+
+def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
+    flat = images.reshape(len(images), -1)
+    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
 
 
 def white(images: np.ndarray) -> np.float32:
@@ -1583,6 +1590,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 10
+SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time would grow with their square
 
 
 @dataclass(frozen=True, eq=False)
@@ -1610,16 +1618,18 @@ def label_queue(
         probabilities: out-of-fold, float (n, classes).
         targets: the class of the label of each row, int (n,).
         cluster_classes: the most frequent class of the cluster of each row, int (n,); -1 for noise.
-        features: in which rows have neighbours, float (n, d).
+        features: in which rows have neighbours, float (n, d); they are looked for among `SEARCHED` rows at most.
     """
     odd = np.flatnonzero((probabilities.argmax(axis=1) != targets) & (cluster_classes != targets))
     if not len(odd):
         return Queue(odd, np.empty(0), np.empty(0))
-    most = min(NEIGHBOURS + 1, len(features))  # of which the nearest is the row itself
-    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features)
-    neighbours = targets[near.kneighbors(features[odd], return_distance=False)]
-    own = (neighbours == targets[odd, None]).sum(axis=1) - 1
-    share = own / (most - 1)
+    searched = np.sort(np.random.default_rng(0).permutation(len(features))[:SEARCHED])
+    most = min(NEIGHBOURS + 1, len(searched))  # of which the nearest is the row itself, where it is among them
+    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features[searched])
+    found = searched[near.kneighbors(features[odd], return_distance=False)]
+    others = found != odd[:, None]
+    others[others.all(axis=1), -1] = False
+    share = ((targets[found] == targets[odd, None]) & others).sum(axis=1) / (most - 1)
     contradicted = share < 0.5
     odd, share = odd[contradicted], share[contradicted]
     believed = probabilities[odd, targets[odd]]
@@ -1783,10 +1793,16 @@ STEPS: dict[str, Callable[[np.ndarray, int, float], np.ndarray]] = {
 }
 
 
+def vectors(source: np.ndarray) -> np.ndarray:
+    """Rows of a source as points, float (n, d): features float (n, ...), images uint8 (n, ...) in shares of white."""
+    flat = source.reshape(len(source), -1)
+    return flat / np.float32(np.iinfo(np.uint8).max) if flat.dtype == np.uint8 else flat
+
+
 def reach(name: str, sources: Mapping[str, np.ndarray], seed: int, perplexity: float) -> np.ndarray:
-    """The rows in the space of that name: float (n, d) from the sources, float (n, ...) each."""
+    """The rows in the space of that name: float (n, d) from the sources, float or uint8 (n, ...) each."""
     source, *steps = name.split("-")
-    features = sources[source].reshape(len(sources[source]), -1)
+    features = vectors(sources[source])
     for step in steps:
         features = STEPS[step](features, seed, perplexity)
     return features
@@ -1920,31 +1936,35 @@ if TYPE_CHECKING:
     from albumentations import BasicTransform
 
 
-def augment(images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence) -> np.ndarray:
-    """Draw one augmented copy of every image.
+def augment(
+    images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw one augmented copy of every image, or of some.
 
     Args:
         images: uint8 (n, height, width).
         settings: ranges and probabilities; `settings.pack` images share one draw.
         seed: decides every draw; the same seed gives the same bytes.
+        rows: of which images, int (r,); by default of all.
 
     Returns:
-        uint8 (n, height, width), in the order of `images`; `images` itself where no transform is on.
+        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
     """
     if not settings.is_active:
-        return images
+        return images if rows is None else images[rows]
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates at import
     import albumentations
     import cv2
 
     cv2.setNumThreads(0)  # OpenCV's own threads fight with TensorFlow's
     draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
-    order = np.random.default_rng(derive(seed, "packs")).permutation(len(images))
-    augmented = np.empty_like(images)
+    rows = np.arange(len(images)) if rows is None else rows
+    order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
+    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
     for start in range(0, len(order), settings.pack):
-        rows = order[start : start + settings.pack]
-        pack = np.ascontiguousarray(images[rows].transpose(1, 2, 0))
-        augmented[rows] = draw(image=pack)["image"].transpose(2, 0, 1)
+        places = order[start : start + settings.pack]
+        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
+        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
     return augmented
 
 
@@ -2076,12 +2096,12 @@ import difflib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -2089,6 +2109,9 @@ Positive = Annotated[float, Field(gt=0)]
 SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
 STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
+MOST_MEMBERS = 100_000  # of a run
+MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
+DEEPEST = 20  # groups of values inside each other
 
 
 class Section(BaseModel):
@@ -2098,7 +2121,7 @@ class Section(BaseModel):
 
 
 class Folds(Section):
-    count: int = Field(10, ge=2)
+    count: int = Field(10, ge=2, le=1000)
     limit: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
@@ -2163,14 +2186,14 @@ class EarlyStopping(Section):
 
 
 class Training(Section):
-    epochs: int = Field(15, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int = Field(15, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=1, le=1_000_000)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     label_smoothing: Fraction = 0.1
     ema: Fraction = 0.998
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1000)
     monitor_rows: int | None = Field(2000, ge=1)
     early_stopping: EarlyStopping = EarlyStopping()
 
@@ -2188,13 +2211,13 @@ class Training(Section):
 
 class Elastic(Section):
     probability: Probability = 0.0
-    alpha: NonNegative = 30.0
-    sigma: float = Field(5.0, ge=1)
+    alpha: float = Field(30.0, ge=0, le=10_000)
+    sigma: float = Field(5.0, ge=1, le=100)
 
 
 class GridDistortion(Section):
     probability: Probability = 0.0
-    steps: int = Field(4, ge=1)
+    steps: int = Field(4, ge=1, le=1000)
     limit: Fraction = 0.3
 
 
@@ -2204,14 +2227,14 @@ class Erasing(Section):
 
 
 class Augmentation(Section):
-    rotation: NonNegative = 12.0
+    rotation: float = Field(12.0, ge=0, le=360)
     shift: Fraction = 0.1
     zoom: Fraction = 0.12
-    shear: NonNegative = 8.0
+    shear: float = Field(8.0, ge=0, lt=90)
     elastic: Elastic = Elastic()
     grid: GridDistortion = GridDistortion()
     erasing: Erasing = Erasing()
-    pack: int = Field(16, ge=1)
+    pack: int = Field(16, ge=1, le=10_000)
 
     @property
     def is_affine(self) -> bool:
@@ -2232,12 +2255,12 @@ class Ensemble(Section):
 class Cluster(Section):
     method: Literal["kmeans", "gaussian_mixture", "ward", "dbscan", "hdbscan", "spectral"] = "kmeans"
     space: str = "aligned"
-    k: int | None = Field(None, ge=2)
+    k: int | None = Field(None, ge=2, le=100_000)
     rows: int | None = Field(None, ge=100)
     minibatch_from: int = Field(200_000, ge=1)
     maps: list[Literal["tsne", "umap"]] = ["tsne", "umap"]
     map_rows: int = Field(10_000, ge=100)
-    perplexity: Positive = 30.0
+    perplexity: float = Field(30.0, gt=0, le=10_000)
     table_rows: int = Field(5_000, ge=100)
 
     @field_validator("space")
@@ -2253,24 +2276,26 @@ class Cluster(Section):
 class Tune(Section):
     tuner: Literal["bayesian", "hyperband", "random"] = "bayesian"
     objective: Literal["log_loss", "accuracy"] = "log_loss"
-    trials: int | None = Field(30, ge=1)
-    hours: Positive | None = None
-    folds: int = Field(3, ge=2)
+    trials: int | None = Field(30, ge=1, le=1_000_000)
+    hours: float | None = Field(None, gt=0, le=100_000)
+    folds: int = Field(3, ge=2, le=1000)
     rows: int | None = Field(None, ge=100)
     nested: bool = False
-    factor: int = Field(3, ge=2)
+    factor: int = Field(3, ge=2, le=1000)
     median_rule: bool = True
-    trial_minutes: Positive | None = None
+    trial_minutes: float | None = Field(None, gt=0, le=1_000_000)
     tensorboard: bool = False
 
 
 class Config(Section):
-    seed: int = Field(2026, ge=0)
+    seed: int = Field(2026, ge=0, lt=2**64)
     folds: Folds = Folds()
     architectures: list[Architecture] = Field(
-        [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")], min_length=1
+        [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")],
+        min_length=1,
+        max_length=100,
     )
-    seeds: int = Field(1, ge=1)
+    seeds: int = Field(1, ge=1, le=1000)
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
@@ -2278,6 +2303,13 @@ class Config(Section):
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Config:
+        members = self.seeds * len(self.architectures) * len(self.folds.trained)
+        if members > MOST_MEMBERS:
+            raise ValueError(f"{members:,} networks are more than the {MOST_MEMBERS:,} that a run may have")
+        return self
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
@@ -2289,7 +2321,27 @@ class Config(Section):
 
 
 class _Yaml(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice."""
+    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice.
+
+    It refuses aliases too, for nine short lines of them can stand for a billion values, and what is nested deeply.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            self._refuse("an alias stands here; write the value out")
+        if self.depth > DEEPEST:
+            self._refuse(f"nested more than {DEEPEST} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -2305,11 +2357,20 @@ _Yaml.add_implicit_resolver(
 
 
 def _read_yaml(text: str) -> Any:
-    loader = _Yaml(text)
+    """The value that the text stands for.
+
+    Raises:
+        ValueError: it is not valid YAML; says why in one line.
+    """
+    loader = None
     try:
+        loader = _Yaml(text)
         return loader.get_single_data()
+    except Exception as error:  # beside its own errors those of int(), datetime() and others
+        raise ValueError(shown(str(error)) or type(error).__name__) from None
     finally:
-        loader.dispose()
+        if loader:
+            loader.dispose()
 
 
 def load(path: Path | str, overrides: list[str] | None = None) -> Config:
@@ -2373,12 +2434,18 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
 def read_file(path: Path) -> dict[str, Any]:
     """The nested settings of a YAML file."""
     try:
-        values = _read_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"config {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"config {path}: is no config but a file of more than {MOST_BYTES:,} bytes")
+    try:
+        values = _read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"config {path}: not valid YAML: {error}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -2391,19 +2458,19 @@ def parse(values: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"config {origin}: {_explain(error)}") from None
+        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set one `key.sub=value`; a whole number in the path indexes a list."""
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise UserError(f"override '{override}': expected key=value, such as training.epochs=3")
+        raise UserError(f"override '{shown(override)}': expected key=value, such as training.epochs=3")
     try:
         value = _read_yaml(text)
-    except (yaml.YAMLError, RecursionError):
-        raise UserError(f"override '{override}': '{text}' is not a YAML value") from None
-    _put(values, path, value, f"override '{override}'")
+    except ValueError:
+        raise UserError(f"override '{shown(override)}': '{shown(text)}' is not a YAML value") from None
+    _put(values, path, value, f"override '{shown(override)}'")
 
 
 def value_at(values: dict[str, Any], path: str) -> Any:
@@ -2447,7 +2514,14 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {_repr(problem['input'])}"
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # Python writes out no number of thousands of digits, and no deep nesting
+        return "what cannot be written out"
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -2573,7 +2647,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     """
     from sklearn.model_selection import StratifiedKFold  # seconds to import; `digits.data` must stay fast
 
-    first, copy_of = np.unique(_first_copies(images), return_inverse=True)
+    first, copy_of = np.unique(first_copies(images), return_inverse=True)
     classes, sizes = np.unique(labels[first], return_counts=True)
     if sizes.min() < count:
         rarest = sizes.argmin()
@@ -2589,8 +2663,8 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     return folds[copy_of]
 
 
-def _first_copies(images: np.ndarray) -> np.ndarray:
-    """For each image the row of the first one with the same pixels: int64 (n,)."""
+def first_copies(images: np.ndarray) -> np.ndarray:
+    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, side, side)."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))
@@ -2605,7 +2679,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
@@ -2687,7 +2761,9 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
     if data == DEMO:
         return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
     if data is not None:
-        path = Path(data).expanduser()
+        path = Path(data)
+        with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
+            path = path.expanduser()
         locate(path)
         return Source("given", path, f"Data: {path}, as given.")
     folder = root / COMPETITION
@@ -2826,6 +2902,7 @@ import io
 import json
 import re
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -2843,6 +2920,7 @@ LABEL = "label"
 PIXEL_LIMIT = 255
 LABEL_LIMIT = 2**32 - 1
 HEADER_BYTES = 2**20
+MOST_EMPTY_LINES = 10_000
 BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
 
 CACHE_FORMAT = 1
@@ -2948,9 +3026,9 @@ def read_images(path: Path, side: int) -> np.ndarray:
 
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+    for of in arrays:
+        digest.update(f"{of.dtype.str}{of.shape}".encode())
+        digest.update(np.ascontiguousarray(of))
     return digest.hexdigest()
 
 
@@ -2973,6 +3051,8 @@ def _load(entry: Path, origin: str) -> Dataset | None:
             fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
         dataset = Dataset(COMPETITION, origin, *arrays)
         whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
+    except MemoryError:
+        raise
     except Exception:  # a damaged file can raise anything, and is read from its source again whatever it is
         return None
     return dataset if whole else None
@@ -2983,8 +3063,8 @@ def _store(dataset: Dataset, entry: Path) -> None:
     fingerprints = np.array([dataset.fingerprint, dataset.test_fingerprint])
     arrays = (fingerprints, dataset.train_images, dataset.train_labels, dataset.test_images)
     with replacing(entry) as temporary, temporary.open("wb") as file:
-        for array in arrays:
-            np.save(file, array, allow_pickle=False)
+        for of in arrays:
+            np.save(file, of, allow_pickle=False)
 
 
 def _prune(cache: Path) -> None:
@@ -3075,7 +3155,7 @@ def _rows_careful(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndar
     plain = {str(value): value for value in range(PIXEL_LIMIT + 1)}
     place = columns.index(LABEL) if LABEL in columns else None
     names = [name for name in columns if name != LABEL]
-    pixels, labels = bytearray(), []
+    pixels, labels = bytearray(), array("q")
     with table.open() as stream:
         for number, cells in _lines(table, stream, len(columns)):
             if len(cells) != len(columns):
@@ -3103,7 +3183,7 @@ def _lines(table: Table, stream: BinaryIO, count: int) -> Iterator[tuple[int, li
     """The line number and the cells of each line below the header; empty lines are passed over."""
     limit = 64 * (count + 1)  # no cell of a pixel table comes near 64 characters
     stream.readline(HEADER_BYTES)
-    number = 1
+    number, empty = 1, 0
     while line := stream.readline(limit):
         number += 1
         if len(line) == limit:
@@ -3111,6 +3191,10 @@ def _lines(table: Table, stream: BinaryIO, count: int) -> Iterator[tuple[int, li
         text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
         if text:
             yield number, _cells(table, number, text)
+            continue
+        empty += 1
+        if empty > MOST_EMPTY_LINES:  # a zip holds millions of them in some kilobytes
+            raise UserError(f"{table}: {empty:,} lines are empty, the last of them line {number}; download it again")
 
 
 def _cells(table: Table, number: int, text: str) -> list[str]:
@@ -3246,7 +3330,30 @@ def _shown(columns: list[str]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/errors.py"] = r'''"""The one exception that stands for a user's mistake."""
+FILES["digits/errors.py"] = r'''"""The one exception that stands for a user's mistake, the words for what a machine refuses, and text that is not ours."""
+
+from __future__ import annotations
+
+import errno
+import re
+from concurrent.futures import BrokenExecutor
+
+MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
+REFUSALS = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some space, then run the same command again",
+    errno.ENOMEM: MEMORY,
+    errno.EFBIG: "raise the limit on file sizes, then run the same command again",
+    errno.EROFS: "make it writable, or choose another folder with --output",
+    errno.EACCES: "make it writable, or choose another folder with --output",
+    errno.EPERM: "make it writable, or choose another folder with --output",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link stands where a file or folder is needed",
+}
+LONGEST = 300  # characters of what is not ours
 
 
 class UserError(Exception):
@@ -3255,6 +3362,46 @@ class UserError(Exception):
     The command line prints it without a traceback and ends with status 2; every other exception is a
     bug and keeps its traceback.
     """
+
+
+def plain(error: BaseException) -> str | None:
+    """What to say of a user's mistake, a disk that refuses or too little memory; None of every other error, a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, BrokenExecutor):
+        return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
+    if isinstance(error, MemoryError) or _is_memory(error):
+        return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
+    if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
+        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {REFUSALS[error.errno]}"
+    return None
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether it is another library's way to say that memory ran out: TensorFlow's, or the system's as it loads one."""
+    loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
+    return type(error).__name__ == "ResourceExhaustedError" or bool(loading)
+
+
+def printable(text: str) -> str:
+    """Text with escapes for what cannot be printed: a file's name can hold codes that command a terminal."""
+    return text if text.isprintable() else "".join(of if of.isprintable() else ascii(of)[1:-1] for of in text)
+
+
+def one_line(text: str) -> str:
+    """Text in one line of printable characters."""
+    return printable(" ".join(text.split()))
+
+
+def shown(text: str) -> str:
+    """The beginning of a text that is not ours, in one line."""
+    line = one_line(text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3282,8 +3429,8 @@ class Features:
     """What the members of a run say of its out-of-fold rows, in the order of the rows.
 
     rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
-    the ensemble's, float (n, classes). sources: float (n, ...) by name, see `analysis.spaces`. alignments: of
-    every member, by its name.
+    the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
+    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
     """
 
     rows: np.ndarray
@@ -3332,15 +3479,15 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     """
     ensemble = read_ensemble(run, dataset)
     members = runs.members(config)
-    oof = [_arrays(run, member, "oof.npz") for member in members]
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
     alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
     rows = ensemble["rows"]
     folds = np.empty(len(rows), int)
     aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
     logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    raw = np.zeros((len(rows), oof[0]["features"].shape[1]), np.float32)
-    for member, alignment, of in zip(members, alignments, oof, strict=True):
+    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
+    for member, alignment in zip(members, alignments, strict=True):
+        of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
         places = np.searchsorted(rows, of["rows"])
         folds[places] = member.fold
         aligned[places] += alignment(of["features"])
@@ -3348,7 +3495,9 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
         if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
             raw[places] = of["features"]
     in_fold = len(members) / len(config.folds.trained)
-    sources = {"aligned": aligned / in_fold, "raw": raw, "logits": logits / in_fold, "pixels": _pixels(dataset, rows)}
+    aligned /= in_fold
+    logits /= in_fold
+    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
     named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
     return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
 
@@ -3360,25 +3509,30 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
     ensemble = read_ensemble(run, dataset)
+    parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
+    names = [member.name for member in runs.members(config)]
+    forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
     try:
-        kept = runs.read_arrays(run.clusters / "features.npz")
-        sources = {name: kept[name] for name in ("aligned", "logits")}
-        alignments = {
-            member.name: Alignment(
-                kept[f"{member.name}:mean"],
-                float(kept[f"{member.name}:scale"]),
-                kept[f"{member.name}:rotation"],
-                float(kept[f"{member.name}:residual"]),
-            )
-            for member in runs.members(config)
-        }
-        rows, folds, fingerprint = kept["rows"], kept["folds"], str(kept["fingerprint"])
-    except (ValueError, KeyError):
+        kept = runs.read_arrays(
+            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
+        )
+        fitted = {name: {part: kept[f"{name}:{part}"] for part in parts} for name in names}
+        width = kept["aligned"].shape[1]
+        fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
+        rows = ensemble["rows"]
+        fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
+        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
+        fingerprint = str(kept["fingerprint"]) if fits else None
+    except ValueError:
         fingerprint = None
     if fingerprint != dataset.fingerprint:
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    sources["pixels"] = _pixels(dataset, rows)
-    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
+    alignments = {
+        name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
+        for name, of in fitted.items()
+    }
+    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
 
 
 def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
@@ -3392,7 +3546,8 @@ def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
 
 
 def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    return (dataset.train_images[rows] / np.float32(255)).reshape(len(rows), -1)
+    """The images of ascending rows, as bytes: floats would take more memory than everything else."""
+    return dataset.train_images if len(rows) == len(dataset.train_images) else dataset.train_images[rows]
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -5273,14 +5428,23 @@ def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         UserError: the run is not finished, or was made from other rows.
     """
     try:
-        ensemble = runs.read_arrays(run.oof)
+        ensemble = runs.read_probabilities(run.oof)
     except ValueError:
-        raise UserError(f"run {run.folder} is not finished; finish it: make submit RUN={run.folder.name}") from None
+        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
+        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
     if str(ensemble["fingerprint"]) != dataset.fingerprint:
         raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
-    if runs.read_json(run.folder / "run.json", data=dict)["data"].get("test") != dataset.test_fingerprint:
+    rows, classes = ensemble["rows"], ensemble["classes"]
+    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+        raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
+    if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
         raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
     return ensemble
+
+
+def are_rows_of(rows: np.ndarray, count: int) -> bool:
+    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
 
 
 def load(run: Run, member: Member) -> Logits:
@@ -5290,8 +5454,12 @@ def load(run: Run, member: Member) -> Logits:
         UserError: it is missing or damaged.
     """
     folder = run.whole(member)
-    oof = runs.read_arrays(folder / "oof.npz")
-    return Logits(member, oof["rows"], oof["logits"], runs.read_arrays(folder / "test.npz")["logits"])
+    try:
+        oof = runs.read_arrays(folder / "oof.npz", rows="i1", logits="f2")
+        test = runs.read_arrays(folder / "test.npz", logits="f2")
+    except ValueError as error:
+        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    return Logits(member, oof["rows"], oof["logits"], test["logits"])
 
 
 def folds(members: Iterable[Logits]) -> list[int]:
@@ -5419,9 +5587,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digits.errors import UserError
+from digits.errors import UserError, shown
 
 if TYPE_CHECKING:
     import keras
@@ -5469,6 +5638,26 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
+
+
+def load(path: Path) -> keras.Model:
+    """A stored network, in Keras' safe mode: nothing in the file is run.
+
+    Raises:
+        UserError: it is missing or damaged, or no network of ours.
+    """
+    import keras
+
+    from digits.models import normalization  # noqa: F401  registers our layer
+
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        form = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
+        if len(form) != 5 or None in form:
+            raise ValueError("no network that takes images and gives logits")
+    except Exception as error:  # Keras raises a dozen kinds, for files that are cut off or made to harm
+        raise UserError(f"{path}: cannot be loaded ({shown(str(error))})") from None
+    return model
 
 
 def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor]:
@@ -5852,12 +6041,15 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import filelock
@@ -5874,6 +6066,7 @@ RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-hea
 
 
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
+BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
 
 
 @dataclass(frozen=True)
@@ -5904,6 +6097,11 @@ class Run:
     """The paths of one run folder."""
 
     folder: Path
+
+    @property
+    def origin(self) -> Path:
+        """What says what the run was made from."""
+        return self.folder / "run.json"
 
     @property
     def submission(self) -> Path:
@@ -5953,6 +6151,18 @@ class Run:
             )
         return folder
 
+    def clustered(self) -> Path:
+        """The folder of what `make cluster` wrote, once every file of it is found as it was written.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        if not is_whole(self.clusters, "metrics.json"):
+            raise UserError(
+                f"{self.clusters}: damaged, or of an earlier version; make it anew: make cluster RUN={self.folder.name}"
+            )
+        return self.clusters
+
     def training_seconds(self, member: Member) -> float:
         """How long the epochs of a finished member took."""
         return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
@@ -5974,7 +6184,7 @@ class Run:
         """Hold the run for this process.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or something in it leads elsewhere.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.folder / ".lock")
@@ -5984,11 +6194,27 @@ class Run:
             message = "another process is working on it; wait for it, or choose another RUN="
             raise UserError(f"run {self.folder}: {message}") from None
         try:
+            self.check_contents()
             for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
+
+    def check_contents(self) -> None:
+        """Check that the folder holds files and folders alone, for runs come from other people too.
+
+        Raises:
+            UserError: a link in it leads out of it, where writing and deleting would follow, or a pipe would never end.
+        """
+        home = self.folder.resolve()
+        for path in self.folder.rglob("*"):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise UserError(
+                    f"{path}: a link out of the run's folder; put what it leads to in its place, or delete it"
+                )
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise UserError(f"{path}: neither a file nor a folder; delete it")
 
     def config(self) -> Config:
         """The config that the run was made from.
@@ -5996,10 +6222,9 @@ class Run:
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
-        path = self.folder / "run.json"
-        if not path.exists():
+        if not stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
-        return parse(read_json(path, config=dict)["config"], origin=str(path))
+        return parse(read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
 
     def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
@@ -6008,7 +6233,7 @@ class Run:
             UserError: as `config` does, or one of the settings shaped the members.
         """
         before = self.config()
-        after = revise(before, overrides, str(self.folder / "run.json"), preset)
+        after = revise(before, overrides, str(self.origin), preset)
         changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
@@ -6030,10 +6255,9 @@ class Run:
                 "test": dataset.test_fingerprint,
             },
         }
-        path = self.folder / "run.json"
         before: dict[str, Any] = {"versions": versions(), "machine": machine()}
-        if path.exists():
-            before = read_json(path, config=dict, data=dict, versions=dict)
+        if stands_twice(self.origin):
+            before = read_twice(self.origin, config=dict, data=dict, versions=dict)
             changed = differences(
                 {"config": _shaping(record["config"]), "data": record["data"]},
                 {"config": _shaping(before["config"]), "data": before["data"]},
@@ -6046,7 +6270,7 @@ class Run:
             if before["versions"] != versions():
                 changed = differences(versions(), before["versions"])
                 logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
-        write_json(path, before | record)
+        write_twice(self.origin, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
@@ -6079,8 +6303,41 @@ def processor() -> str:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that carries its own checksum, for `read_json`."""
+    text = json.dumps(values | {"checksum": BLANK.decode()}, indent=2) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        temporary.write_bytes(signed(text.encode()))
+
+
+def write_twice(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that hours of work depend on, and a hidden copy beside it, for `read_twice`."""
+    write_json(path, values)
+    write_json(_copy_of(path), values)
+
+
+def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
+    """As `read_json`; a damaged object is read from its copy.
+
+    Raises:
+        UserError: both are missing or damaged.
+    """
+    try:
+        return read_json(path, **expected)
+    except UserError:
+        if not _copy_of(path).exists():
+            raise
+        values = read_json(_copy_of(path), **expected)
+    logger.warning("%s is missing or damaged; its copy %s serves", path, _copy_of(path).name)
+    return values
+
+
+def stands_twice(path: Path) -> bool:
+    """Whether an object was written by `write_twice`, even if it or its copy is gone."""
+    return path.exists() or _copy_of(path).exists()
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
 
 
 def with_nulls(value: Any) -> Any:
@@ -6099,21 +6356,37 @@ def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]])
         writer.writerows(lines)
 
 
-def read_json(path: Path, **expected: type) -> dict[str, Any]:
+def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
     """Read a JSON object of this run, which must have the `expected` keys with values of these types.
+
+    Objects of earlier versions carry no checksum, and are taken as they are.
 
     Raises:
         UserError: it is missing or damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+    try:
+        values = None if is_altered(content) else json.loads(content.decode())
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
-        raise UserError(f"{path}: damaged; delete {path.parent} to start the run anew")
+        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
+    values.pop("checksum", None)
     return values
+
+
+def signed(content: bytes) -> bytes:
+    """The content with its own SHA-256 in the place of `BLANK`: one rename makes both whole."""
+    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
+
+
+def is_altered(content: bytes) -> bool:
+    """Whether content that was `signed` is no longer as it was; content without any checksum is not."""
+    found = re.search(rb"sha256:[^\"]{64}", content)
+    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -6122,24 +6395,68 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez(temporary, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, **expected: str) -> dict[str, np.ndarray]:
     """Read a .npz, without pickles.
 
+    Args:
+        path: of the file.
+        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
+            dimensions, such as `rows="i1"`.
+
     Raises:
-        ValueError: it is missing, damaged, or holds anything but plain arrays.
+        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
+            are no numbers among them.
     """
     try:
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        content = path.read_bytes()
+        _check_stored(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        for name, form in expected.items():
+            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
+            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
+                raise ValueError(f"no such array '{name}' as there should be")
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
         raise ValueError(f"{path}: missing or damaged ({error})") from error
+    return arrays
 
 
-def seal(folder: Path, record: dict[str, Any]) -> None:
-    """Write `member.json`: the record, and the checksum of every file that stands beside it."""
-    files = {path.name: checksum(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
-    write_json(folder / "member.json", record | {"sha256": files})
+def read_probabilities(path: Path) -> dict[str, np.ndarray]:
+    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+
+    Raises:
+        ValueError: it is missing, damaged, or its arrays do not fit together.
+    """
+    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
+    arrays = read_arrays(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    rows, classes = arrays["probabilities"].shape
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+        raise ValueError(f"{path}: damaged: its arrays do not fit together")
+    return arrays
+
+
+def _check_stored(content: bytes) -> None:
+    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > len(content):
+            raise ValueError(f"it would unpack to {size:,} bytes")
+        damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
+        if damaged:
+            raise ValueError(damaged)
+
+
+def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
+    """Write `name`: the record, and the checksum of every file that stands beside it.
+
+    beside: patterns of files that have their place in the folder, but no part in what it stands for.
+    """
+    beside = (".*", name, *beside)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    own = [path for path in files if not any(path.match(pattern) for pattern in beside)]
+    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in own}})
 
 
 def publish(unfinished: Path, finished: Path) -> None:
@@ -6149,11 +6466,12 @@ def publish(unfinished: Path, finished: Path) -> None:
     unfinished.rename(finished)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a member's folder exists and every file in it is as it was sealed."""
+def is_whole(folder: Path, name: str = "member.json") -> bool:
+    """Whether a folder exists and every file in it is as it was sealed in `name`."""
     try:
-        files = read_json(folder / "member.json", sha256=dict, seconds=float)["sha256"]
-        return bool(files) and all(checksum(folder / name) == sha for name, sha in files.items())
+        files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
+        own = {path.name for path in folder.iterdir() if path.is_file()}
+        return bool(files) and files.keys() <= own and all(checksum(folder / of) == sha for of, sha in files.items())
     except (UserError, OSError):
         return False
 
@@ -6301,10 +6619,11 @@ from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
 
-EXACT_ROWS = 100_000  # of silhouettes: all pairs of them are measured
+EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
+BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
 METHODS = get_args(Cluster.model_fields["method"].annotation)
 SPACES = (  # what "all" means
     "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
@@ -6397,7 +6716,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
             sample.probabilities, sample.targets, result.majorities(sample.targets), sample.sources["aligned"]
         )
     with steps.step("figures and files"):
-        _remove_figures(folder)
+        _remove_earlier(folder)
         for name, figure in _figures(result, sample, dataset, settings, scores, swept, queue, ceiling, seed):
             _save(figure, folder / f"{name}.png")
         _write_rows(folder / "clusters.csv", result, sample, dataset)
@@ -6415,7 +6734,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", runs.with_nulls(record))
+    runs.seal(folder, runs.with_nulls(record), "metrics.json", beside=BESIDE)
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -6500,7 +6819,8 @@ def _control(features: Features, k: int, seed: int) -> dict[str, Any]:
 
 
 def _kmeans(space: np.ndarray, targets: np.ndarray, k: int, seed: int) -> tuple[float, float]:
-    """Purity and mean silhouette of k-means."""
+    """Purity and mean silhouette of k-means; the space is a source of features, float or uint8 (n, ...)."""
+    space = spaces.vectors(space)
     clusters = clustering.kmeans(space, k, seed)
     return clustering.purity(clusters, targets), _mean(clustering.silhouettes(space, clusters))
 
@@ -6532,7 +6852,7 @@ def _figures(
     seed: int,
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure but the maps, with the name of its file."""
-    images, labels = dataset.train_images[sample.rows], dataset.classes[sample.targets]
+    images, labels = sample.sources["pixels"], dataset.classes[sample.targets]
     if settings.method in ("dbscan", "hdbscan"):
         curve = clustering.neighbour_distances(result.space)
         yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
@@ -6590,8 +6910,9 @@ def _draw_maps(
     return points | {"rows": sample.rows[drawn]}
 
 
-def _remove_figures(folder: Path) -> None:
-    """Those of an earlier clustering, which may have had more clusters or another method."""
+def _remove_earlier(folder: Path) -> None:
+    """Metrics and figures of an earlier clustering, which may have had more clusters or another method."""
+    (folder / "metrics.json").unlink(missing_ok=True)  # first: a folder that has them is whole
     for path in folder.glob("*.png"):
         if not path.name.startswith("comparison"):
             path.unlink()
@@ -6770,7 +7091,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
         "captions": captions,
         "seconds": steps.seconds,
     }
-    runs.write_json(folder / "metrics.json", record)
+    runs.seal(folder, record, "metrics.json")
     _print(record, folder)
     return record
 
@@ -7118,7 +7439,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         _write_mistakes(run, judged, dataset.classes, voices)
     record["seconds"] = steps.seconds
     record = runs.with_nulls(record)
-    runs.write_json(run.evaluation / "metrics.json", record)
+    runs.seal(run.evaluation, record, "metrics.json")
     _print(config, dataset, run, record)
     return record
 
@@ -7533,6 +7854,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7547,11 +7869,14 @@ from digits.analysis import findings
 from digits.atomic import replacing
 from digits.config import Config, value_at
 from digits.data import Dataset
-from digits.errors import UserError
+from digits.errors import UserError, shown
 from digits.progress import duration
 from digits.runs import Run
 
+logger = logging.getLogger(__name__)
+
 WIDEST = 1400  # pixels of a figure
+MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
 CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
 SEARCH = ("progress", "importance", "parallel", "slices")
@@ -7630,7 +7955,32 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
             f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
         )
     evaluation = runs.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
-    sections = [
+    try:
+        sections = _sections(config, dataset, run, metrics, evaluation, eda, searches)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        told = shown(f"{type(error).__name__}: {error}")
+        raise UserError(
+            f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
+            f"({told}); make them anew: make evaluate RUN={run.folder.name}, make cluster, make eda, make tune"
+        ) from error
+    page = run.folder / "report.html"
+    with replacing(page) as temporary:
+        text = _render(f"{dataset.name}: run {run.folder.name}", sections)
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return page
+
+
+def _sections(
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    metrics: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    eda: Path,
+    searches: Path,
+) -> list[Section]:
+    return [
         _result(config, run, metrics, evaluation),
         *_data(dataset, eda),
         _recipe(config, metrics),
@@ -7643,23 +7993,25 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         _mistakes(run, evaluation),
         _origin(config, dataset, run),
     ]
-    page = run.folder / "report.html"
-    with replacing(page) as temporary:
-        temporary.write_text(_render(f"{dataset.name}: run {run.folder.name}", sections), encoding="utf-8")
-    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
-    return page
 
 
 def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """Whether `make eda` wrote the folder for these rows."""
+    """Whether `make eda` wrote the folder for these rows, and every file in it is as it was written."""
     path = folder / "metrics.json"
-    return path.exists() and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return _stands(path) and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
-    """Whether `make evaluate` judged the out-of-fold probabilities of the run as they are."""
+    """Whether `make evaluate` judged the run's probabilities as they are, and every file is as it was written."""
     path = run.evaluation / "metrics.json"
-    return path.exists() and run.oof.exists() and runs.read_json(path).get("oof") == runs.checksum(run.oof)
+    return run.oof.exists() and _stands(path) and runs.read_json(path).get("oof") == runs.checksum(run.oof)
+
+
+def _stands(record: Path) -> bool:
+    whole = runs.is_whole(record.parent, record.name)
+    if record.exists() and not whole:
+        logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
+    return whole
 
 
 def _render(title: str, sections: Sequence[Section]) -> str:
@@ -7686,7 +8038,7 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
     told = findings.scores(metrics, evaluation, len(config.folds.trained))
-    if config.tuned_on == runs.read_json(run.folder / "run.json", data=dict)["data"]["train"]:
+    if config.tuned_on == runs.read_twice(run.origin, data=dict)["data"]["train"]:
         told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
     return Section("Result", told, [Table([], rows)])
 
@@ -7738,16 +8090,22 @@ def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
 def _clusters(run: Run) -> Iterator[Section]:
     if not (run.clusters / "metrics.json").exists():
         return
-    record = runs.read_json(run.clusters / "metrics.json", purity=float, controls=dict)
+    record = runs.read_json(run.clustered() / "metrics.json", purity=float, controls=dict)
     yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
 
 
 def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
     """A section for each search on the same rows."""
     for path in sorted(searches.glob("*/search.json")):
-        record = runs.read_json(path, data=str, config=dict)
+        record = runs.read_twice(path, data=str, config=dict)
         leaderboard = path.parent / "leaderboard.csv"
         if record["data"] != dataset.fingerprint or not leaderboard.exists():
+            continue
+        sealed = path.parent / "results.json"
+        if sealed.exists() and not runs.is_whole(path.parent, sealed.name):
+            logger.warning(
+                "search %s is damaged, or was stopped as it wrote, and is left out; mend it: make tune", path.parent
+            )
             continue
         with leaderboard.open(newline="", encoding="utf-8") as file:
             trials = list(csv.DictReader(file))
@@ -7760,7 +8118,7 @@ def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
 
 
 def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
-    record = runs.read_json(run.folder / "run.json", versions=dict, machine=dict)
+    record = runs.read_twice(run.origin, versions=dict, machine=dict)
     rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
     rows += [["seed", str(config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
@@ -7783,10 +8141,12 @@ def _embedded(path: Path, caption: str) -> Figure:
         UserError: it cannot be read.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError("its pixels are too many")
             rgb = picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it anew") from None
+    except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
+        raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
     if rgb.width > WIDEST:
         rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()
@@ -7988,12 +8348,14 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import filelock
@@ -8003,7 +8365,7 @@ import numpy as np
 from digits import backend, data, progress, runs
 from digits.atomic import replacing
 from digits.augment import augment
-from digits.config import Config
+from digits.config import Config, parse
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
@@ -8015,29 +8377,40 @@ CHECKPOINT = ".checkpoint.npz"
 MARGIN = 1.15  # by which a member may take longer than those before it
 
 
-@dataclass(frozen=True)
-class Job:
-    """One member to train, with all that its process needs.
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What all members share: the training rows, the fold of each, int64 (n,), test images uint8 (m, side, side)."""
 
-    folds: int64 (n,), of each training row. test_images: uint8 (m, side, side). to_come: members that are
-    still to be trained after this one, over the workers that share them. gpus: of the machine, where workers
-    share them, else 0. launcher: the process that hands the jobs out.
-    """
-
-    config: Config
-    run: Run
-    member: Member
     rows: Rows
     folds: np.ndarray
     test_images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train. to_come: members that are still to be trained after it, over the workers that share them."""
+
+    config: Config
+    member: Member
     title: str
     to_come: float
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the workers of this machine put members, and what they share.
+
+    live: they have the terminal. gpus: of the machine, where workers share them, else 0. launcher: the process
+    that hands the jobs out.
+    """
+
+    run: Run
     live: bool
     gpus: int
     launcher: int
 
 
-def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) -> None:
+def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, scheduler: str | None = None) -> None:
     """Train the members that are not there yet, then draw the training history.
 
     Args:
@@ -8045,9 +8418,14 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None) 
         dataset: what to train on.
         run: where the members go; the caller holds its lock.
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
+        scheduler: address of a Dask scheduler, whose workers train instead of this machine.
     """
-    jobs, workers = _prepare(config, dataset, run, workers)
-    joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_member)(job) for job in jobs)
+    missing = _claim(config, dataset, run)
+    if missing and scheduler:
+        _train_elsewhere(config, dataset, run, missing, scheduler)
+    elif missing:
+        jobs, tables, here, workers = _prepare(config, dataset, run, missing, workers)
+        joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
     draw_history(run, runs.members(config))
 
 
@@ -8063,26 +8441,38 @@ def run_until(
         until: by `time.monotonic`.
         after: hears of every member as soon as it is trained, or why it is not.
     """
-    jobs, workers = _prepare(config, dataset, run, None)
+    missing = _claim(config, dataset, run)
+    if not missing:
+        return
+    jobs, tables, here, workers = _prepare(config, dataset, run, missing, None)
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
     in_time = _in_time(jobs, run, until, workers)
-    for member, problem in parallel(joblib.delayed(_try_member)(job) for job in in_time):
+    for member, problem in parallel(joblib.delayed(_try_member)(job, tables, here) for job in in_time):
         after(member, problem)
 
 
-def _prepare(config: Config, dataset: Dataset, run: Run, workers: int | None) -> tuple[list[Job], int]:
-    """Claim the run; what is left to train in it, and how many at a time."""
+def _claim(config: Config, dataset: Dataset, run: Run) -> list[Member]:
+    """Claim the run; the members that are left to train in it."""
     run.claim(config, dataset)
     members = runs.members(config)
     missing = [member for member in members if not is_trained(run, member)]
     if len(missing) < len(members):
         print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
-    if not missing:
-        return [], 1
-    _try_augmentation(config, dataset.train_images)
+    if missing:
+        _try_augmentation(config, dataset.train_images)
+    return missing
+
+
+def _prepare(
+    config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int | None
+) -> tuple[list[Job], Tables, Workplace, int]:
+    """All that the workers of this machine need, and how many there are to be."""
     gpus = _count_gpus()
     workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-    return _jobs(config, dataset, run, missing, workers, gpus), workers
+    here = Workplace(
+        run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0, launcher=os.getpid()
+    )
+    return _jobs(config, missing, workers), _tables(config, dataset), here, workers
 
 
 def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[Job]:
@@ -8107,36 +8497,32 @@ def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[
         yield job
 
 
-def _try_member(job: Job) -> tuple[Member, str | None]:
+def _try_member(job: Job, tables: Tables, here: Workplace) -> tuple[Member, str | None]:
     """Train one member; why it failed, where it did."""
     try:
-        _train_member(job)
+        _train_here(job, tables, here)
     except Exception as error:  # whatever it is, the other members are worth having
         logger.exception("member %s", job.member.name)
         return job.member, f"{type(error).__name__}: {error}"
     return job.member, None
 
 
-def _jobs(config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int, gpus: int) -> list[Job]:
-    rows = Rows(dataset.train_images, dataset.targets)
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+def _jobs(config: Config, missing: list[Member], workers: int) -> list[Job]:
     members = runs.members(config)
     return [
         Job(
             config,
-            run,
             member,
-            rows,
-            folds,
-            dataset.test_images,
             title=f"{member.name} [{members.index(member) + 1}/{len(members)}]",
             to_come=(len(missing) - number) / workers,
-            live=workers == 1 and progress.is_terminal(),
-            gpus=gpus if workers > 1 else 0,
-            launcher=os.getpid(),
         )
         for number, member in enumerate(missing, start=1)
     ]
+
+
+def _tables(config: Config, dataset: Dataset) -> Tables:
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
 
 
 def is_trained(run: Run, member: Member) -> bool:
@@ -8171,13 +8557,76 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
     return workers or gpus or backend.room_for(threads)
 
 
-def _train_member(job: Job) -> None:
+def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    if os.getppid() == job.launcher:
-        _end_with(job.launcher)
-    with filelock.FileLock(job.run.member_lock(job.member)):
-        if not runs.is_whole(job.run.member(job.member)):
-            _train(job)
+    if os.getpid() != here.launcher:  # a worker; its launcher may be gone before it has imported anything
+        _end_with(here.launcher)
+    with filelock.FileLock(here.run.member_lock(job.member)):
+        if runs.is_whole(here.run.member(job.member)):
+            return
+        if here.gpus:
+            _claim_gpu(here.run.folder, here.gpus)
+        folder = here.run.unfinished(job.member)
+        _train(job, tables, folder, here.live)
+        _publish(folder, here.run, job.member)
+
+
+def _publish(folder: Path, run: Run, member: Member) -> None:
+    runs.publish(folder, run.member(member))
+    (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
+
+
+def _train_elsewhere(config: Config, dataset: Dataset, run: Run, missing: list[Member], scheduler: str) -> None:
+    """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
+    from digits import remote
+
+    with remote.connect(scheduler) as client:
+        jobs = {job.member.name: job for job in _jobs(config, missing, remote.at_a_time(client))}
+        for name, files in remote.run(client, _train_there, jobs, _tables(config, dataset)):
+            with filelock.FileLock(run.member_lock(jobs[name].member)):
+                _unpack(files, run, jobs[name].member)
+
+
+def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
+    """Train one member on a worker of a cluster; the content of its files, by name.
+
+    In a process of its own: Keras draws initial weights from random states that are one for all threads of a
+    worker, and TensorFlow keeps its number of threads as long as a process lives.
+    """
+    from digits import remote
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
+        runs.write_json(folder / "job.json", order | {"title": job.title, "to_come": job.to_come})
+        rows = {"images": tables.rows.images, "targets": tables.rows.targets}
+        runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
+        remote.follow([sys.executable, "-m", "digits", "train-member", name])
+        made = folder / "member"
+        return {path.name: path.read_bytes() for path in made.iterdir() if path.name != CHECKPOINT}
+
+
+def train_member(folder: Path) -> None:
+    """What `_train_there` starts: train the member of `job.json` on `tables.npz` into the folder `member`."""
+    _end_with(os.getppid())
+    order = runs.read_json(folder / "job.json", config=dict, member=dict, title=str, to_come=float)
+    settings = parse(order["config"], str(folder))
+    arrays = runs.read_arrays(folder / "tables.npz")
+    tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
+    job = Job(settings, Member(**order["member"]), order["title"], order["to_come"])
+    _train(job, tables, folder / "member", live=False)
+
+
+def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
+    """Put a member that came over the network into the run, if it is as it was sent."""
+    folder = run.unfinished(member)
+    shutil.rmtree(folder, ignore_errors=True)  # begun on this machine
+    for name, content in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
+    if not runs.is_whole(folder):
+        raise UserError(f"member {member.name} came back damaged; the same command trains it anew")
+    _publish(folder, run, member)
 
 
 @functools.cache
@@ -8192,23 +8641,22 @@ def _end_with(launcher: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _train(job: Job) -> None:
-    if job.gpus:
-        _claim_gpu(job.run.folder, job.gpus)
-    config, run, member, rows = job.config, job.run, job.member, job.rows
+def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
+    """Train one member into a folder, and seal it; goes on from the checkpoint there, and leaves it."""
+    config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
     from digits import training
 
-    held_out = np.flatnonzero(job.folds == member.fold)
-    folder = run.unfinished(member)
-    with progress.EpochLines(job.title, config.training.epochs, job.to_come, job.live) as report:
+    held_out = np.flatnonzero(tables.folds == member.fold)
+    with progress.EpochLines(job.title, config.training.epochs, job.to_come, live) as report:
         network = training.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
             int(rows.targets.max()) + 1,
-            rows.take(np.flatnonzero(job.folds != member.fold)),
-            rows.take(held_out),
+            rows,
+            np.flatnonzero(tables.folds != member.fold),
+            held_out,
             derive(config.seed, "member", member.architecture, member.seed, member.fold),
             folder / CHECKPOINT,
             report,
@@ -8218,12 +8666,11 @@ def _train(job: Job) -> None:
         network.model.save(temporary)
     logits, features = training.predict_with(network.predict, rows.images[held_out], config.tta)
     runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(network.predict, job.test_images, config.tta)
+    logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
-    runs.seal(folder, {"precision": network.precision, "seconds": seconds, "versions": runs.versions()})
-    runs.publish(folder, run.member(member))
-    (run.member(member) / CHECKPOINT).unlink()  # last: a kill before this line costs no training
+    made = {"versions": runs.versions(), "processor": runs.processor()}
+    runs.seal(folder, {"precision": network.precision, "seconds": seconds} | made)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
@@ -8284,6 +8731,7 @@ from digits.errors import UserError
 
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 HEADER = ["ImageId", "Label"]
+MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
 
@@ -8332,7 +8780,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         UserError: it cannot be read as text.
     """
     verdict = Verdict()
-    lines = _lines(path, verdict)
+    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
         return verdict
@@ -8376,11 +8824,14 @@ def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
     return "the rows are probably in another order, or of other images"
 
 
-def _lines(path: Path, verdict: Verdict) -> list[list[str]]:
+def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(most + 1)
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
+    if len(content) > most:
+        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -8550,9 +9001,15 @@ def predictor(model: keras.Model) -> Predict:
 
 def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
     """Logits and features averaged over the views of test-time augmentation `tta`."""
-    views = [predict(view) for view in VIEWS[tta](images)]
-    logits, features = (np.mean(arrays, axis=0) for arrays in zip(*views, strict=True))
-    return logits, features
+    starts = range(0, len(images), PREDICTION_BATCH)  # so that no view of all images is ever held
+    batches = [_averaged(predict, VIEWS[tta](images[start : start + PREDICTION_BATCH])) for start in starts]
+    logits, features = zip(*batches, strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _averaged(predict: Predict, views: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    logits, features = zip(*map(predict, views), strict=True)
+    return np.mean(logits, axis=0), np.mean(features, axis=0)
 
 
 def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -8586,7 +9043,8 @@ def train(
     augmentation: Augmentation,
     classes: int,
     rows: Rows,
-    held_out: Rows,
+    learned: np.ndarray,
+    held_out: np.ndarray,
     seed: np.random.SeedSequence,
     checkpoint: Path,
     report: Report,
@@ -8601,15 +9059,16 @@ def train(
     model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
     predict = predictor(model)
     seed = derive(seed, "training")
-    history = fit(model, predict, rows, held_out, settings, augmentation, seed, checkpoint, report)
+    history = fit(model, predict, rows, learned, held_out, settings, augmentation, seed, checkpoint, report)
     return Network(model, predict, history, precision)
 
 
 def fit(
     model: keras.Model,
     predict: Predict,
-    train: Rows,
-    held_out: Rows,
+    rows: Rows,
+    learned: np.ndarray,
+    held_out: np.ndarray,
     settings: Training,
     augmentation: Augmentation,
     seed: np.random.SeedSequence,
@@ -8621,8 +9080,9 @@ def fit(
     Args:
         model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
         predict: `predictor(model)`.
-        train: the rows to learn from.
-        held_out: rows that decide nothing; some are scored after each epoch, for the reader's sake.
+        rows: the whole table, which is only read: processes may share it.
+        learned: numbers of the rows to learn from, int (r,).
+        held_out: of rows that decide nothing, int (h,); some are scored after each epoch, for the reader's sake.
         settings: the recipe.
         augmentation: drawn anew for each epoch, ahead of time in a thread.
         seed: decides the order of the rows, the augmentation and the inner split.
@@ -8637,18 +9097,19 @@ def fit(
     """
     learner = _Learner(model, settings)
     history = learner.restore(checkpoint)
-    train, watched = _inner_split(train, settings, seed)
-    monitored = _sample(held_out, settings.monitor_rows, seed)
+    learned, watched = _inner_split(rows, learned, settings, seed)
+    monitored = rows.take(_sample(held_out, settings.monitor_rows, seed))
+    targets = rows.targets[learned]
     epochs = range(len(history), settings.epochs)
-    for epoch, images in _drawn_ahead(train.images, augmentation, seed, epochs):
+    for epoch, images in _drawn_ahead(rows.images, learned, augmentation, seed, epochs):
         watched_losses = history[:, HISTORY.index("watched_loss")]
         if _is_hopeless(watched_losses, settings):
             break
         started = time.perf_counter()
-        order = _shuffled(len(train), settings.batch_size, derive(seed, "order", epoch))
+        order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
         rates = learning_rates(settings, epoch, len(order), watched_losses)
         tell = functools.partial(report.within, epoch)
-        loss, accuracy = learner.epoch(images, train.targets, order, rates, tell)
+        loss, accuracy = learner.epoch(images, targets, order, rates, tell)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
         with learner.averaged():
@@ -8686,11 +9147,11 @@ class _Learner:
         tell: Callable[[float], None],
     ) -> tuple[float, float]:
         """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
-        images, targets = tf.constant(images), tf.constant(targets)
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
             tell(chunk[0] / len(order))
-            chunk_loss, chunk_correct = self._steps(images, targets, order[chunk], rates[chunk])
+            rows = order[chunk]  # TensorFlow copies what it is given, so it is not given the whole epoch
+            chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
             loss += float(chunk_loss)
             correct += float(chunk_correct)
         return loss / len(order), correct / order.size
@@ -8716,19 +9177,15 @@ class _Learner:
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec((None, side, side), tf.uint8),
-                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, None, side, side), tf.uint8),
                 tf.TensorSpec((None, None), tf.int32),
                 tf.TensorSpec((None,), tf.float32),
             ]
         )
-        def steps(
-            images: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, rates: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor]:
+        def steps(images: tf.Tensor, targets: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             loss = correct = tf.constant(0.0)
-            for number in tf.range(tf.shape(order)[0]):
-                rows = order[number]
-                step_loss, hits = step(tf.gather(images, rows), tf.gather(targets, rows), rates[number])
+            for number in tf.range(tf.shape(rates)[0]):
+                step_loss, hits = step(images[number], targets[number], rates[number])
                 loss += step_loss
                 correct += hits
             return loss, correct
@@ -8785,13 +9242,13 @@ class _Learner:
 
 
 def _drawn_ahead(
-    images: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
+    images: np.ndarray, rows: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each epoch with its augmented images, which a thread draws while the epoch before is trained on."""
+    """Each epoch with its augmented images of these rows, drawn by a thread while the epoch before is trained on."""
     with ThreadPoolExecutor(max_workers=1) as thread:
 
         def draw(epoch: int) -> Future[np.ndarray]:
-            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch))
+            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch), rows)
 
         drawing = {epoch: draw(epoch) for epoch in epochs[:1]}
         for epoch in epochs:
@@ -8816,26 +9273,29 @@ def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
     return float(loss), float((logits.argmax(axis=1) == rows.targets).mean())
 
 
-def _inner_split(train: Rows, settings: Training, seed: np.random.SeedSequence) -> tuple[Rows, Rows | None]:
-    """Hold back a stratified part of the training rows where the recipe watches one."""
+def _inner_split(
+    rows: Rows, learned: np.ndarray, settings: Training, seed: np.random.SeedSequence
+) -> tuple[np.ndarray, Rows | None]:
+    """The rows that are left to learn from where the recipe watches a stratified part of them, and that part."""
     if not settings.watches:
-        return train, None
-    held_back = math.ceil(settings.early_stopping.inner_split * len(train))
-    if min(held_back, len(train) - held_back) < len(np.unique(train.targets)):
-        raise UserError(f"early_stopping.inner_split holds back {held_back} of {len(train)} rows; some of each class")
+        return learned, None
+    count, targets = len(learned), rows.targets[learned]
+    held_back = math.ceil(settings.early_stopping.inner_split * count)
+    if min(held_back, count - held_back) < len(np.unique(targets)):
+        raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
     kept, watched = train_test_split(
-        np.arange(len(train)),
+        np.arange(count),
         test_size=settings.early_stopping.inner_split,
-        stratify=train.targets,
+        stratify=targets,
         random_state=as_int(derive(seed, "inner split")),
     )
-    return train.take(np.sort(kept)), train.take(np.sort(watched))
+    return learned[np.sort(kept)], rows.take(learned[np.sort(watched)])
 
 
-def _sample(rows: Rows, limit: int | None, seed: np.random.SeedSequence) -> Rows:
-    if limit is None or limit >= len(rows):
-        return rows
-    return rows.take(np.random.default_rng(derive(seed, "monitor")).choice(len(rows), limit, replace=False))
+def _sample(held_out: np.ndarray, limit: int | None, seed: np.random.SeedSequence) -> np.ndarray:
+    if limit is None or limit >= len(held_out):
+        return held_out
+    return held_out[np.random.default_rng(derive(seed, "monitor")).choice(len(held_out), limit, replace=False)]
 
 
 def _is_hopeless(watched_losses: np.ndarray, settings: Training) -> bool:

@@ -12,7 +12,8 @@ from digits.errors import UserError
 
 PACKAGE = Path(digits.__file__).parent
 LEFT_OUT = (  # what the kernel has no way to reach
-    "__main__.py", "exported.py", "inference.py", "ink.py", "kernel_head.py", "pictures.py", "analysis/novelty.py",
+    "__main__.py", "exported.py", "inference.py", "ink.py", "kernel_head.py", "pictures.py", "remote.py",
+    "analysis/novelty.py",
     "app/*", "benchmarks/*", "tuning/*",
     "stages/bench.py", "stages/compare.py", "stages/explore.py", "stages/export.py", "stages/kernel.py",
     "stages/predict.py", "stages/publish.py", "stages/tune.py", "stages/validate.py",
