@@ -36,10 +36,11 @@ NAMES = {
 }
 SPDX = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "MPL-2.0 AND MIT", "PSF-2.0"}
 # Looked up by hand, where the metadata say nothing, or not which.
-BY_HAND = {"colorama": "BSD-3-Clause", "namex": "Apache-2.0"}
+BY_HAND = {"atheris": "Apache-2.0", "colorama": "BSD-3-Clause", "namex": "Apache-2.0"}
 REMARKS = {
     "albucore": "the last release under MIT, as albumentations",
     "albumentations": "the last release of the MIT project; its successor, albumentationsx, is AGPL and not used",
+    "atheris": "for the fuzzer alone; the LICENSE file of its sources is Apache-2.0; holds libFuzzer (LLVM)",
     "certifi": "Mozilla's list of authorities, unchanged",
     "greenlet": "for playwright",
     "grpcio": "holds Eigen parts under MPL-2.0",
