@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        if error.errno is None:  # NumPy says only how many items it could not write
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         if error.filename in (None, str(temporary)):  # a full disk does not say what it had no room for
             error.filename = str(path)
         raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from driver import RUN, Place, assert_same, begin, check_whole, end, execute, finish, kill, line_of, processes
+from driver import RUN, Place, assert_same, begin, check_whole, end, execute, finish, gone, kill, line_of, processes
 
 CGROUPS = Path("/sys/fs/cgroup/memory")  # the first version of them; the second has another layout
 MIB = 2**20
@@ -25,8 +26,10 @@ def finished_members(place: Place) -> set[str]:
 @pytest.mark.parametrize("limit", [300, 500, 1200])
 def test_a_process_at_its_limit_says_so_in_a_line_or_ends_well(limit, stage, place, reference, tally):
     """A limit of the address space, in MiB. Libraries that end a process at once leave no word; nothing is lost."""
-    enough = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (limit * MIB, limit * MIB))}
-    done = execute(place, stage, **enough)
+    if stage == "submit":
+        shutil.rmtree(place.run / "members")
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (limit * MIB, limit * MIB))}
+    done = execute(place, stage, **limited)
     check_whole(place)
     if done.status > 0:
         assert "memory" in line_of(done)
@@ -80,6 +83,7 @@ def test_all_together_at_their_limit_lose_nothing(limit, cgroup, empty, referenc
     if done.status > 0:
         assert "memory" in line_of(done)
     kill(process.pid, "group", random.Random(0))
+    assert gone(process.pid)
     check_whole(empty)
     finish(empty, "submit")
     assert_same(empty, reference, "submit")
