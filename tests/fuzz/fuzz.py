@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of everything that reads a file: `python tests/fuzz/fuzz.py [TARGET ...] --seconds 60`.
 
 Each target runs in a process of its own with atheris (libFuzzer), which may take 1 GB, and 30 seconds for one input.
-What is found stays in the folder `--findings`; it becomes a test in tests/fuzz/test_fuzz_targets.py once it is mended.
+What is found stays in the folder `--findings`, and becomes a test beside the others of its module once it is mended.
 """
 
 from __future__ import annotations
