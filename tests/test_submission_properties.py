@@ -75,7 +75,7 @@ def corrupted(draw: st.DrawFn) -> tuple[list[str], int]:
         lines[at] = f"{number},{written}"
     elif kind == "id":
         written = draw(
-            st.one_of(st.integers().map(str), st.sampled_from(["", "1.0", " 1", "01", "x", "１", "9" * 5000]))
+            st.one_of(st.integers().map(str), st.sampled_from(["", "1.0", " 1", "01", "x", "\uff11", "9" * 5000]))
         )
         assume(written != number)
         lines[at] = f"{written},{label}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -20,11 +19,12 @@ from streamlit.testing.v1 import AppTest
 
 from digits import runs
 from digits.app import literal, queue
-from digits.app.results import Results, read
+from digits.app.results import CLUSTERS, QUEUE, Record, Results, read
 from digits.data.demo import demo
 from digits.errors import UserError
+from digits.features import gather
 from digits.runs import Run
-from digits.stages import cluster, explore, submit
+from digits.stages import explore
 from finished_run import finish
 
 DATA = demo()
@@ -33,10 +33,20 @@ EVIL = "![x](http://127.0.0.1:9/x.png) <img src=http://127.0.0.1:9/y> [a](javasc
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Run:
+    """A finished run with clusters, in the form of `make cluster` but without its k-means."""
     run = finish(tmp_path_factory.mktemp("made") / "run", DATA)
-    with contextlib.redirect_stdout(io.StringIO()):
-        submit.run(run.config(), DATA, run, {})
-        cluster.run(run.adapted(["cluster.maps=[]", "cluster.map_rows=100"]), DATA, run)
+    of = gather(run, run.config(), DATA)
+    of.store(run, DATA.fingerprint)
+    mapped = {"rows": of.rows[:100], "pca": of.sources["logits"][:100, :2].astype(np.float32)}
+    runs.write_arrays(run.clusters / "embedding.npz", fingerprint=np.array(DATA.fingerprint), **mapped)
+    labels = DATA.train_labels[of.rows]
+    nothing = np.zeros(len(labels))
+    lines = zip(of.rows, labels, labels, nothing, nothing, strict=True)
+    runs.write_csv(run.clusters / "clusters.csv", list(CLUSTERS), lines)
+    runs.write_csv(run.clusters / "label_queue.csv", list(QUEUE), [(1, of.rows[7], labels[7], labels[8], 0.1)])
+    figures = dict.fromkeys(Record.model_fields, None)
+    figures |= {"method": "kmeans", "space": "aligned", "k": 10, "rows": len(labels), "perplexity": 30.0}
+    runs.write_json(run.clusters / "metrics.json", figures | {"oof_accuracy": 0.98, "purity": 0.97, "seconds": {}})
     return run
 
 

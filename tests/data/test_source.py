@@ -160,6 +160,25 @@ def test_any_damage_to_a_zip_is_read_or_refused(competition, tmp_path, changes):
         assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_kinds_of_compression_are_named(competition, tmp_path, method):
+    archive = tmp_path / "other.zip"
+    with zipfile.ZipFile(archive, "w", method) as packed:
+        for name in ("train.csv", "test.csv"):
+            packed.write(competition / name, name)
+    assert "unknown kind of zip compression" in complaint(locate, archive)
+
+
+def test_a_name_that_is_no_text_in_the_members_own_header(competition, tmp_path):
+    """Found by the fuzzer: the directory has the name too, so that the zip is told to be damaged only on opening."""
+    archive = make_zip(competition, tmp_path / "damaged.zip")
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"train.csv")] = 0xFF
+    content[content.index(b"PK\x01\x02") + 9] |= 8  # says that names are UTF-8
+    archive.write_bytes(content)
+    assert "truncated or damaged" in complaint(contents, locate(archive))
+
+
 def test_a_nameless_member_is_passed_over(competition, tmp_path):
     archive = make_zip(competition, tmp_path / "nameless.zip")
     with zipfile.ZipFile(archive, "a") as packed:

@@ -139,7 +139,7 @@ def test_members_that_stand_twice_or_lead_elsewhere(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(archive, "w") as packed:
         for name in ("train.csv", "train.csv", "test.csv"):
             packed.writestr(name, TEST)
-    with pytest.raises(UserError, match="holds 2 train.csv"):
+    with pytest.raises(UserError, match=r"holds 2 train\.csv"):
         locate(archive)
     with zipfile.ZipFile(archive, "w") as packed:
         link = zipfile.ZipInfo("train.csv")
@@ -149,7 +149,7 @@ def test_members_that_stand_twice_or_lead_elsewhere(tmp_path):
     assert "train.csv: has no 'label' column" in refused(Source("given", archive, ""), tmp_path / "cache")
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("inner/train.csv.zip", archive.read_bytes() if archive.exists() else b"")
-    with pytest.raises(UserError, match="holds no train.csv"):
+    with pytest.raises(UserError, match=r"holds no train\.csv"):
         locate(archive)
 
 

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of everything that reads a file: `python tests/fuzz/fuzz.py [TARGET ...] --seconds 60`.
 
 Each target runs in a process of its own with atheris (libFuzzer), which may take 1 GB, and 30 seconds for one input.
-What is found stays in the folder `--findings`; it becomes a test in tests/fuzz/test_fuzz_targets.py once it is mended.
+What is found stays in the folder `--findings`, and becomes a test beside the others of its module once it is mended.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ NAMES = ("table", "config", "picture", "submission")
 def main() -> int:
     """Fuzz the targets in turn and print a table; 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("targets", nargs="*", default=NAMES, choices=[*NAMES, []], metavar="TARGET")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"by default {' '.join(NAMES)}")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--findings", type=Path, default=Path(tempfile.gettempdir()) / "findings")
     arguments = parser.parse_args()
+    if unknown := set(arguments.targets) - set(NAMES):
+        parser.error(f"no target is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     if importlib.util.find_spec("atheris") is None:
         print("error: atheris is not installed; it runs on Linux on x86-64 alone", file=sys.stderr)
         return 2
     arguments.findings.mkdir(parents=True, exist_ok=True)
     print(f"{'target':12}{'executions':>12}{'seconds':>9}{'coverage':>10}{'peak MB':>9}{'findings':>10}", flush=True)
-    found = [_run(name, arguments.seconds, arguments.findings) for name in arguments.targets]
+    found = [_run(name, arguments.seconds, arguments.findings) for name in arguments.targets or NAMES]
     return int(any(found))
 
 

@@ -1,11 +1,9 @@
-"""The fuzzer's targets run, on what they begin with and on what was once found with them."""
+"""The fuzzer's targets run. What it finds becomes a test beside the others of the module."""
 
 from __future__ import annotations
 
 import pytest
 from fuzz_targets import TARGETS
-
-FOUND: dict[str, list[bytes]] = {}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -15,12 +13,6 @@ def test_a_target_takes_what_it_begins_with(name):
     for seed in target.seeds():
         assert len(seed) <= target.longest
         target.try_(seed)
-
-
-@pytest.mark.parametrize("name", FOUND)
-def test_what_was_found_once_is_mended(name):
-    for content in FOUND[name]:
-        TARGETS[name].try_(content)
 
 
 @pytest.mark.parametrize("name", TARGETS)
