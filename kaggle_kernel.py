@@ -1884,6 +1884,7 @@ FILES["digits/atomic.py"] = r'''"""Files that are whole or absent: written under
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -1907,6 +1908,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        if error.errno is None:  # NumPy says only how many items it could not write
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         if error.filename in (None, str(temporary)):  # a full disk does not say what it had no room for
             error.filename = str(path)
         raise
@@ -2682,7 +2685,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from digits import kaggle_command
 from digits.errors import UserError
@@ -2740,14 +2743,26 @@ class Table:
                 with self.file.open("rb") as stream:
                     yield stream
             else:
-                with zipfile.ZipFile(self.file) as archive, archive.open(self.member) as stream:
+                with zipfile.ZipFile(self.file) as archive, _member(archive, self.member) as stream:
                     yield stream
-        except NotImplementedError:
-            raise UserError(f"{self}: unknown kind of zip compression; make the zip anew with `zip`") from None
         except (zipfile.BadZipFile, zlib.error, EOFError):
             raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
         except OSError as error:
             raise _unreadable(self.file, error) from None
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a member.
+
+    Raises:
+        BadZipFile: its own header is damaged, on which zipfile fails in several ways.
+    """
+    try:
+        return archive.open(name)
+    except OSError:
+        raise
+    except Exception as error:
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = KAGGLE_MOUNTS) -> Source:
@@ -2868,6 +2883,8 @@ def _in_zip(path: Path, name: str) -> Table:
     (member,) = found
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
+        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
     # zipfile never yields more than the declared size, so the declared size is all there is to check.
     if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
         raise UserError(
@@ -3330,7 +3347,7 @@ def _shown(columns: list[str]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/errors.py"] = r'''"""The one exception that stands for a user's mistake, the words for what a machine refuses, and text that is not ours."""
+FILES["digits/errors.py"] = r'''"""The exception that stands for a user's mistake, words for what a machine refuses, and text that is not ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake, the words for what a machine refuses, and text that is not ours."""
+"""The exception that stands for a user's mistake, words for what a machine refuses, and text that is not ours."""
 
 from __future__ import annotations
 
