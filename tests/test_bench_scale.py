@@ -21,7 +21,7 @@ def test_memory_is_that_of_all_processes_and_a_shared_page_counts_once():
     alone = peak(f"import time; held = bytearray({HELD}); time.sleep(1)")
     assert HELD < alone < 1.3 * HELD
     shared = peak(f"import os, time; held = bytearray({HELD}); os.fork(); time.sleep(1)")
-    assert HELD < shared < 1.3 * HELD
+    assert HELD < shared < 1.75 * HELD  # a look that begins before the fork and ends after it sees one and a half
     both = peak(f"import os, time; os.fork(); held = bytearray({HELD}); time.sleep(1)")
     assert 2 * HELD < both < 2.6 * HELD
 
