@@ -136,6 +136,7 @@ def _watch(*arguments: str) -> Watched:
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise
+    looks.append((time.time(), 0.0, looks[-1][2]))
     if process.returncode:
         raise SystemExit(f"error: {' '.join(arguments)} ended with status {process.returncode}")
     return Watched(np.array(looks))
