@@ -47,11 +47,14 @@ def test_a_part_has_the_memory_of_its_time():
 
 
 def test_table_and_figure_are_written(tmp_path):
-    stages = [Stage(rows, name, rows / 500, rows / 300, 7e8 + 4e3 * rows) for rows in (1000, 10_000) for name in "ab"]
+    stages = [
+        Stage(rows, name, rows / 500, rows / 300, 7e8 + 4e3 * rows) for rows in (1000, 10_000) for name in "abcdefghi"
+    ]
     bench_scale._write(tmp_path, pd.DataFrame(stages))
     assert (tmp_path / "scale.md").read_text().splitlines()[2] == "| 1,000 | a | 2.0 | 3.3 | 2.000 | 704 |"
-    assert pd.read_csv(tmp_path / "scale.csv")["rows"].tolist() == [1000, 1000, 10_000, 10_000]
+    assert pd.read_csv(tmp_path / "scale.csv")["rows"].tolist() == 9 * [1000] + 9 * [10_000]
     assert (tmp_path / "scale.png").stat().st_size > 10_000
     times, peaks = bench_scale.draw(pd.DataFrame(stages)).axes
+    assert [text.get_text() for text in peaks.get_legend().get_texts()] == list("abcdefghi")
     assert times.get_xscale() == times.get_yscale() == "log"
     assert peaks.get_ylim()[1] > 8

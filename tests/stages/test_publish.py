@@ -6,6 +6,7 @@ import stat
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from command import ROOT, complain, succeed
@@ -101,7 +102,8 @@ def run(tmp_path) -> runs.Run:
     runs.write_json(made.metrics, {"members": 3, "oof_accuracy": 0.98123, "predicted_score": 0.98234})
     oof = runs.read_arrays(made.oof)
     chances = oof["probabilities"][: len(data.test_images)]
-    runs.write_arrays(made.test, probabilities=chances, classes=data.classes)
+    fingerprint = np.array(data.test_fingerprint)  # as every finished run has it
+    runs.write_arrays(made.test, probabilities=chances, classes=data.classes, fingerprint=fingerprint)
     write(made.submission, data.classes[chances.argmax(axis=1)], data.classes)
     return made
 

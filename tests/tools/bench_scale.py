@@ -34,7 +34,7 @@ import big_table
 from digits import data, runs
 from digits.atomic import replacing
 from digits.data import Rows
-from digits.figures.style import PALETTE, canvas, caption, styled
+from digits.figures.style import SERIES, canvas, caption, styled
 from digits.runs import Run
 
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
@@ -136,6 +136,7 @@ def _watch(*arguments: str) -> Watched:
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise
+    looks.append((time.time(), 0.0, looks[-1][2]))
     if process.returncode:
         raise SystemExit(f"error: {' '.join(arguments)} ended with status {process.returncode}")
     return Watched(np.array(looks))
@@ -184,8 +185,8 @@ def _write(folder: Path, measured: pd.DataFrame) -> None:
 @styled
 def draw(measured: pd.DataFrame) -> Figure:
     """Seconds and memory by rows, a line a stage: columns are those of `Stage`."""
-    figure, (times, peaks) = canvas(2, width=5.8, height=4.8)
-    for (stage, of), colour in zip(measured.groupby("stage", sort=False), PALETTE, strict=False):
+    figure, (times, peaks) = canvas(2, width=6.6, height=4.8)
+    for (stage, of), colour in zip(measured.groupby("stage", sort=False), SERIES, strict=False):
         look = {"color": colour, "marker": "o", "ms": 3, "lw": 1.4, "label": stage}
         times.plot(of["rows"], of["seconds"], **look)
         peaks.plot(of["rows"], of["peak"] / 1e9, **look)
@@ -197,7 +198,7 @@ def draw(measured: pd.DataFrame) -> Figure:
     times.set(title="Time", xlabel="labelled rows", ylabel="seconds", xscale="log", yscale="log")
     peaks.set(title="Memory at the peak, all processes", xlabel="labelled rows", ylabel="GB", xscale="log")
     peaks.set_ylim(0, 1.1 * max(LIMIT, measured["peak"].max()) / 1e9)
-    times.legend(fontsize=8)
+    peaks.legend(loc="upper left", bbox_to_anchor=(1, 1))
     caption(
         figure,
         "dashed on the left: in step with the rows; each command with its start of a few seconds; two networks are "
