@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -422,6 +423,12 @@ def _check_stored(content: bytes) -> None:
         size = sum(member.file_size for member in archive.infolist())
         if size > len(content):
             raise ValueError(f"it would unpack to {size:,} bytes")
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is cut off")
         damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
         if damaged:
             raise ValueError(damaged)
