@@ -62,6 +62,21 @@ def refuse(*arguments: str | Path) -> str:
     return _one_line(err.getvalue())
 
 
+def measured(code: str, *arguments: str | Path) -> tuple[str, int]:
+    """What Python code prints in a process of its own, and the most memory that it held, bytes.
+
+    The system's own record for a process that ended (`ru_maxrss`) starts with what its parent held.
+    """
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux tells")
+    told = "import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    command = [sys.executable, "-c", f"{code}\n{told}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-500:]
+    *said, peak = done.stdout.strip().splitlines()
+    return "\n".join(said), 1024 * int(peak)
+
+
 def _one_line(said: str) -> str:
     lines = said.strip().splitlines()
     assert len(lines) == 1, said

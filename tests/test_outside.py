@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from digits.config import Config
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.runs import Run
-from finished_run import finish
+from finished_run import finish, forge
 
 NAMES = [
     "..", ".", " ", "../outside", "a/../../outside", "a/b", "/tmp/outside", "..\\outside", ".hidden", "-x", "a\nb",
@@ -116,12 +115,6 @@ def run(made, tree) -> Run:
     return Run(Path("output/good"))
 
 
-def tamper(run: Run, change: Callable[[dict], None]) -> None:
-    record = json.loads((run.folder / "run.json").read_text())
-    change(record)
-    (run.folder / "run.json").write_text(json.dumps(record))
-
-
 FINISHED = {
     name: [*of[:-1], "good"] for name, of in COMMANDS.items() if name in ("cluster", "evaluate", "report", "export")
 }
@@ -130,7 +123,7 @@ FINISHED = {
 @pytest.mark.parametrize("command", FINISHED)
 @pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a\nb", "a/b", ""])
 def test_a_crafted_architecture_is_refused(run, tree, command, name):
-    tamper(run, lambda record: record["config"]["architectures"][0].update(name=name))
+    forge(run.origin, lambda record: record["config"]["architectures"][0].update(name=name))
     before = state(tree)
     assert "architectures.0.name" in refused(FINISHED[command][0], "--data", "demo", *FINISHED[command][1:])
     assert state(tree) == before

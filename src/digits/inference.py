@@ -62,13 +62,13 @@ def load(
     backend.start(config.training.threads)
     from digits import training
 
-    forms = (len(features.sources["logits"][0]), features.sources["pixels"].shape[1])
+    forms = (len(features.sources["logits"][0]), *features.sources["pixels"].shape[1:])
     loaded = []
     for number, member in enumerate(members, start=1):
         path = run.member(member) / "model.keras"
         model = models.load(path)
         width = len(features.alignments[member.name].mean)
-        if (model.output_shape[-1], math.prod(model.input_shape[1:])) != forms or _width(model) != width:
+        if (model.output_shape[-1], *model.input_shape[1:3]) != forms or _width(model) != width:
             raise UserError(f"{path}: is of another run; train it anew: make train RUN={run.folder.name}")
         loaded.append((member, training.predictor(model)))
         progress(number / len(members))

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from digits.errors import UserError
 from digits.features import gather
 from digits.runs import Run
 from digits.stages import explore
-from finished_run import finish
+from finished_run import finish, forge
 
 DATA = demo()
 EVIL = "![x](http://127.0.0.1:9/x.png) <img src=http://127.0.0.1:9/y> [a](javascript:alert(1)) $\\frac{1}{2}$ :red[b]"
@@ -77,15 +78,7 @@ def opened(run: Run) -> Results:
 
 
 def record(name: str, change: Callable[[dict], object]) -> Callable[[Run], None]:
-    def tamper(run: Run) -> None:
-        path = run.folder / name
-        values = json.loads(path.read_text())
-        del values["checksum"]  # which who crafts a run would write anew
-        change(values)
-        path.write_text(json.dumps(values))
-        path.with_name(f".{path.name}").unlink(missing_ok=True)  # the copy would serve
-
-    return tamper
+    return lambda run: forge(run.folder / name, change)
 
 
 def arrays(name: str, change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Run], None]:
@@ -191,6 +184,12 @@ def show(folder: str, page: str) -> None:
     else:
         streamlit.session_state.results = main._read(*sys.argv[1:], 0.0)
         importlib.import_module(f"digits.app.{page}").page()
+
+
+@pytest.fixture(autouse=True)
+def this_program(monkeypatch) -> None:
+    """AppTest leaves its script behind as the main module, which processes that are started later would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def shown(run: Run, page: str) -> AppTest:

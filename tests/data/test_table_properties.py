@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from command import measured
 from digits.data import find, table
 from digits.data.source import COMPETITION, Source, Table, locate
 from digits.errors import UserError
@@ -19,6 +18,16 @@ from digits.errors import UserError
 NAMES = ("label", "pixel0", "pixel1", "pixel2", "pixel3")
 GIGABYTE = 2**30
 TEST = b"pixel0,pixel1,pixel2,pixel3\n0,1,2,3\n"
+READ = """
+import sys
+from pathlib import Path
+from digits.data import find, read
+from digits.errors import UserError
+try:
+    print(len(read(find(sys.argv[1]), Path(sys.argv[2])).train_labels))
+except UserError as error:
+    print("error:", error)
+"""
 
 
 @st.composite
@@ -176,17 +185,6 @@ def test_a_bomb_is_refused_or_read_within_a_gigabyte(tmp_path, kind):
             member.write(head + b"0,0\n")
             for _ in range(60):
                 member.write(block[kind] * (2**20 // len(block[kind])))
-    code = (
-        "import re, sys\\nfrom pathlib import Path\\nfrom digits.data import find, read\\n"
-        "from digits.errors import UserError\\n"
-        "try: print(len(read(find(sys.argv[1]), Path(sys.argv[2])).train_labels))\\n"
-        "except UserError as error: print('error:', error)\\n"
-        "print(1024 * int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]))"
-    ).replace("\\n", "\n")
-    done = subprocess.run(
-        [sys.executable, "-c", code, train, tmp_path / "cache"], capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-500:]
-    said, peak = done.stdout.strip().splitlines()[-2:]
-    assert int(peak) < GIGABYTE
+    said, peak = measured(READ, train, tmp_path / "cache")
+    assert peak < GIGABYTE
     assert said.startswith("error: ") == (kind != "labels only")

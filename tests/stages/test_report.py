@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from digits.data.demo import demo
 from digits.errors import UserError
 from digits.runs import Run
 from digits.stages import cluster, report, submit
-from finished_run import finish
+from finished_run import finish, forge
 
 DATA = demo()
 
@@ -117,19 +118,9 @@ def _crafted(run: Run, folder: Path) -> Run:
     """A copy of the run with somebody's HTML in every place that is shown."""
     shutil.copytree(run.folder.parent, folder / "output")
     made = Run(folder / "output" / run.folder.name)
-    record = json.loads((made.folder / "run.json").read_text())
-    record["machine"] |= {EVIL: EVIL + NO_TEXT}
-    record["versions"] |= {EVIL: [EVIL]}
-    record["config"]["architectures"] = [
-        {**of, "options": {EVIL: EVIL}} for of in record["config"]["architectures"]
-    ]  # fmt: skip
-    (made.folder / "run.json").write_text(json.dumps(record))
-    evaluation = json.loads((made.evaluation / "metrics.json").read_text())
-    evaluation["captions"] = dict.fromkeys(evaluation["captions"], EVIL)
-    (made.evaluation / "metrics.json").write_text(json.dumps(evaluation))
-    clusters = json.loads((made.clusters / "metrics.json").read_text())
-    clusters["method"] = clusters["space"] = EVIL
-    (made.clusters / "metrics.json").write_text(json.dumps(clusters))
+    forge(made.origin, _with_evil_origin)
+    forge(made.evaluation / "metrics.json", lambda of: of.update(captions=dict.fromkeys(of["captions"], EVIL)))
+    forge(made.clusters / "metrics.json", lambda of: of.update(method=EVIL, space=EVIL))
     search = folder / "output/tune" / EVIL.replace("/", " ")
     search.mkdir(parents=True)
     config = {"tune": {"objective": "accuracy"}}
@@ -137,6 +128,13 @@ def _crafted(run: Run, folder: Path) -> Run:
     with (search / "leaderboard.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["status", "accuracy", "accuracy_se"], [EVIL, 1, 1], ["done", 1, 1]])
     return made
+
+
+def _with_evil_origin(record: dict[str, Any]) -> None:
+    record["machine"] |= {EVIL: EVIL + NO_TEXT}
+    record["versions"] |= {EVIL: [EVIL]}
+    for architecture in record["config"]["architectures"]:
+        architecture["options"] = {EVIL: EVIL}
 
 
 def _written(made: Run) -> str:
