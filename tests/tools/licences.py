@@ -128,7 +128,7 @@ def installed(package: str, version: str) -> tuple[str, str] | None:
     files = [file for file in found.files or () if re.match(r"(?i)licen[sc]e|copying", file.name)]
     texts = [file.locate().read_text(errors="replace") for file in files if ".dist-info" in str(file)]
     of = found.metadata
-    named = (of["License-Expression"], of["License"], of.get_all("Classifier") or [])
+    named = (of.get("License-Expression"), of.get("License"), of.get_all("Classifier") or [])
     return found.version, spdx(package, *named, text="\n".join(texts))
 
 

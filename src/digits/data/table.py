@@ -12,7 +12,9 @@ import hashlib
 import io
 import json
 import re
+import threading
 import time
+import weakref
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ LABEL_LIMIT = 2**32 - 1
 HEADER_BYTES = 2**20
 MOST_EMPTY_LINES = 10_000
 BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
+
+RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseconds
 
 CACHE_FORMAT = 1
 CACHE_ENTRIES = 4
@@ -210,20 +214,29 @@ def _parse(tables: dict[str, Table], origin: str) -> Dataset:
 
 def _rows(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """All rows below the header: pixels uint8 (n, pixels), labels int64 (n,) (empty without that column)."""
+    released = threading.Event()
+    released.set()
     try:
-        pixels, labels = _rows_fast(table, columns)
+        found = _rows_fast(table, columns, released)
     except Exception:  # whatever it was, the careful parser meets it again and says it in the user's words
-        pixels, labels = _rows_careful(table, columns)
+        found = None
+    released.wait(RELEASE_SECONDS)  # or pyarrow's thread would crash a program that ends while it still reads
+    pixels, labels = found or _rows_careful(table, columns)
     if not len(pixels):
         raise UserError(f"{table}: has a header but no rows; download it again")
     return pixels, labels
 
 
 class _Plain(io.RawIOBase):
-    """Passes bytes on, but refuses quotes and hexadecimal numbers, which pyarrow takes too leniently."""
+    """Passes bytes on, but refuses quotes and hexadecimal numbers, which pyarrow takes too leniently.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    `released` is set as soon as nobody holds this object any more.
+    """
+
+    def __init__(self, stream: BinaryIO, released: threading.Event) -> None:
         self.stream = stream
+        released.clear()
+        weakref.finalize(self, released.set)
 
     def readable(self) -> bool:
         return True
@@ -235,7 +248,7 @@ class _Plain(io.RawIOBase):
         return chunk
 
 
-def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _rows_fast(table: Table, columns: list[str], released: threading.Event) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow  # slow to import, and a cached read does without it
     from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
 
@@ -243,7 +256,7 @@ def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray
     with table.open() as stream:
         stream.readline(HEADER_BYTES)
         rows = read_csv(
-            _Plain(stream),
+            _Plain(stream, released),
             ReadOptions(column_names=columns, block_size=BLOCK_BYTES),
             convert_options=ConvertOptions(column_types=types, null_values=[]),
         )
