@@ -2918,7 +2918,9 @@ import hashlib
 import io
 import json
 import re
+import threading
 import time
+import weakref
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -2939,6 +2941,8 @@ LABEL_LIMIT = 2**32 - 1
 HEADER_BYTES = 2**20
 MOST_EMPTY_LINES = 10_000
 BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
+
+RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseconds
 
 CACHE_FORMAT = 1
 CACHE_ENTRIES = 4
@@ -3116,20 +3120,22 @@ def _parse(tables: dict[str, Table], origin: str) -> Dataset:
 
 def _rows(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """All rows below the header: pixels uint8 (n, pixels), labels int64 (n,) (empty without that column)."""
-    try:
-        pixels, labels = _rows_fast(table, columns)
-    except Exception:  # whatever it was, the careful parser meets it again and says it in the user's words
-        pixels, labels = _rows_careful(table, columns)
+    pixels, labels = _rows_fast(table, columns) or _rows_careful(table, columns)
     if not len(pixels):
         raise UserError(f"{table}: has a header but no rows; download it again")
     return pixels, labels
 
 
 class _Plain(io.RawIOBase):
-    """Passes bytes on, but refuses quotes and hexadecimal numbers, which pyarrow takes too leniently."""
+    """Passes bytes on, but refuses quotes and hexadecimal numbers, which pyarrow takes too leniently.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    `released` is set as soon as nobody holds this object any more.
+    """
+
+    def __init__(self, stream: BinaryIO, released: threading.Event) -> None:
         self.stream = stream
+        released.clear()
+        weakref.finalize(self, released.set)
 
     def readable(self) -> bool:
         return True
@@ -3141,7 +3147,19 @@ class _Plain(io.RawIOBase):
         return chunk
 
 
-def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """All rows as pyarrow reads them; None where it cannot, and the careful parser says why in the user's words."""
+    released = threading.Event()
+    released.set()
+    try:
+        found = _read_with_pyarrow(table, columns, released)
+    except Exception:
+        found = None
+    released.wait(RELEASE_SECONDS)  # a program that ends while pyarrow's thread still holds the file would crash
+    return found
+
+
+def _read_with_pyarrow(table: Table, columns: list[str], released: threading.Event) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow  # slow to import, and a cached read does without it
     from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
 
@@ -3149,7 +3167,7 @@ def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray
     with table.open() as stream:
         stream.readline(HEADER_BYTES)
         rows = read_csv(
-            _Plain(stream),
+            _Plain(stream, released),
             ReadOptions(column_names=columns, block_size=BLOCK_BYTES),
             convert_options=ConvertOptions(column_types=types, null_values=[]),
         )
@@ -6056,6 +6074,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -6460,6 +6479,12 @@ def _check_stored(content: bytes) -> None:
         size = sum(member.file_size for member in archive.infolist())
         if size > len(content):
             raise ValueError(f"it would unpack to {size:,} bytes")
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is cut off")
         damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
         if damaged:
             raise ValueError(damaged)

@@ -48,7 +48,7 @@ def connect(address: str) -> Iterator[Client]:
     Raises:
         UserError: nobody answers there, no worker has joined it, or this project is not installed there.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says of lost connections, we say in a line
+    _quieten(logging.CRITICAL)  # what it says of lost connections, we say in a line
     try:
         client = Client(address, timeout=ANSWER_SECONDS)
     except (OSError, ValueError) as error:
@@ -81,7 +81,7 @@ def serve(workers: int, port: int) -> None:
     Raises:
         UserError: the port is taken.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    _quieten(logging.ERROR)
     try:
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, host="127.0.0.1", scheduler_port=port, dashboard_address=":0"
@@ -95,6 +95,12 @@ def serve(workers: int, port: int) -> None:
         print("Ctrl-C ends the cluster.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
+
+
+def _quieten(level: int) -> None:
+    """Have `distributed` say nothing below this level; some of its parts were given levels of their own."""
+    for name in ("distributed", "distributed.client", "distributed.gc"):
+        logging.getLogger(name).setLevel(level)
 
 
 def _reason(error: BaseException) -> BaseException:

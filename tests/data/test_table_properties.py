@@ -94,9 +94,8 @@ rows = st.lists(st.lists(cells, min_size=4, max_size=6).map(",".join), min_size=
 def test_what_the_fast_parser_reads_the_careful_one_reads_too(tmp_path, rows, end):
     (tmp_path / "train.csv").write_bytes((",".join(NAMES) + "\n" + end.join(rows)).encode("utf-8", "surrogatepass"))
     place = Table(tmp_path / "train.csv")
-    try:
-        fast = table._rows_fast(place, list(NAMES))
-    except Exception:  # the careful parser has the last word then
+    fast = table._rows_fast(place, list(NAMES))
+    if fast is None:  # the careful parser has the last word then
         return
     for one, other in zip(fast, table._rows_careful(place, list(NAMES)), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -14,7 +14,7 @@ import pytest
 from command import complain, start, succeed
 from ports import free_port
 
-SHORT = ["--data", "demo", "--set", "folds.count=2", "--set", "architectures=[mlp]", "--set", "training.epochs=40"]
+SHORT = ["--data", "demo", "--set", "folds.count=2", "--set", "architectures=[mlp]", "--set", "training.epochs=15"]
 FILES = ("submission.csv", "oof.npz", "test.npz", "members/mlp-s0-f0/oof.npz")
 
 
@@ -56,13 +56,13 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(output):
     with cluster(workers=2) as (machines, address):
         arguments = ["submit", "--output", output, "--run", "there", *SHORT, "--scheduler", address]
         stopped = start(*arguments)
-        until(stopped, "epoch 2/40")
+        until(stopped, "epoch 2/15")
         stopped.kill()
         stopped.communicate()
         while trainings(machines):  # for ever, where they do not end
             time.sleep(0.1)
         process = start(*arguments)
-        until(process, "epoch 2/40")
+        until(process, "epoch 2/15")
         trainings(machines)[0].parent().kill()
         out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
@@ -76,7 +76,7 @@ def test_a_lost_scheduler_keeps_what_is_finished(output):
     with cluster(workers=1) as (machines, address):
         hurry = os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
         process = start(*arguments, "--scheduler", address, env=hurry)
-        until(process, "mlp-s0-f1 [2/2] epoch 2/40")
+        until(process, "mlp-s0-f1 [2/2] epoch 2/15")
         assert f"no cluster on port {address.rpartition(':')[2]}" in complain("cluster-up", "--port", address[16:])
         machines.kill()
         _, err = process.communicate(timeout=120)

@@ -214,14 +214,7 @@ def _parse(tables: dict[str, Table], origin: str) -> Dataset:
 
 def _rows(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """All rows below the header: pixels uint8 (n, pixels), labels int64 (n,) (empty without that column)."""
-    released = threading.Event()
-    released.set()
-    try:
-        found = _rows_fast(table, columns, released)
-    except Exception:  # whatever it was, the careful parser meets it again and says it in the user's words
-        found = None
-    released.wait(RELEASE_SECONDS)  # or pyarrow's thread would crash a program that ends while it still reads
-    pixels, labels = found or _rows_careful(table, columns)
+    pixels, labels = _rows_fast(table, columns) or _rows_careful(table, columns)
     if not len(pixels):
         raise UserError(f"{table}: has a header but no rows; download it again")
     return pixels, labels
@@ -248,7 +241,19 @@ class _Plain(io.RawIOBase):
         return chunk
 
 
-def _rows_fast(table: Table, columns: list[str], released: threading.Event) -> tuple[np.ndarray, np.ndarray]:
+def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """All rows as pyarrow reads them; None where it cannot, and the careful parser says why in the user's words."""
+    released = threading.Event()
+    released.set()
+    try:
+        found = _read_with_pyarrow(table, columns, released)
+    except Exception:
+        found = None
+    released.wait(RELEASE_SECONDS)  # a program that ends while pyarrow's thread still holds the file would crash
+    return found
+
+
+def _read_with_pyarrow(table: Table, columns: list[str], released: threading.Event) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow  # slow to import, and a cached read does without it
     from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
 

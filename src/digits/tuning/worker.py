@@ -110,7 +110,7 @@ class Worker(BaseTuner):
 
         Raises:
             FailedTrialError: it diverged, was killed, or took too long.
-        Refused: the disk is full, or may not be written.
+            Refused: the disk is full, or may not be written.
         """
         _trust(trial.trial_id, r"\d+")
         try:
