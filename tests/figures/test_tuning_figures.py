@@ -38,6 +38,32 @@ def test_good_trials_are_darker_than_bad_ones(lower):
     assert shades[int(LOSSES.argmin())] > shades[int(LOSSES.argmax())]
 
 
+def test_slices_mark_choices_at_their_values_and_round_numbers_on_a_log_scale():
+    columns = {
+        "training.rate": np.linspace(0.0021, 0.008, 12),
+        "architecture.kernel": np.array([3, 5, 3] * 4),
+        "training.name": np.array(["a", "b", "c"] * 4, object),
+        "training.batch_size": np.array([32, 64, 128] * 4),
+    }
+    figure = figures.pairwise_slices(columns, LOSSES, ["training.rate", "training.batch_size"], "log loss", True)
+    figure.draw_without_rendering()
+
+    def marks(axis) -> list[str]:
+        low, high = axis.get_view_interval()
+        shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        return [tick.label1.get_text() for tick in shown]
+
+    grid = np.array(figure.axes).reshape(4, 4)
+    assert [marks(axes.xaxis) for axes in grid[3]] == [
+        ["0.002", "0.005"],
+        ["3", "5"],
+        ["a", "b", "c"],
+        ["32", "64", "128"],
+    ]
+    assert marks(grid[2, 1].yaxis) == ["a", "b", "c"]
+    assert not any(text.get_text() for axes in figure.axes for text in axes.get_xticklabels(minor=True))
+
+
 @pytest.mark.parametrize(("explained", "doubtful"), [(0.1, True), (-0.5, True), (0.8, False)])
 def test_a_forest_that_explains_little_is_said_to(explained, doubtful):
     figure = figures.hyperparameter_importance({"a": Importance(0.5, 0.1), "b": Importance(0.1, 0.1)}, explained)

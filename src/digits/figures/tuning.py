@@ -7,11 +7,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from digits.analysis.tuning import Importance
 from digits.figures.style import PALETTE, canvas, caption, styled
 
 COLOURS = "viridis"  # dark is good
+FEW = 4  # as many distinct numbers are marked each
 
 
 @styled
@@ -144,10 +146,17 @@ def pairwise_slices(
 
 def _place(axes: Axes, axis: str, values: np.ndarray, log: bool) -> np.ndarray:
     """Numbers as they are, words as their places on an axis that names them."""
+    distinct, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
     if values.dtype == object:
-        words, codes = np.unique(values.astype(str), return_inverse=True)
-        axes.set(**{f"{axis}ticks": range(len(words)), f"{axis}ticklabels": [word[:12] for word in words]})
+        axes.set(**{f"{axis}ticks": range(len(distinct)), f"{axis}ticklabels": [word[:12] for word in distinct]})
         return codes
     if log:
         axes.set(**{f"{axis}scale": "log"})
+        scale = axes.xaxis if axis == "x" else axes.yaxis
+        decades = np.log10(distinct[-1] / distinct[0])
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+        scale.set_major_formatter(StrMethodFormatter("{x:g}"))
+        scale.set_minor_formatter(NullFormatter())
+    if len(distinct) <= FEW:  # a choice of numbers: nothing lies between them
+        axes.set(**{f"{axis}ticks": distinct, f"{axis}ticklabels": [f"{value:g}" for value in distinct]})
     return values
