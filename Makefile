@@ -245,7 +245,7 @@ $(VENV)/kaggle/installed: configs/kaggle-image.txt $(VENV)/installed
 	@echo "installing configs/kaggle-image.txt (a few minutes the first time)"
 	@rm -rf $(VENV)/kaggle
 	@if command -v uv >/dev/null; then uv venv -q --python $(VENV)/bin/python $(VENV)/kaggle \
-		&& uv pip install -q --python $(VENV)/kaggle/bin/python -r configs/kaggle-image.txt; \
+		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r configs/kaggle-image.txt; \
 	else $(VENV)/bin/python -m venv $(VENV)/kaggle \
 		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt; fi
 	@touch $@

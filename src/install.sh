@@ -27,7 +27,8 @@ if ! [ -x "$venv/bin/python" ] || ! fits "$venv/bin/python"; then
 fi
 echo "installing $lock (a few minutes the first time)"
 if command -v uv >/dev/null; then
-    uv pip install -q --python "$venv/bin/python" --require-hashes -r "$lock"
+    # as pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile TensorFlow anew, for seconds
+    uv pip install -q --compile-bytecode --python "$venv/bin/python" --require-hashes -r "$lock"
     uv pip install -q --python "$venv/bin/python" --no-deps -e .
 else
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"

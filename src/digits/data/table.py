@@ -35,7 +35,6 @@ LABEL_LIMIT = 2**32 - 1
 HEADER_BYTES = 2**20
 MOST_EMPTY_LINES = 10_000
 BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
-
 RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseconds
 
 CACHE_FORMAT = 1
