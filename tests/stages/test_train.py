@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +49,23 @@ def test_every_worker_shows_itself_another_gpu(tmp_path, monkeypatch):
         release.set()
         for worker in workers:
             worker.join()
+
+
+def test_workers_end_with_a_process_that_is_killed_before_it_hands_out_all_jobs(tmp_path):
+    script = """
+import os, signal, sys, time, joblib
+from pathlib import Path
+from digits.stages import train
+
+def jobs():
+    yield from [joblib.delayed(Path(sys.argv[1]).touch)()] * 2  # they leave in pairs
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+train._parallel(2)(jobs())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "begun"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL  # and nobody holds its output any more, for which run() waits

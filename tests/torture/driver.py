@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import json
 import os
 import random
@@ -314,11 +315,8 @@ def content(path: Path) -> Any:
         images = np.random.default_rng(0).integers(0, 256, (50, 14, 14), dtype=np.uint8)
         return exported.load(path).predict(images).probabilities.round(5).tolist()
     if path.suffix == ".html":
-        return [
-            line
-            for line in path.read_text().splitlines()
-            if " of one core's time" not in line and "core time" not in line
-        ]
+        said = html.unescape(path.read_text()).splitlines()
+        return [line for line in said if "core time" not in line and " of one core's time" not in line]
     return path.read_bytes()
 
 

@@ -1,19 +1,22 @@
 """The books of a search, without any training: what a worker would report is made up."""
 
 import copy
+import errno
 import json
 import math
 import time
 from pathlib import Path
 
+import keras_tuner
 import pytest
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from digits import config
 from digits.errors import UserError
 from digits.tuning import space
 from digits.tuning.oracle import BECAUSE, open_books
-from digits.tuning.worker import Chief, announce
+from digits.tuning.trial import Nursery
+from digits.tuning.worker import Chief, Childless, Worker, announce
 
 RANGES = {
     "training.optimizer.learning_rate": {"float": [0.0001, 0.1], "log": True},
@@ -291,3 +294,30 @@ def test_books_of_another_form_are_an_error_that_says_so(books, content):
     _file(books(tuner="random", trials=3)).write_text(content)
     with pytest.raises(UserError, match="damaged"):
         books(tuner="random", trials=3)
+
+
+def test_a_chief_on_a_full_disk_says_so(books, monkeypatch, tmp_path):
+    opened = books()
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("digits.tuning.oracle.write_json", refuse)
+    chief = Chief(opened, tmp_path)
+    chief.save()  # in a thread, where nobody would hear of it
+    with pytest.raises(OSError, match="No space left"):
+        opened.check()
+
+
+def test_a_worker_that_can_start_no_trials_leaves_its_trial_to_another(tmp_path):
+    """keras-tuner takes any other error for a failure of the trial."""
+    worker = Worker.__new__(Worker)  # one that asks no chief
+    worker.space, worker.rows, worker.folds, worker.work = _space(), None, None, tmp_path
+    worker.nursery = Nursery()
+    worker.nursery._process.kill()
+    worker.nursery._process.join()
+    values = keras_tuner.HyperParameters()
+    values.values = {"training.optimizer.learning_rate": 0.01, "training.ema": 0.5, "training.batch_size": 16}
+    trial = Trial(values, "0001")
+    with pytest.raises(Childless, match="was killed"):
+        worker.run_trial(trial)

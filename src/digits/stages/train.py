@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import joblib
@@ -57,14 +58,12 @@ class Job:
 class Workplace:
     """Where the workers of this machine put members, and what they share.
 
-    live: they have the terminal. gpus: of the machine, where workers share them, else 0. launcher: the process
-    that hands the jobs out.
+    live: they have the terminal. gpus: of the machine, where workers share them, else 0.
     """
 
     run: Run
     live: bool
     gpus: int
-    launcher: int
 
 
 def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, scheduler: str | None = None) -> None:
@@ -82,7 +81,7 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, 
         _train_elsewhere(config, dataset, run, missing, scheduler)
     elif missing:
         jobs, tables, here, workers = _prepare(config, dataset, run, missing, workers)
-        joblib.Parallel(n_jobs=workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
+        _parallel(workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
     draw_history(run, runs.members(config))
 
 
@@ -102,7 +101,7 @@ def run_until(
     if not missing:
         return
     jobs, tables, here, workers = _prepare(config, dataset, run, missing, None)
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
+    parallel = _parallel(workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
     in_time = _in_time(jobs, run, until, workers)
     for member, problem in parallel(joblib.delayed(_try_member)(job, tables, here) for job in in_time):
         after(member, problem)
@@ -126,9 +125,7 @@ def _prepare(
     """All that the workers of this machine need, and how many there are to be."""
     gpus = _count_gpus()
     workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-    here = Workplace(
-        run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0, launcher=os.getpid()
-    )
+    here = Workplace(run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0)
     return _jobs(config, missing, workers), _tables(config, dataset), here, workers
 
 
@@ -216,8 +213,6 @@ def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
 
 def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    if os.getpid() != here.launcher:  # a worker; its launcher may be gone before it has imported anything
-        _end_with(here.launcher)
     with filelock.FileLock(here.run.member_lock(job.member)):
         if runs.is_whole(here.run.member(job.member)):
             return
@@ -286,7 +281,11 @@ def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
     _publish(folder, run, member)
 
 
-@functools.cache
+def _parallel(workers: int, **options: Any) -> joblib.Parallel:
+    """Workers that end with this process, also where it is killed before it hands out the first job."""
+    return joblib.Parallel(n_jobs=workers, initializer=_end_with, initargs=(os.getpid(),), **options)
+
+
 def _end_with(launcher: int) -> None:
     """End this worker soon after the process that started it: a killed call leaves nobody behind."""
 

@@ -193,12 +193,13 @@ class Bookkeeping(keras_tuner.Oracle):
         self._spent = state["spent"]
 
     def save(self) -> None:
-        self._write(Path(self._get_oracle_fname()), self.get_state())
+        self.write(Path(self._get_oracle_fname()), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
-        self._write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+        self.write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
-    def _write(self, path: Path, state: dict[str, Any]) -> None:
+    def write(self, path: Path, state: dict[str, Any]) -> None:
+        """Write a file of the books; what is refused is raised by `check`."""
         try:
             write_json(path, state)
         except OSError as error:  # mostly in a thread of gRPC's, where nobody would hear of it

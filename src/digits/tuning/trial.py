@@ -206,6 +206,9 @@ class Nursery:
     than that import.
 
     Must be made before this process talks to anybody through gRPC, whose threads a fork would not survive.
+
+    Raises:
+        EOFError, BrokenPipeError: every method, once that process is gone.
     """
 
     def __init__(self) -> None:

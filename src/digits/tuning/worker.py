@@ -30,7 +30,6 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from digits import config
 from digits.data import Dataset
 from digits.errors import UserError
-from digits.runs import write_json
 from digits.tuning import space
 from digits.tuning.oracle import BECAUSE, OBJECTIVES, Bookkeeping, carried
 from digits.tuning.trial import GAVE_UP, Job, Nursery, Score, combine, search_rows
@@ -53,6 +52,10 @@ class Refused(FatalError, UserError):
     """The disk refuses: this worker gives up, and its trial waits for the next one."""
 
 
+class Childless(FatalError):
+    """The process that forks trials was killed: this worker is of no more use, and another one takes its trial."""
+
+
 class Chief(BaseTuner):
     """Answers the workers; its `search` returns when they have all been told that it is over.
 
@@ -66,7 +69,7 @@ class Chief(BaseTuner):
     def save(self) -> None:
         """Write the oracle's books; they are all there is to keep."""
         self.oracle.save()
-        write_json(Path(self._get_tuner_fname()), {})
+        self.oracle.write(Path(self._get_tuner_fname()), {})
 
     def reload(self) -> None:
         """Take up the oracle's books."""
@@ -111,6 +114,7 @@ class Worker(BaseTuner):
         Raises:
             FailedTrialError: it diverged, was killed, or took too long.
             Refused: the disk is full, or may not be written.
+            Childless: there is nobody left to run it.
         """
         _trust(trial.trial_id, r"\d+")
         try:
@@ -118,7 +122,10 @@ class Worker(BaseTuner):
         except UserError as error:
             raise self._failure(trial.trial_id, str(error)) from None
         job = Job(settings, self.rows, self.folds, range(settings.tune.folds), self.work / trial.trial_id)
-        scores = self._follow(job, trial.trial_id)
+        try:
+            scores = self._follow(job, trial.trial_id)
+        except (EOFError, BrokenPipeError) as error:
+            raise Childless("the process that forks trials was killed") from error
         if not scores:
             raise self._failure(trial.trial_id, "another worker ended it")
         print(f"trial {trial.trial_id}: log loss {combine(scores).log_loss:.5f}", flush=True)
@@ -235,10 +242,10 @@ def work(chief: str, name: str, dataset: Dataset, output: Path, alive: Connectio
     announce(name, chief)
     try:
         Worker(nursery, dataset, output).search()
-    except UserError as error:
+    except (UserError, Childless) as error:
         with contextlib.suppress(OSError):  # of a log on a full disk
             print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(GAVE_UP)
+        sys.exit(1 if isinstance(error, Childless) else GAVE_UP)
 
 
 def _end_with(alive: Connection) -> None:
