@@ -96,10 +96,10 @@ STAGES: dict[str, Callable[[Place], list[str | Path]]] = {
     "cluster": _of_run,
     "evaluate": _of_run,
     "eda": lambda place: ["--data", place.data, "--config", "configs/demo.yaml"],
-    "report": _of_run,
     "export": _of_run,
     "predict": _predict,
     "tune": _tune,
+    "report": _of_run,  # the last: it shows what the others left
 }
 WRITES = {  # what each stage leaves below the folder of all runs, and what must be the same ever after
     "submit": ("submission.csv", f"{RUN}/*.*", f"{RUN}/members/*/*"),
