@@ -1,4 +1,4 @@
-"""How members are spread over GPUs; there is none here, so the environment says there is."""
+"""Workers: on GPUs, of which there is none here, so the environment says there is; and with a killed launcher."""
 
 import multiprocessing
 import os

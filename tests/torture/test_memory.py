@@ -24,16 +24,14 @@ def finished_members(place: Place) -> set[str]:
 @pytest.mark.torture
 @pytest.mark.parametrize("stage", ["submit", "cluster", "evaluate", "eda", "export"])
 @pytest.mark.parametrize("limit", [300, 500, 1200])
-def test_a_process_at_its_limit_loses_nothing(limit, stage, place, reference, tally):
-    """A limit of the address space, in MiB. Nothing is lost, whatever is said: libraries end a process at once, or fail
-    in ways that do not tell of memory. Where the project itself ends it, it says why.
-    """
+def test_a_process_at_its_limit_says_so_in_a_line_or_ends_well(limit, stage, place, reference, tally):
+    """A limit of the address space, in MiB. Libraries that end a process at once leave no word; nothing is lost."""
     if stage == "submit":
         shutil.rmtree(place.run / "members")
     limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (limit * MIB, limit * MIB))}
     done = execute(place, stage, **limited)
     check_whole(place)
-    if done.status == 2:
+    if done.status > 0:
         assert "memory" in line_of(done)
     finish(place, stage)
     assert_same(place, reference, stage)
