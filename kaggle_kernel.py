@@ -2013,7 +2013,7 @@ from pathlib import Path
 
 import joblib
 
-from digits.errors import UserError
+from digits.errors import UserError, plain
 
 
 def load() -> None:
@@ -2069,7 +2069,7 @@ def resolve_precision(precision: str) -> str:
 def _without_greeting() -> Iterator[None]:
     """Hold back what TensorFlow's libraries log while they load, which no setting of theirs can stop.
 
-    It is shown after all where loading fails.
+    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -2077,9 +2077,10 @@ def _without_greeting() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
+        except BaseException as error:
+            if plain(error) is None:
+                held.seek(0)
+                os.write(stderr, held.read())
             raise
         finally:
             os.dup2(stderr, 2)
@@ -3417,9 +3418,12 @@ def plain(error: BaseException) -> str | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another library's way to say that memory ran out: TensorFlow's, or the system's as it loads one."""
+    """Whether it is another library's way to say that memory ran out: TensorFlow's, the system's as it loads one, or
+    Python's own where a library's C code failed without a word.
+    """
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
-    return type(error).__name__ == "ResourceExhaustedError" or bool(loading)
+    wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
+    return type(error).__name__ == "ResourceExhaustedError" or bool(loading or wordless)
 
 
 def printable(text: str) -> str:
@@ -5058,7 +5062,7 @@ def search_progress(
     best = (np.minimum if lower else np.maximum).accumulate(best)
     known = np.isfinite(best)
     axes.step(minutes[known], best[known], where="post", color=PALETTE[1], label="best so far")
-    axes.set(xlabel="minutes since the first trial began", ylabel=label)
+    axes.set(xlabel="minutes that the search had taken", ylabel=label)
     axes.legend()
     caption(figure, f"{len(objective)} trials, {int((~is_through).sum())} of them stopped early; best {best[-1]:.5f}")
     return figure

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import joblib
 
-from digits.errors import UserError
+from digits.errors import UserError, plain
 
 
 def load() -> None:
@@ -67,7 +67,7 @@ def resolve_precision(precision: str) -> str:
 def _without_greeting() -> Iterator[None]:
     """Hold back what TensorFlow's libraries log while they load, which no setting of theirs can stop.
 
-    It is shown after all where loading fails.
+    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -75,9 +75,10 @@ def _without_greeting() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
+        except BaseException as error:
+            if plain(error) is None:
+                held.seek(0)
+                os.write(stderr, held.read())
             raise
         finally:
             os.dup2(stderr, 2)

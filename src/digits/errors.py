@@ -51,9 +51,12 @@ def plain(error: BaseException) -> str | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another library's way to say that memory ran out: TensorFlow's, or the system's as it loads one."""
+    """Whether it is another library's way to say that memory ran out: TensorFlow's, the system's as it loads one, or
+    Python's own where a library's C code failed without a word.
+    """
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
-    return type(error).__name__ == "ResourceExhaustedError" or bool(loading)
+    wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
+    return type(error).__name__ == "ResourceExhaustedError" or bool(loading or wordless)
 
 
 def printable(text: str) -> str:

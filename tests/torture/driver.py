@@ -296,8 +296,9 @@ def content(path: Path) -> Any:
     """What must be the same in every run of one recipe, for comparison.
 
     Not the same, and left out: how long it took (`seconds`; the last column of history.csv; the report's line of
-    training time) and so the checksums of files that say it, the time within .keras (a zip: its weights are compared),
-    and the order of nodes in .onnx, which changes from conversion to conversion (what it predicts is compared).
+    training time and its figures of the search) and so the checksums of files that say it, the time within .keras (a
+    zip: its weights are compared), and the order of nodes in .onnx, which changes from conversion to conversion (what
+    it predicts is compared).
     """
     if path.suffix == ".json":
         return _without_seconds(runs.read_json(path))
@@ -316,7 +317,8 @@ def content(path: Path) -> Any:
         return exported.load(path).predict(images).probabilities.round(5).tolist()
     if path.suffix == ".html":
         said = html.unescape(path.read_text()).splitlines()
-        return [line for line in said if "core time" not in line and " of one core's time" not in line]
+        timed = ("core time", " of one core's time", 'alt="Tuning')
+        return [line for line in said if not any(words in line for words in timed)]
     return path.read_bytes()
 
 

@@ -25,13 +25,17 @@ def finished_members(place: Place) -> set[str]:
 @pytest.mark.parametrize("stage", ["submit", "cluster", "evaluate", "eda", "export"])
 @pytest.mark.parametrize("limit", [300, 500, 1200])
 def test_a_process_at_its_limit_says_so_in_a_line_or_ends_well(limit, stage, place, reference, tally):
-    """A limit of the address space, in MiB. Libraries that end a process at once leave no word; nothing is lost."""
+    """A limit of the address space, in MiB. A library may end the process, with a signal or, as OpenBLAS does, with
+    words of its own; nothing is lost.
+    """
     if stage == "submit":
         shutil.rmtree(place.run / "members")
     limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (limit * MIB, limit * MIB))}
     done = execute(place, stage, **limited)
     check_whole(place)
-    if done.status > 0:
+    if "OpenBLAS error: Memory allocation" in done.err:
+        assert "Traceback" not in done.err
+    elif done.status > 0:
         assert "memory" in line_of(done)
     finish(place, stage)
     assert_same(place, reference, stage)

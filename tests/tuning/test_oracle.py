@@ -4,6 +4,7 @@ import copy
 import errno
 import json
 import math
+import socket
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from digits.errors import UserError
 from digits.tuning import space
 from digits.tuning.oracle import BECAUSE, open_books
 from digits.tuning.trial import Nursery
-from digits.tuning.worker import Chief, Childless, Worker, announce
+from digits.tuning.worker import Chief, ChiefLost, Childless, Worker, announce
 
 RANGES = {
     "training.optimizer.learning_rate": {"float": [0.0001, 0.1], "log": True},
@@ -260,11 +261,20 @@ def test_the_median_rule_stops_a_trial_and_hyperband_has_its_own(books, tuner, s
 def test_no_trial_is_begun_that_would_end_too_late(books):
     opened = books(tuner="random", trials=None, hours=1.0)
     _finish(opened, opened.create_trial("a"))
-    opened.records["0000"].seconds = 1800.0
+    opened.records["0000"].began = opened.records["0000"].ended - 1800.0
     opened._spent = 1700.0
     assert opened.has_work
     opened._spent = 1900.0
     assert opened.create_trial("a").status == TrialStatus.STOPPED
+
+
+def test_times_of_trials_are_those_of_the_search_without_its_breaks(books):
+    opened = books(tuner="random", trials=None)
+    opened._spent = 100.0
+    _finish(opened, opened.create_trial("a"))
+    ((_, record),) = opened.books()
+    assert 100 <= record.began <= record.ended < 160
+    assert record.seconds == record.ended - record.began
 
 
 def test_time_spent_counts_over_sittings(books):
@@ -321,3 +331,12 @@ def test_a_worker_that_can_start_no_trials_leaves_its_trial_to_another(tmp_path)
     trial = Trial(values, "0001")
     with pytest.raises(Childless, match="was killed"):
         worker.run_trial(trial)
+
+
+def test_a_worker_does_not_wait_for_a_chief_that_accepts_and_never_answers(books, monkeypatch, tmp_path):
+    monkeypatch.setattr("digits.tuning.worker.CHIEF_PATIENCE", 1.0)
+    books()  # undoes what is announced
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        announce("worker", f"127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(ChiefLost, match="does not answer; start it, then this again"):
+            Worker(None, None, tmp_path)

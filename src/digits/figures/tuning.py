@@ -37,7 +37,7 @@ def search_progress(
     best = (np.minimum if lower else np.maximum).accumulate(best)
     known = np.isfinite(best)
     axes.step(minutes[known], best[known], where="post", color=PALETTE[1], label="best so far")
-    axes.set(xlabel="minutes since the first trial began", ylabel=label)
+    axes.set(xlabel="minutes that the search had taken", ylabel=label)
     axes.legend()
     caption(figure, f"{len(objective)} trials, {int((~is_through).sum())} of them stopped early; best {best[-1]:.5f}")
     return figure

@@ -39,7 +39,8 @@ class Record:
 
     worker: who has it, or had it. losses: of its finished folds, lower is better. epochs: trained so far, over all
     its networks, of `total`. tries: beginnings that got no further than `reached` epochs. heard: the last sign of
-    life, by the monotonic clock. began, ended: by the wall clock; seconds: of its last try. reason: why it failed.
+    life, by the monotonic clock. began, ended: when, in seconds that the search had taken; began: its last try.
+    reason: why it failed.
     """
 
     worker: str = ""
@@ -51,13 +52,17 @@ class Record:
     heard: float = 0.0
     began: float = 0.0
     ended: float | None = None
-    seconds: float = 0.0
     reason: str = ""
 
     @property
     def is_stopped(self) -> bool:
         """Whether the median rule ended it before its last epoch."""
         return self.ended is not None and self.epochs < self.total
+
+    @property
+    def seconds(self) -> float:
+        """Of its last try; 0 before its end."""
+        return 0.0 if self.ended is None else self.ended - self.began
 
 
 def carried(hyperparameters: keras_tuner.HyperParameters) -> str:
@@ -137,8 +142,7 @@ class Bookkeeping(keras_tuner.Oracle):
         if trial.trial_id in self._retry_queue:
             self._retry_queue.remove(trial.trial_id)
         record = self.records[trial.trial_id]
-        record.ended = time.time()
-        record.seconds = record.ended - record.began
+        record.ended = self.spent
         trial.message = record.reason or None
         super().end_trial(trial)
 
@@ -234,7 +238,7 @@ class Bookkeeping(keras_tuner.Oracle):
         for trial_id, trial in self.trials.items():
             if trial.status in ENDED and trial_id not in self.end_order:
                 self.end_order.append(trial_id)
-                self.records[trial_id].ended = time.time()
+                self.records[trial_id].ended = self.spent
         self._retry_queue = [trial_id for trial_id in self.start_order if trial_id not in self.end_order]
         for trial_id in self._retry_queue:
             self.records[trial_id].tries = 0  # the whole search was stopped, which says nothing about the trial
@@ -244,7 +248,7 @@ class Bookkeeping(keras_tuner.Oracle):
         if record.epochs > record.reached:
             record.reached, record.tries = record.epochs, 0
         record.tries += 1
-        record.worker, record.heard, record.began = tuner_id, time.monotonic(), time.time()
+        record.worker, record.heard, record.began = tuner_id, time.monotonic(), self.spent
         self.save()
 
     def _give_up_on_stuck_trials(self) -> None:

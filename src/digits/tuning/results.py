@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,8 +90,8 @@ def tabulate(books: Books, space: Space) -> pd.DataFrame:
     """A row a trial, the best first, then those that were stopped, failed or still run.
 
     Columns: trial, status (done, stopped, failed, running), log_loss, log_loss_se, accuracy, accuracy_se, rows,
-    seconds (of training), wall (seconds), epochs, total (epochs that it was given), began and ended (seconds since
-    1970), a column for each searched key and for keras-tuner's own values, and reason (why it failed).
+    seconds (of training), wall (seconds), epochs, total (epochs that it was given), began and ended (in seconds that
+    the search had taken), a column for each searched key and for keras-tuner's own values, and reason (why it failed).
     """
     return _ranked(pd.DataFrame([_row(trial, record) for trial, record in books]), space.base.tune.objective)
 
@@ -193,7 +192,7 @@ class Board:
         for _, row in rows.iterrows():
             running = row["status"] == "running"
             score = "running" if running else f"{_score(row, self.tune.objective)}, the best"
-            taken = time.time() - row["began"] if running else row["wall"]
+            taken = spent - row["began"] if running else row["wall"]
             epochs = f"{row['epochs']} of {row['total'] or '?'}"
             shown.add_row(row["trial"], score, _short(self.what.space, row), epochs, duration(taken))
         return shown
@@ -277,7 +276,7 @@ def _draw(ended: Ended) -> None:
     lower = _sign(objective) > 0
     drawn = {
         "progress": figures.search_progress(
-            scored["ended"].to_numpy() - scored["began"].min(),
+            scored["ended"].to_numpy(),
             scored[objective].to_numpy(),
             (scored["status"] == "done").to_numpy(),
             label,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ def write(folder: Path, table: pd.DataFrame, keys: list[str]) -> None:
 
     Args:
         folder: for `tensorboard --logdir`.
-        table: a row a trial, with the columns of `keys`, trial, log_loss, accuracy and ended.
+        table: a row a trial, with the columns of `keys`, trial, log_loss and accuracy.
         keys: the searched config keys.
     """
     from tensorboard.compat.proto.event_pb2 import Event
@@ -25,7 +26,7 @@ def write(folder: Path, table: pd.DataFrame, keys: list[str]) -> None:
     for _, row in table[table["log_loss"].notna()].iterrows():
         writer = EventFileWriter(str(folder / str(row["trial"])))
         values = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in keys}
-        writer.add_event(Event(summary=hparams_pb(values, trial_id=str(row["trial"])), wall_time=row["ended"]))
+        writer.add_event(Event(summary=hparams_pb(values, trial_id=str(row["trial"])), wall_time=time.time()))
         scores = [Summary.Value(tag=name, simple_value=row[name]) for name in ("log_loss", "accuracy")]
-        writer.add_event(Event(summary=Summary(value=scores), step=0, wall_time=row["ended"]))
+        writer.add_event(Event(summary=Summary(value=scores), step=0, wall_time=time.time()))
         writer.close()

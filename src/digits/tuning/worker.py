@@ -26,6 +26,7 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src.distribute import oracle_client
 
 from digits import config
 from digits.data import Dataset
@@ -90,6 +91,7 @@ class Worker(BaseTuner):
     """
 
     def __init__(self, nursery: Nursery, dataset: Dataset, output: Path) -> None:
+        oracle_client.TIMEOUT = CHIEF_PATIENCE  # of every call; theirs is an hour
         # keras-tuner replaces this oracle by one that asks the chief.
         nobody = keras_tuner.Oracle(keras_tuner.Objective("log_loss", "min"))
         super().__init__(nobody, directory=str(output / "tune"), project_name=".")
@@ -216,7 +218,7 @@ def _chief() -> str:
 
 
 def _reach_chief() -> None:
-    """Raises OSError where nobody listens; keras-tuner's own call would wait for an hour."""
+    """Raises OSError where nobody listens; keras-tuner's own call would wait until its timeout."""
     address = (os.environ["KERASTUNER_ORACLE_IP"], int(os.environ["KERASTUNER_ORACLE_PORT"]))
     socket.create_connection(address, timeout=5).close()
 
