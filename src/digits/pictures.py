@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +20,8 @@ MOST_BYTES = 2**27  # of a file
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
 MOST_SIDE = 30_000  # pixels of a side: OpenCV counts some in 16 bits
 KEPT_PIXELS = 4_000_000  # of a picture that is looked at: far more than `ink` needs
+STRIP = 64  # rows of the smaller picture that a large one is made smaller by at a time
+LARGE_ONE = threading.Lock()  # of a picture of more, while its pixels are in memory: several at a time would fill it
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow knows others that run programs, such as EPS
 REDUCIBLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I", "I;16N": "I"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}  # of what is taken from a folder
@@ -54,9 +58,14 @@ def read(file: BinaryIO) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check(picture)
-            small = _eight_bits(_smaller(picture))
-            small.getexif().update(picture.getexif())
-            upright = ImageOps.exif_transpose(small).convert("RGBA")
+            factor = _times_too_large(picture)
+            picture.draft(None, (picture.width // factor, picture.height // factor))  # a JPEG is decoded smaller
+            with LARGE_ONE if _times_too_large(picture) > 1 else contextlib.nullcontext():
+                small = _eight_bits(_smaller(picture))
+                small.getexif().update(picture.getexif())
+                if small is not picture:
+                    picture.close()  # frees its pixels
+            upright = _on_paper(ImageOps.exif_transpose(small).convert("RGBA"))
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -68,7 +77,7 @@ def read(file: BinaryIO) -> np.ndarray:
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"no picture that can be read ({reason})") from None
-    return _grey(_on_paper(np.asarray(upright)))
+    return _grey(np.asarray(upright))
 
 
 def _check(picture: Image.Image) -> None:
@@ -83,16 +92,25 @@ def _check(picture: Image.Image) -> None:
 
 def _smaller(picture: Image.Image) -> Image.Image:
     """A large picture by whole numbers smaller, so that what follows takes little memory; others as they are."""
-    factor = math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS))
-    if factor < 2:
+    if _times_too_large(picture) < 2:
         return picture
-    picture.draft(None, (picture.width // factor, picture.height // factor))  # a JPEG is decoded smaller at once
     picture.load()
     if picture.width * picture.height > MOST_PIXELS:  # what the frames of a GIF can make of its size
         _check(picture)
-    whole = picture.convert(REDUCIBLE[picture.mode]) if picture.mode in REDUCIBLE else picture
-    factor = math.ceil(math.sqrt(whole.width * whole.height / KEPT_PIXELS))
-    return whole.reduce((min(factor, whole.width), min(factor, whole.height)))
+    mode = REDUCIBLE.get(picture.mode, picture.mode)
+    factor = _times_too_large(picture)
+    across, down = min(factor, picture.width), min(factor, picture.height)
+    small = Image.new(mode, (math.ceil(picture.width / across), math.ceil(picture.height / down)))
+    small.info = picture.info.copy()
+    for top in range(0, picture.height, STRIP * down):  # in strips, since Pillow makes copies in other modes
+        strip = picture.crop((0, top, picture.width, min(top + STRIP * down, picture.height)))
+        small.paste(strip.convert(mode).reduce((across, down)), (0, top // down))
+    return small
+
+
+def _times_too_large(picture: Image.Image) -> int:
+    """By what whole number either side is to shrink."""
+    return max(1, math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS)))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -106,14 +124,14 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray((255 * (values - low) / max(high - low, 1)).astype(np.uint8))
 
 
-def _on_paper(rgba: np.ndarray) -> np.ndarray:
-    """Transparent parts as paper on which the rest can be seen: uint8 (height, width, 3)."""
-    opaque = rgba[..., 3:].astype(np.float32) / 255
-    if (opaque == 1).all():
-        return rgba[..., :3]
-    brightness = rgba[..., :3].mean(axis=2, keepdims=True)
-    paper = 0 if (brightness * opaque).sum() > 127.5 * opaque.sum() else 255
-    return (rgba[..., :3] * opaque + paper * (1 - opaque)).round().astype(np.uint8)
+def _on_paper(rgba: Image.Image) -> Image.Image:
+    """Transparent parts as paper on which the rest can be seen: RGB."""
+    opaque, *colours = (np.asarray(rgba.getchannel(of), np.float32) for of in "ARGB")
+    if opaque.min() < 255:
+        brightness = np.mean([np.vdot(of, opaque) for of in colours])
+        paper = "black" if brightness > 127.5 * opaque.sum() else "white"
+        rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, paper), rgba)
+    return rgba.convert("RGB")
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:

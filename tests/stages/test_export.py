@@ -1,5 +1,6 @@
 """A finished run as one ONNX file."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def test_its_novelty_is_that_of_the_members_features(output):
         expected.append(judge(test["features"]))
     ours = exported.load(run.exported).predict(DATA.test_images).novelty
     assert np.median(np.abs(ours / np.mean(expected, axis=0) - 1)) < 0.1  # the run's own may have been in 16 bits
+
+
+def test_rows_of_another_table_are_refused(output, tmp_path):
+    run = Run(output / "two")
+    other = dataclasses.replace(DATA, train_labels=(DATA.train_labels + 1) % 10)
+    with pytest.raises(UserError, match="made from other training rows"):
+        export.run(run.config(), other, run, tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, tmp_path):

@@ -19,6 +19,7 @@ from digits.atomic import replacing
 from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
+from digits.logits import read_ensemble
 from digits.progress import Steps, console
 from digits.runs import Member, Run
 
@@ -51,8 +52,9 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
         small: compute in 8 bits: a quarter of the size, twice the speed, rounded probabilities.
 
     Raises:
-        UserError: the run is not finished, or damaged.
+        UserError: the run is not finished, damaged, or made from other rows.
     """
+    read_ensemble(run, dataset)
     steps = Steps()
     members = [member for member in runs.members(config) if folds is None or member.fold < folds]
     temperatures = runs.read_json(run.metrics, temperature=dict, oof_accuracy=float)["temperature"]

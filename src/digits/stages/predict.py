@@ -19,6 +19,7 @@ from digits.exported import Exported
 from digits.progress import console, is_terminal
 
 OK, NOT_A_DIGIT = "ok", "not a digit"
+MOST_READERS = 4  # of pictures at a time: each takes up to 0.2 GB
 MOST_DIGITS = 20  # side by side in a picture: more is no number but noise
 THUMBNAIL = 140  # pixels
 SHOWN, SHEET = 40, 60  # pictures in the printed table and on the sheet
@@ -76,7 +77,8 @@ def run(ensemble: Exported, places: Sequence[Path], folder: Path, split: bool = 
         raise UserError(
             f"no pictures in {', '.join(map(str, places))}; known are {' '.join(sorted(pictures.SUFFIXES))}"
         )
-    read = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads", return_as="generator")(
+    readers = min(joblib.cpu_count(), MOST_READERS)
+    read = joblib.Parallel(n_jobs=readers, prefer="threads", return_as="generator")(
         joblib.delayed(_look)(path, ensemble.side) for path in files
     )
     waiting = track(read, "Reading pictures", len(files), console=console(), disable=not is_terminal())
