@@ -51,12 +51,13 @@ def plain(error: BaseException) -> str | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another library's way to say that memory ran out: TensorFlow's, the system's as it loads one, or
-    Python's own where a library's C code failed without a word.
+    """Whether it is another way to say that memory ran out: TensorFlow's, the system's as it loads a library or starts
+    a thread, or Python's own where a library's C code failed without a word.
     """
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
+    thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"
     wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
-    return type(error).__name__ == "ResourceExhaustedError" or bool(loading or wordless)
+    return type(error).__name__ == "ResourceExhaustedError" or bool(loading or thread or wordless)
 
 
 def printable(text: str) -> str:

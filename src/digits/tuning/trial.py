@@ -115,12 +115,14 @@ def evaluate(job: Job, tell: Callable[[dict[str, Any]], None]) -> None:
         UserError: the loss diverged, or the config cannot be built.
     """
     backend.start(job.config.training.threads)
+    epochs = len(job.config.architectures) * job.config.training.epochs  # of a fold
     for number, fold in enumerate(job.scored):
         done = job.folder / f"fold-{fold}.json"
         score = _read_score(done)
         if score is None:
             score = _score_fold(job, number, fold, tell)
             runs.write_json(done, vars(score))
+        tell({"epochs": (number + 1) * epochs, "total": len(job.scored) * epochs})  # some were trained before a kill
         tell({"fold": number, "score": score})
 
 
