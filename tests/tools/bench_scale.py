@@ -1,6 +1,6 @@
 """How time and memory grow with the rows: every stage on competitions of 10,000 to 1,000,000 of them.
 
-    make bench-scale DATA=digit-recognizer.zip                 # half an hour on two quiet cores, 4 GB of disk
+    make bench-scale DATA=digit-recognizer.zip                 # 20 minutes on two quiet cores, 4 GB of disk
     make bench-scale DATA=digit-recognizer.zip ROWS=100000     # no more than that
 
 Writes scale.csv, scale.md and scale.png to output/bench/. The competitions are those of big_table.py, and go as soon as
@@ -10,7 +10,8 @@ and UMAP maps, which are drawn of 10,000 rows however many there are. Sizes that
 measured again.
 
 Memory is the proportional set size (PSS) of a command and all its children together, looked at five times a second: a
-page that several of them share counts once. It is what Linux tells, so this runs on Linux alone.
+page that several of them share counts once; what takes less than a second is hardly seen. It is what Linux tells, so
+this runs on Linux alone.
 """
 
 from __future__ import annotations

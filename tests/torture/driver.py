@@ -157,7 +157,7 @@ def finish(place: Place, stage: str, check: bool = True, **options: Any) -> Done
     done = execute(place, stage, **options)
     assert done.status == 0, done.said
     if check:
-        check_whole(place)
+        check_whole(place, finished=True)
     return done
 
 

@@ -7,16 +7,18 @@ import math
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras_tuner
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.errors import FailedTrialError
 
 from digits import config
 from digits.errors import UserError
 from digits.tuning import space
 from digits.tuning.oracle import BECAUSE, open_books
-from digits.tuning.trial import Nursery
+from digits.tuning.trial import Nursery, Score
 from digits.tuning.worker import Chief, ChiefLost, Childless, Worker, announce
 
 RANGES = {
@@ -319,18 +321,67 @@ def test_a_chief_on_a_full_disk_says_so(books, monkeypatch, tmp_path):
         opened.check()
 
 
-def test_a_worker_that_can_start_no_trials_leaves_its_trial_to_another(tmp_path):
-    """keras-tuner takes any other error for a failure of the trial."""
-    worker = Worker.__new__(Worker)  # one that asks no chief
-    worker.space, worker.rows, worker.folds, worker.work = _space(), None, None, tmp_path
-    worker.nursery = Nursery()
-    worker.nursery._process.kill()
-    worker.nursery._process.join()
+def _worker(nursery) -> tuple[Worker, Trial, list[dict]]:
+    """A worker that asks no chief, a trial for it, and the list of what it tells of that."""
+    told = []
+    worker = Worker.__new__(Worker)
+    worker.space, worker.rows, worker.folds, worker.work = _space(), None, None, Path("nowhere")
+    worker.nursery = nursery
     values = keras_tuner.HyperParameters()
     values.values = {"training.optimizer.learning_rate": 0.01, "training.ema": 0.5, "training.batch_size": 16}
     trial = Trial(values, "0001")
+    worker.oracle = SimpleNamespace(update_trial=lambda _, metrics, step=0: told.append(metrics) or trial)
+    return worker, trial, told
+
+
+def test_a_worker_that_can_start_no_trials_leaves_its_trial_to_another():
+    """keras-tuner takes any other error for a failure of the trial."""
+    nursery = Nursery()
+    nursery._process.kill()
+    nursery._process.join()
+    worker, trial, _ = _worker(nursery)
     with pytest.raises(Childless, match="was killed"):
         worker.run_trial(trial)
+
+
+class Scripted:
+    """A nursery whose trials tell what stands in a list for each."""
+
+    def __init__(self, *trials: list[dict]) -> None:
+        self.trials = list(trials)
+
+    def begin(self, job):
+        self.told = iter(self.trials.pop(0))
+
+    def hear(self, patience):
+        return next(self.told)
+
+    def end(self):
+        pass
+
+
+FOLDS_OF_A_TRIAL = [{"fold": fold, "score": Score(10, 0.5 + fold, 0.1, 0.9, 0.1, 1.0)} for fold in range(2)]
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [[*FOLDS_OF_A_TRIAL, {"done": True}]],
+        [[FOLDS_OF_A_TRIAL[0], {"killed": 9}], [*FOLDS_OF_A_TRIAL, {"done": True}]],
+    ],
+    ids=["undisturbed", "killed once"],
+)
+def test_a_trial_that_is_killed_goes_on_and_counts_no_fold_twice(trials):
+    worker, trial, _ = _worker(Scripted(*trials))
+    assert worker.run_trial(trial)["log_loss"] == 1.0
+    assert not worker.nursery.trials
+
+
+def test_a_trial_that_is_killed_twice_has_failed():
+    worker, trial, told = _worker(Scripted([FOLDS_OF_A_TRIAL[0], {"killed": 9}], [{"killed": 9}]))
+    with pytest.raises(FailedTrialError, match=r"killed 2 times, by signal 9; is the memory too small\?"):
+        worker.run_trial(trial)
+    assert list(told[-1]) == [f"{BECAUSE}its process was killed 2 times, by signal 9; is the memory too small?"]
 
 
 def test_a_worker_does_not_wait_for_a_chief_that_accepts_and_never_answers(books, monkeypatch, tmp_path):

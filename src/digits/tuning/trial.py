@@ -231,7 +231,8 @@ class Nursery:
     def hear(self, patience: float) -> dict[str, Any] | None:
         """What the trial tells next, see `evaluate`; None after so many seconds of silence.
 
-        At last comes `{"done": True}`, `{"failed": reason}`, or `{"refused": line}` where the machine is to blame.
+        At last comes `{"done": True}`, `{"failed": reason}`, `{"killed": signal}`, or `{"refused": line}` where the
+        machine is to blame.
         """
         ready = wait([self._told, self._ends], patience)
         if self._told in ready or self._told.poll():
@@ -239,8 +240,7 @@ class Nursery:
         if not ready:
             return None
         self._pid, status = None, self._ends.recv()
-        killed = f"was killed by signal {-status}; is the memory too small?"
-        return {"failed": f"its process {killed if status < 0 else f'ended with status {status}'}"}
+        return {"killed": -status} if status < 0 else {"failed": f"its process ended with status {status}"}
 
     def end(self) -> None:
         """Kill the trial if it still runs, and wait until it is gone."""

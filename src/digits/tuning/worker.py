@@ -32,7 +32,7 @@ from digits import config
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.tuning import space
-from digits.tuning.oracle import BECAUSE, OBJECTIVES, Bookkeeping, carried
+from digits.tuning.oracle import BECAUSE, MOST_TRIES, OBJECTIVES, Bookkeeping, carried
 from digits.tuning.trial import GAVE_UP, Job, Nursery, Score, combine, search_rows
 
 SIGN_OF_LIFE = 5.0  # seconds between two, while a trial runs
@@ -114,7 +114,7 @@ class Worker(BaseTuner):
         """Train and score a trial; its figures for the chief.
 
         Raises:
-            FailedTrialError: it diverged, was killed, or took too long.
+            FailedTrialError: it diverged, was killed twice, or took too long.
             Refused: the disk is full, or may not be written.
             Childless: there is nobody left to run it.
         """
@@ -142,6 +142,7 @@ class Worker(BaseTuner):
         limit = job.config.tune.trial_minutes
         deadline = time.monotonic() + 60 * limit if limit else float("inf")
         scores: list[Score] = []
+        kills = 0
         self.nursery.begin(job)
         try:
             while True:
@@ -150,6 +151,14 @@ class Worker(BaseTuner):
                     raise self._failure(trial_id, f"took more than {limit:g} minutes (tune.trial_minutes)")
                 if "failed" in told:
                     raise self._failure(trial_id, told["failed"])
+                if "killed" in told:
+                    kills += 1
+                    if kills == MOST_TRIES:
+                        reason = f"its process was killed {kills} times, by signal {told['killed']}"
+                        raise self._failure(trial_id, f"{reason}; is the memory too small?")
+                    scores.clear()  # those of finished folds are told again
+                    self.nursery.begin(job)
+                    continue
                 if "refused" in told:
                     raise Refused(told["refused"])
                 if "score" in told:
