@@ -166,7 +166,23 @@ def test_the_largest_pictures_are_read_within_a_gigabyte(tmp_path, colour):
     line = b"\0" + (b"\x10\x20\x30\x80" if colour == 6 else b"\x10\x80") * 8_000
     content = b"".join(squeezed.compress(line) for _ in range(8_000)) + squeezed.flush()
     (tmp_path / "large.png").write_bytes(png(8_000, 8_000, colour, content))
-    said, peak = measured(BOMB, tmp_path / "large.png")
+    _is_read_within_a_gigabyte(tmp_path / "large.png")
+
+
+def test_the_largest_pictures_in_webp_are_read_within_a_gigabyte(tmp_path):
+    """Half as many pixels, whose decoder takes four times the memory."""
+    side = int(pictures.MOST_OF_WEBP**0.5)
+    large = Image.new("RGBA", (side, side), (16, 32, 48, 128))
+    large.save(tmp_path / "large.webp", lossless=True, method=0)
+    _is_read_within_a_gigabyte(tmp_path / "large.webp")
+    file = io.BytesIO()
+    large.resize((side + 1, side + 1)).save(file, "WEBP", lossless=True, method=0)
+    with pytest.raises(UserError, match="pixels are too many; 32,000,000 are allowed"):
+        pictures.read(io.BytesIO(file.getvalue()))
+
+
+def _is_read_within_a_gigabyte(path):
+    said, peak = measured(BOMB, path)
     height, width = map(int, said.split())
     assert height * width <= pictures.KEPT_PIXELS
     assert peak < GIGABYTE

@@ -18,6 +18,7 @@ from digits.errors import UserError
 
 MOST_BYTES = 2**27  # of a file
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
+MOST_OF_WEBP = 32_000_000  # as its decoder takes 16 bytes for each
 MOST_SIDE = 30_000  # pixels of a side: OpenCV counts some in 16 bits
 KEPT_PIXELS = 4_000_000  # of a picture that is looked at: far more than `ink` needs
 STRIP = 64  # rows of the smaller picture that a large one is made smaller by at a time
@@ -81,8 +82,9 @@ def read(file: BinaryIO) -> np.ndarray:
 
 
 def _check(picture: Image.Image) -> None:
-    if picture.width * picture.height > MOST_PIXELS:
-        raise UserError(f"{picture.width}x{picture.height} pixels are too many; {MOST_PIXELS:,} are allowed")
+    most = MOST_OF_WEBP if picture.format == "WEBP" else MOST_PIXELS
+    if picture.width * picture.height > most:
+        raise UserError(f"{picture.width}x{picture.height} pixels are too many; {most:,} are allowed")
     if max(picture.size) > MOST_SIDE:
         raise UserError(f"{picture.width}x{picture.height} pixels are too long a picture; cut it to {MOST_SIDE:,}")
     frames = getattr(picture, "n_frames", 1)
