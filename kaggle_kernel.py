@@ -2495,7 +2495,7 @@ def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
     for parent in parents:
         node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
-            raise UserError(f"{origin}: '{parent}' is a single value, not a group")
+            raise UserError(f"{origin}: '{shown(parent)}' is a single value, not a group")
     if isinstance(node, list):
         node[_index(last, node, origin)] = value
     else:
@@ -2504,7 +2504,7 @@ def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
 
 def _index(text: str, items: list[Any], origin: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"{origin}: '{text}' is not one of the {len(items)} list places 0, 1, ...")
+        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
     return int(text)
 
 

@@ -80,6 +80,7 @@ def test_overrides_reach_nested_values_and_list_places(tmp_path):
         ("training: {epochs: 3}\ntraining: {ema: 0.5}", [], "key 'training' stands twice"),
         ("augmentation: {elastic: {sigma: 0.5}}", [], "augmentation.elastic.sigma"),
         ("", ["architectures.\u00b2.net=mlp"], "is not one of the 2 list places"),
+        ("", ["architectures.0\n1.net=mlp"], "'0 1' is not one of the 2 list places"),
         ("", ["training.epochs"], "expected key=value"),
         ("", ["seed.deep=1"], "'seed' is a single value, not a group"),
         ("", ["folds.limit.deep=1"], "'limit' is a single value, not a group"),
