@@ -1,6 +1,8 @@
 """Coverage-guided fuzzing of everything that reads a file: `python tests/fuzz/fuzz.py [TARGET ...] --seconds 60`.
 
-Each target runs in a process of its own with atheris (libFuzzer), which may take 1 GB, and 30 seconds for one input.
+Each target runs with atheris (libFuzzer) in a process of its own. An input may take 1 GB more than the process had
+before, and 30 seconds. The process is a new one every half minute: what atheris 3.0 puts into the code keeps objects
+for ever that are compared there.
 What is found stays in the folder `--findings`, and becomes a test beside the others of its module once it is mended.
 """
 
@@ -12,10 +14,14 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-MEGABYTES = 1024
+MEGABYTES = 1024  # of an input
+MEGABYTES_OF_PROCESS = 3 * MEGABYTES
 SECONDS_AN_INPUT = 30
+SECONDS_A_PROCESS = 30
 INSTRUMENTED = ["digits", "fuzz_targets", "yaml", "PIL", "zipfile", "csv", "json"]
 WITHIN = "--within"  # begins the arguments of a process that fuzzes: target, corpus, libFuzzer's options
 NAMES = ("table", "config", "picture", "submission")
@@ -34,32 +40,33 @@ def main() -> int:
         print("error: atheris is not installed; it runs on Linux on x86-64 alone", file=sys.stderr)
         return 2
     arguments.findings.mkdir(parents=True, exist_ok=True)
-    print(f"{'target':12}{'executions':>12}{'seconds':>9}{'coverage':>10}{'peak MB':>9}{'findings':>10}", flush=True)
+    print(f"{'target':12}{'executions':>12}{'seconds':>9}{'coverage':>10}", flush=True)
     found = [_run(name, arguments.seconds, arguments.findings) for name in arguments.targets or NAMES]
     return int(any(found))
 
 
-def _run(name: str, seconds: int, findings: Path) -> int:
-    """Fuzz a target in a process of its own and print a line of the table; how much was found."""
-    before = set(findings.iterdir())
-    with tempfile.TemporaryDirectory() as place:
-        options = [
-            f"-max_total_time={seconds}", f"-rss_limit_mb={MEGABYTES}", f"-timeout={SECONDS_AN_INPUT}",
-            f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
-        ]  # fmt: skip
-        command = [sys.executable, __file__, WITHIN, name, place, *options]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    said = done.stdout
-    stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", said))
-    taken = re.findall(r"Done \d+ runs in (\d+) second", said)
-    coverage = re.findall(r"cov: (\d+)", said)
-    new = sorted(set(findings.iterdir()) - before)
-    shown = (stats.get("number_of_executed_units", "?"), *taken[:1], *coverage[-1:], stats.get("peak_rss_mb", "?"))
-    if len(shown) < 4 or done.returncode:
-        print(f"{name:12} ended with status {done.returncode}:\n{said[-3000:]}", flush=True)
-        return max(1, len(new))
-    print("{:12}{:>12}{:>9}{:>10}{:>9}{:>10}".format(name, *shown, len(new)), flush=True)
-    return len(new)
+def _run(name: str, seconds: int, findings: Path) -> bool:
+    """Fuzz a target and print a line of the table; whether something was found, which ends it."""
+    began, executions, coverage = time.monotonic(), 0, 0
+    with tempfile.TemporaryDirectory() as place:  # the inputs that reached something new, for the next process
+        while not executions or time.monotonic() - began < seconds - 1:
+            left = max(1, round(seconds - (time.monotonic() - began)))
+            options = [
+                f"-max_total_time={min(left, SECONDS_A_PROCESS)}", f"-rss_limit_mb={MEGABYTES_OF_PROCESS}",
+                f"-timeout={SECONDS_AN_INPUT}", f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
+            ]  # fmt: skip
+            command = [sys.executable, __file__, WITHIN, name, place, *options]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            )
+            ran = re.findall(r"stat::number_of_executed_units:\s+(\d+)", done.stdout)
+            if done.returncode or not ran:
+                print(f"{name:12} ended with status {done.returncode}:\n{done.stdout[-3000:]}", flush=True)
+                return True
+            executions += int(ran[0])
+            coverage = max(map(int, re.findall(r"cov: (\d+)", done.stdout)))
+    print(f"{name:12}{executions:12}{time.monotonic() - began:9.0f}{coverage:10}", flush=True)
+    return False
 
 
 def _fuzz(name: str, options: list[str]) -> None:
@@ -74,8 +81,23 @@ def _fuzz(name: str, options: list[str]) -> None:
     words = corpus.with_name(f"{corpus.name}.words")
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
     options = [*options, f"-max_len={target.longest}", f"-dict={words}"]
-    atheris.Setup([__file__, *options], target.try_)
+    atheris.Setup([__file__, *options], lambda content: _try_within_memory(target.try_, content))
     atheris.Fuzz()
+
+
+def _try_within_memory(try_: Callable[[bytes], None], content: bytes) -> None:
+    """Try an input. Raises: AssertionError where it took more memory than one may."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is held now
+    before = _kilobytes("VmRSS")
+    try_(content)
+    taken = (_kilobytes("VmHWM") - before) / 1024
+    if taken > MEGABYTES:
+        raise AssertionError(f"took {taken:.0f} MB")
+
+
+def _kilobytes(of: str) -> int:
+    """Of this process's memory: VmRSS, what it holds, or VmHWM, its peak."""
+    return int(re.search(rf"{of}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def _escaped(word: bytes) -> str:
