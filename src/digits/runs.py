@@ -175,11 +175,18 @@ class Run:
             raise UserError(f"run {self.folder}: {message}") from None
         try:
             self.check_contents()
-            for leftover in self.folder.rglob(f"{TEMPORARY}*"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
-            yield
+            self._remove_leftovers()
+            try:
+                yield
+            finally:
+                self._remove_leftovers()  # of workers that were ended with the first that failed
         finally:
             lock.release()
+
+    def _remove_leftovers(self) -> None:
+        """The unfinished files of processes that were killed while they wrote."""
+        for leftover in self.folder.rglob(f"{TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
 
     def check_contents(self) -> None:
         """Check that the folder holds files and folders alone, for runs come from other people too.

@@ -6,7 +6,7 @@ Round after round, every labelled row is turned, moved, zoomed and sheared anew 
 test rows, a quarter as many, are made of the labelled rows too. No image stands in the tables twice. Redraws of one
 image are on both sides of every split, so a score on such a competition says nothing.
 
-A million rows take 2.2 GB of disk, two minutes on one core and 0.5 GB of memory, of it 0.2 GB for what grows with the
+A million rows take 2.2 GB of disk, one minute on one core and 1.0 GB of memory, of it 0.2 GB for what grows with the
 rows: a hash of every image.
 """
 

@@ -104,6 +104,7 @@ def test_a_damaged_checkpoint_costs_its_epochs_and_nothing_else(damage, empty, r
     if damage == "folder":
         path = next(path for path in empty.output.glob(unfinished) if path.is_dir())
         assert done.status == 2
+        assert "Traceback" not in done.err
         assert f"error: {path}: Is a directory; a folder stands" in done.err.splitlines()[-1]
         path.rmdir()
         done = execute(empty, "submit")
