@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 
 import pytest
@@ -47,7 +49,11 @@ def test_while_a_run_is_trained_a_second_process_is_refused(second, empty, refer
     while not list(empty.output.glob(f"{RUN}/members/.*/.checkpoint.npz")):
         assert process.poll() is None
         time.sleep(0.05)
-    assert "another process is working on it" in refuse(empty, second)
+    os.kill(process.pid, signal.SIGSTOP)  # else it may have ended before the second one has loaded its libraries
+    try:
+        assert "another process is working on it" in refuse(empty, second)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
     assert end(process).status == 0
     assert_same(empty, reference, "submit")
     tally(faults=1)
