@@ -158,7 +158,7 @@ bench-scale: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (20 minutes)
+## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (23 minutes)
 .PHONY: torture
 torture: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto -m torture tests/torture
