@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from browser import PATH, needs_browser
-from command import start, succeed
+from command import complain, start, succeed
 from digits.data.demo import demo
+from ports import free_port
 
 pytestmark = needs_browser
 if PATH:
@@ -39,19 +40,22 @@ def output(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(output) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = start(
-        "explore", "--data", "demo", "--output", output, "--run", "small", "--port", str(port), start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process)
+    with _explorer(output) as (url, _):
         yield url
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(30)
+
+
+@contextmanager
+def _explorer(output: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a running explorer, and its process."""
+    port = free_port()
+    with start("explore", "--data", "demo", "--output", output, "--run", "small", "--port", str(port)) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait(url, process)
+            yield url, process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
 
 
 def _wait(url: str, process: subprocess.Popen[str]) -> None:
@@ -219,3 +223,19 @@ def test_a_run_that_went_away_gets_a_page_that_says_so(page, output):
         _nothing_broke(page)
     finally:
         aside.rename(whole)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_the_command_ends_the_server(output, end):
+    with _explorer(output) as (url, process):
+        process.send_signal(end)
+        out, err = process.communicate(timeout=30)
+        assert "Traceback" not in out + err
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
+
+
+def test_a_taken_port_is_said_in_a_line(output, address):
+    port = address.rpartition(":")[2]
+    said = complain("explore", "--data", "demo", "--output", output, "--run", "small", "--port", port)
+    assert f"port {port}: Address already in use; choose another with PORT=" in said

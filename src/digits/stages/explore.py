@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
+import os
+import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from digits import app
 from digits.errors import UserError
@@ -28,8 +30,8 @@ OPTIONS = {
 }
 
 
-def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> None:
-    """Serve the explorer until it is interrupted.
+def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> NoReturn:
+    """Serve the explorer until it is interrupted: this process becomes the server, so that ending one ends the other.
 
     Args:
         run: finished and clustered.
@@ -38,16 +40,18 @@ def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> Non
         port: on this machine; by default the first free one from 8501 on.
 
     Raises:
-        UserError: Streamlit is not installed, or does not start.
+        UserError: Streamlit is not installed, or the port is taken.
     """
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("the explorer needs requirements-explore.txt; `make explore` installs it")
     script = Path(app.__file__).with_name("main.py")
     options = [f"--{name}={value}" for name, value in OPTIONS.items()]
     if port:
+        try:
+            socket.create_server((ADDRESS, port)).close()
+        except OSError as error:
+            raise UserError(f"port {port}: {os.strerror(error.errno)}; choose another with PORT=") from None
         options.append(f"--server.port={port}")
     command = [sys.executable, "-m", "digits.app", "run", str(script), *options, "--"]
     print(f"Explorer of {run.folder}; Ctrl-C ends it", flush=True)
-    status = subprocess.call([*command, str(run.folder), data_source or "", str(cache)])
-    if status > 0:
-        raise UserError(f"the explorer ended with status {status}; is the port taken? choose another: PORT=8600")
+    os.execv(sys.executable, [*command, str(run.folder), data_source or "", str(cache)])
