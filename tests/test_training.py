@@ -11,7 +11,7 @@ from digits.errors import UserError
 from digits.models import build
 from digits.seeds import derive
 
-backend.start(threads=2)
+backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 from digits import training  # noqa: E402  after TensorFlow was given its threads
 
 SEED = derive(1, "test")

@@ -8,7 +8,7 @@ from digits.config import Architecture
 from digits.errors import UserError
 from digits.models import NETS, build
 
-backend.start(threads=2)
+backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 import keras  # noqa: E402  after TensorFlow was given its threads
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1)).astype(np.float32)
