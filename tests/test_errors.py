@@ -8,6 +8,11 @@ import pytest
 from digits.errors import UserError, plain
 
 
+def raised_by_backend(kind, message):
+    """An exception as TensorFlow and JAX raise them; no processor makes those of a GPU."""
+    return type(kind, (RuntimeError,), {})(message)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -20,12 +25,27 @@ from digits.errors import UserError, plain
         SystemError("error return without exception set"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         BrokenProcessPool(),
+        raised_by_backend("ResourceExhaustedError", "OOM when allocating tensor"),
+        raised_by_backend("JaxRuntimeError", "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes."),
     ],
 )
 def test_too_little_memory_is_a_line_that_says_what_to_do(error):
     line = plain(error)
     assert "memory" in line
     assert "WORKERS=" in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("InternalError", "Failed to synchronize: CUDA error: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("JaxRuntimeError", "INTERNAL: GPU has fallen off the bus"),
+    ],
+)
+def test_a_gpu_that_fails_is_a_line_that_says_what_to_do(kind, message):
+    line = plain(raised_by_backend(kind, message))
+    assert message in line
+    assert "GPU=0" in line
 
 
 def test_a_disk_that_refuses_is_named():
@@ -38,7 +58,14 @@ def test_a_users_mistake_is_told_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "error", [ImportError("No module named 'x'"), RuntimeError("x"), SystemError("x"), KeyError(1)]
+    "error",
+    [
+        ImportError("No module named 'x'"),
+        RuntimeError("x"),
+        SystemError("x"),
+        KeyError(1),
+        raised_by_backend("JaxRuntimeError", "INVALID_ARGUMENT: shapes differ"),
+    ],
 )
 def test_a_bug_keeps_its_traceback(error):
     assert plain(error) is None

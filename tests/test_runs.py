@@ -24,6 +24,26 @@ def test_members_are_architectures_times_seeds_times_folds():
     assert runs.members(limited) == [Member("default", 0, 0), Member("strided", 0, 0)]
 
 
+def test_a_run_of_another_backend_is_refused_and_named(tmp_path, monkeypatch):
+    run = Run(tmp_path / "run")
+    with run.locked():
+        run.claim(SMALL, demo())
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        with pytest.raises(UserError, match=r"made otherwise: backend \(tensorflow -> jax\); choose another RUN="):
+            run.claim(SMALL, demo())
+
+
+def test_a_run_of_before_there_were_backends_was_of_tensorflow(tmp_path):
+    run = Run(tmp_path / "run")
+    with run.locked():
+        run.claim(SMALL, demo())
+        record = runs.read_json(run.origin)
+        del record["backend"]
+        runs.write_twice(run.origin, record)
+        run.claim(SMALL, demo())
+    assert runs.read_json(run.origin)["backend"] == "tensorflow"
+
+
 def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):
     arrays = {"a": np.arange(5), "b": np.array("text"), "c": np.eye(2, dtype=np.float32)}
     for name in ("one", "two"):

@@ -1,7 +1,8 @@
-"""How TensorFlow is started: quietly, deterministic, with the config's number of threads."""
+"""How Keras' backend is chosen and started: quietly, deterministic, with the config's number of threads."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -13,23 +14,61 @@ import joblib
 
 from digits.errors import UserError, plain
 
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
+UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
+
+
+def name() -> str:
+    """The Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
+
+    Raises:
+        UserError: it is none that this project trains with, or it is not installed.
+    """
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked and asked not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND={asked}: choose {' or '.join(BACKENDS)} (make BACKEND=...)")
+    installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
+    if not installed:
+        raise UserError("neither TensorFlow nor JAX is installed here; install one: make")
+    if asked and asked not in installed:
+        raise UserError(f"{BACKENDS[asked]} is not installed here; install it: make BACKEND={asked} ...")
+    return asked or installed[0]
+
 
 def load() -> None:
-    """Import TensorFlow and Keras without what they say to that."""
+    """Import Keras with its backend, without what they print.
+
+    Raises:
+        UserError: see `name`.
+    """
+    os.environ["KERAS_BACKEND"] = name()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _without_greeting():
-        import keras  # noqa: F401  # it brings TensorFlow along
+    if "avx2" in _cpu_flags():
+        # TensorFlow turns oneDNN on by itself only where there is AVX512-VNNI or better; docs/speed has the gain
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # several processes may share a GPU, so that none takes all of its memory at once
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with _held_back():
+        import keras  # noqa: F401  # it brings the backend along
 
 
 def start(threads: int) -> None:
-    """Import TensorFlow and give it `threads` threads in this process.
+    """Import Keras and give its backend `threads` threads in this process.
 
     The number decides how sums are split, and so the last bits of every weight: it is a setting of the
     config, never the number of cores.
 
     Raises:
-        UserError: TensorFlow already runs in this process with another number.
+        UserError: the backend already runs in this process with another number, or see `name`.
     """
+    if name() == "jax":
+        _start_jax(threads)
+    else:
+        _start_tensorflow(threads)
+
+
+def _start_tensorflow(threads: int) -> None:
     load()
     import tensorflow as tf
 
@@ -40,7 +79,20 @@ def start(threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         raise UserError(f"training.threads {threads}: TensorFlow already runs with another number") from None
-    tf.config.experimental.enable_op_determinism()
+    if UNDETERMINED not in os.environ:
+        tf.config.experimental.enable_op_determinism()
+
+
+def _start_jax(threads: int) -> None:
+    """JAX reads its number of threads and XLA's flags from the environment, once."""
+    if os.environ.get("NPROC") != str(threads):
+        if "jax" in sys.modules:
+            raise UserError(f"training.threads {threads}: JAX already runs with another number")
+        flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
+        if UNDETERMINED not in os.environ:
+            flags.append("--xla_gpu_deterministic_ops=true")
+        os.environ.update(NPROC=str(threads), XLA_FLAGS=" ".join(flags).strip())
+    load()
 
 
 def room_for(threads: int) -> int:
@@ -50,22 +102,45 @@ def room_for(threads: int) -> int:
 
 def resolve_precision(precision: str) -> str:
     """`auto` as what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
-    import tensorflow as tf
-
     if precision != "auto":
         return precision
+    capability = _gpu_capability()
+    if capability is not None:
+        return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
+    sixteen_bits = {"avx512_bf16", "amx_bf16"} & _cpu_flags() and name() == "tensorflow"  # XLA has no such kernels
+    return "mixed_bfloat16" if sixteen_bits else "float32"
+
+
+def onednn() -> bool:
+    """Whether TensorFlow computes with oneDNN on this processor."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
+
+
+def _gpu_capability() -> float | None:
+    """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
+    if name() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return float(device.compute_capability) if device.platform == "gpu" else None
+    import tensorflow as tf
+
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        major = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))[0]
-        return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major >= 7 else "float32"
+    if not gpus:
+        return None
+    major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+    return major + minor / 10
+
+
+def _cpu_flags() -> set[str]:
+    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
 
 
 @contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries log while they load, which no setting of theirs can stop.
+def _held_back() -> Iterator[None]:
+    """Hold back what the backend's libraries log while they load, which no setting of theirs can stop.
 
     It is shown after all where loading fails, unless for too little memory, of which a line tells all.
     """

@@ -7,6 +7,8 @@ import re
 from concurrent.futures import BrokenExecutor
 
 MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
+GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
+OF_BACKENDS = ("InternalError", "UnknownError", "AbortedError", "JaxRuntimeError", "XlaRuntimeError")
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -40,6 +42,8 @@ def plain(error: BaseException) -> str | None:
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
+    if type(error).__name__ in OF_BACKENDS and re.search("CUDA|cuDNN|cuBLAS|GPU", str(error)):
+        return f"the GPU failed: {shown(str(error))}; {GPU}"
     if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
         return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
@@ -51,13 +55,16 @@ def plain(error: BaseException) -> str | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another way to say that memory ran out: TensorFlow's, the system's as it loads a library or starts
-    a thread, or Python's own where a library's C code failed without a word.
+    """Whether it is another way to say that memory ran out: a backend's, the system's as it loads a library or starts a
+    thread, or Python's own where a library's C code failed without a word.
     """
+    backends = type(error).__name__ == "ResourceExhaustedError" or (
+        type(error).__name__ in OF_BACKENDS and "RESOURCE_EXHAUSTED" in str(error)
+    )
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
     thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"
     wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
-    return type(error).__name__ == "ResourceExhaustedError" or bool(loading or thread or wordless)
+    return backends or bool(loading or thread or wordless)
 
 
 def printable(text: str) -> str:

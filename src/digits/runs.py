@@ -1,7 +1,7 @@
 """The run folder: what one config made from one data set.
 
 output/<run>/
-run.json          resolved config, data fingerprints, versions, machine
+run.json          resolved config, data fingerprints, backend, versions, machine
 members/<name>/   one trained network each; complete or absent
 oof.npz test.npz  the ensemble's probabilities
 metrics.json      every figure of the closing table
@@ -35,6 +35,7 @@ from typing import Any
 import filelock
 import numpy as np
 
+from digits import backend
 from digits.atomic import TEMPORARY, replacing
 from digits.config import Config, differences, parse, revise
 from digits.data import Dataset
@@ -42,9 +43,8 @@ from digits.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-RECORDED = ("tensorflow", "keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
-
-
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
+OF_BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
 BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
 
@@ -241,13 +241,17 @@ class Run:
                 "train": dataset.fingerprint,
                 "test": dataset.test_fingerprint,
             },
+            "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": versions(), "machine": machine()}
         if stands_twice(self.origin):
             before = read_twice(self.origin, config=dict, data=dict, versions=dict)
+            before.setdefault("backend", "tensorflow")  # runs of earlier versions had no other
             changed = differences(
-                {"config": _shaping(record["config"]), "data": record["data"]},
-                {"config": _shaping(before["config"]), "data": before["data"]},
+                *(
+                    {"config": _shaping(made["config"]), "data": made["data"], "backend": made["backend"]}
+                    for made in (record, before)
+                )
             )
             if changed:
                 raise UserError(
@@ -265,9 +269,9 @@ def _shaping(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The installed version of every package that decides a result."""
+    """The installed version of every package that decides a result; of the backends the one in use."""
     found = {"python": platform.python_version()}
-    for package in RECORDED:
+    for package in (*OF_BACKEND[backend.name()], *RECORDED):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -276,7 +280,9 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    return {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    """What this machine is; `onednn`: whether TensorFlow computes with it."""
+    own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    return own | ({"onednn": backend.onednn()} if backend.name() == "tensorflow" else {})
 
 
 def processor() -> str:

@@ -3,13 +3,14 @@
 A builder is a function `name(images, classes, **options) -> logits` on Keras tensors: `images` float
 (batch, side, side, 1) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
 its float32 output (batch, d) is what the cluster stage looks at. Builders live one file a family and are
-imported when a network is built, so that reading a config does not load TensorFlow.
+imported when a network is built, so that reading a config loads no backend.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NETS = {
     "default": "digits.models.residual",
     "strided": "digits.models.strided",
+    "full_resolution": "digits.models.full_resolution",
     "poolfree": "digits.models.poolfree",
     "deep": "digits.models.classic",
     "small": "digits.models.classic",
@@ -49,7 +51,7 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
     import keras
 
     builder = check_options(architecture)
-    keras.utils.set_random_seed(seed)
+    random.seed(seed)  # Keras draws the seeds of its initial weights and of dropout from it
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:

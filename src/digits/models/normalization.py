@@ -5,35 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import KerasTensor, layers
 
 
 @keras.saving.register_keras_serializable("digits")
-class FusedBatchNormalization(layers.Layer):
-    """Batch normalisation over the last axis in one kernel, without float32 copies of the activations.
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation over the last axis in one TensorFlow kernel, without float32 copies of the activations.
 
     Keras' own layer computes the moments apart and casts 16-bit activations to float32 and back: on a
     processor the default net trains 1.4 times as fast with this one (2,780 against 1,950 images/s,
-    bfloat16, two cores). Scale, offset and moving statistics are float32 (channels,).
+    bfloat16, two cores). On JAX, Keras' own layer is used: XLA fuses it.
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **options: Any) -> None:
-        super().__init__(**options)
-        self.momentum = momentum
-        self.epsilon = epsilon
+        super().__init__(momentum=momentum, epsilon=epsilon, **options)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        def weight(name: str, initializer: str, trainable: bool) -> keras.Variable:
-            shape = (input_shape[-1],)
-            return self.add_weight(shape, initializer, "float32", trainable=trainable, autocast=False, name=name)
+    def call(self, inputs: KerasTensor, training: bool = False, mask: None = None) -> KerasTensor:
+        if keras.backend.backend() != "tensorflow":
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
 
-        self.gamma = weight("gamma", "ones", True)
-        self.beta = weight("beta", "zeros", True)
-        self.moving_mean = weight("moving_mean", "zeros", False)
-        self.moving_variance = weight("moving_variance", "ones", False)
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         training = bool(training)
         nothing = tf.zeros([0])  # in training the kernel takes the moments of the batch
         outputs = tf.raw_ops.FusedBatchNormV3(
@@ -50,11 +41,8 @@ class FusedBatchNormalization(layers.Layer):
             self._follow(self.moving_variance, outputs.batch_variance)
         return outputs.y
 
-    def _follow(self, moving: keras.Variable, batch: tf.Tensor) -> None:
+    def _follow(self, moving: keras.Variable, batch: KerasTensor) -> None:
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
 def conv_norm_relu(x: KerasTensor, channels: int, size: int, **options: Any) -> KerasTensor:

@@ -1,4 +1,4 @@
-"""Train one network, resumable after every epoch. Knows nothing of folds or ensembles.
+"""The training loop of one network, resumable after every epoch. Knows nothing of folds or ensembles.
 
 The loop is our own, over tensors in memory: `fit` ends each call by tearing down a tf.data iterator and
 waits for it, up to as long as the epoch itself.
@@ -7,6 +7,7 @@ waits for it, up to as long as the epoch itself.
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import math
 import time
@@ -15,11 +16,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import keras
 import numpy as np
-import tensorflow as tf
 from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
@@ -72,12 +73,7 @@ class Report(Protocol):
 def predictor(model: keras.Model) -> Predict:
     """A function from uint8 (n, side, side) to logits float32 (n, classes) and features float32 (n, d)."""
     both = keras.Model(model.input, [model.output, model.get_layer("features").output])
-    side = model.input_shape[1]
-
-    @tf.function(input_signature=[tf.TensorSpec((None, side, side), tf.uint8)])
-    def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits, features = both(tf.cast(images, tf.float32)[..., None], training=False)
-        return tf.cast(logits, tf.float32), tf.cast(features, tf.float32)
+    forward = _compiled_for_backend().forward(both)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         starts = range(0, len(images), PREDICTION_BATCH)
@@ -86,6 +82,11 @@ def predictor(model: keras.Model) -> Predict:
         return np.concatenate(logits), np.concatenate(features)
 
     return predict
+
+
+def _compiled_for_backend() -> ModuleType:
+    """The module with `forward` and `steps` of the Keras backend in use."""
+    return importlib.import_module(f"digits.training.on_{keras.backend.backend()}")
 
 
 def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +141,7 @@ def train(
 ) -> Network:
     """Build a network and train it, going on from `checkpoint` where there is one; see `fit`.
 
-    TensorFlow must have been started with `settings.threads`.
+    The backend must have been started with `settings.threads`.
     """
     keras.backend.clear_session()
     precision = backend.resolve_precision(settings.precision)
@@ -224,8 +225,9 @@ class _Learner:
         if model.dtype_policy.name == "mixed_float16":
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(model.trainable_variables)
-        self.averages = [tf.Variable(weight) for weight in model.weights] if settings.ema else []
-        self._steps = self._compiled_steps()
+        weights = model.weights if settings.ema else []
+        self.averages = [keras.Variable(_copied(weight), trainable=False) for weight in weights]
+        self._steps = _compiled_for_backend().steps(model, self.optimizer, self.averages, settings)
 
     def epoch(
         self,
@@ -239,61 +241,16 @@ class _Learner:
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
             tell(chunk[0] / len(order))
-            rows = order[chunk]  # TensorFlow copies what it is given, so it is not given the whole epoch
+            rows = order[chunk]  # the backend copies what it is given, so it is not given the whole epoch
             chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
-            loss += float(chunk_loss)
-            correct += float(chunk_correct)
+            loss += chunk_loss
+            correct += chunk_correct
         return loss / len(order), correct / order.size
-
-    def _compiled_steps(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        model, optimizer, settings = self.model, self.optimizer, self.settings
-        classes = model.output_shape[-1]
-        side = model.input_shape[1]
-
-        def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            wanted = tf.one_hot(targets, classes) * (1 - settings.label_smoothing)
-            wanted += settings.label_smoothing / classes
-            with tf.GradientTape() as tape:
-                logits = model(tf.cast(images, tf.float32)[..., None], training=True)
-                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
-                scaled = optimizer.scale_loss(loss)
-            optimizer.learning_rate.assign(rate)
-            gradients = tape.gradient(scaled, model.trainable_variables)
-            optimizer.apply(gradients, model.trainable_variables)
-            self._average()
-            hits = tf.argmax(logits, axis=-1, output_type=tf.int32) == targets
-            return loss, tf.reduce_sum(tf.cast(hits, tf.float32))
-
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec((None, None, side, side), tf.uint8),
-                tf.TensorSpec((None, None), tf.int32),
-                tf.TensorSpec((None,), tf.float32),
-            ]
-        )
-        def steps(images: tf.Tensor, targets: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            loss = correct = tf.constant(0.0)
-            for number in tf.range(tf.shape(rates)[0]):
-                step_loss, hits = step(images[number], targets[number], rates[number])
-                loss += step_loss
-                correct += hits
-            return loss, correct
-
-        return steps
-
-    def _average(self) -> None:
-        """Move the averages toward the weights; slower and slower at first, so that they forget the start."""
-        if not self.averages:
-            return
-        taken = tf.cast(self.optimizer.iterations, tf.float32)
-        keep = tf.minimum(self.settings.ema, (1 + taken) / (10 + taken))
-        for average, weight in zip(self.averages, self.model.weights, strict=True):
-            average.assign(keep * average + (1 - keep) * weight.value)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The model with its averaged weights, for as long as the block lasts."""
-        raw = [weight.numpy() for weight in self.model.weights]
+        raw = [_copied(weight) for weight in self.model.weights]
         self.keep_averaged()
         yield
         for weight, value in zip(self.model.weights, raw, strict=True):
@@ -304,12 +261,12 @@ class _Learner:
         for average, weight in zip(self.averages, self.model.weights, strict=False):
             weight.assign(average)
 
-    def _state(self) -> list[keras.Variable | tf.Variable]:
+    def _state(self) -> list[keras.Variable]:
         """Everything that training changes; `model.variables` holds the state of dropout's seeds too."""
         return [*self.model.variables, *self.optimizer.variables, *self.averages]
 
     def save(self, checkpoint: Path, history: np.ndarray) -> None:
-        state = {f"variable_{number}": variable.numpy() for number, variable in enumerate(self._state())}
+        state = {f"variable_{number}": _copied(variable) for number, variable in enumerate(self._state())}
         runs.write_arrays(checkpoint, history=history, **state)
 
     def restore(self, checkpoint: Path) -> np.ndarray:
@@ -328,6 +285,11 @@ class _Learner:
         for variable, value in zip(self._state(), values, strict=True):
             variable.assign(value)
         return arrays["history"]
+
+
+def _copied(variable: keras.Variable) -> np.ndarray:
+    """The values of a variable, in memory that no training step reuses."""
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _drawn_ahead(
