@@ -1,0 +1,145 @@
+"""Try the accelerator before hours depend on it: one training step, one prediction, save and load.
+
+Each way to compute is tried in a process of its own, so that a library that crashes takes nothing else along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from digits import backend, config
+from digits.config import Config, EarlyStopping, Schedule, Training
+from digits.errors import shown
+
+SECONDS = 300  # that one way may take, compilation included
+TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
+
+
+@dataclass(frozen=True)
+class Way:
+    """How networks are computed.
+
+    name: as messages say it. environment: variables of every process that computes. precision: in place of the
+    config's, where it is not None.
+    """
+
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+    precision: str | None = None
+
+    def apply(self, training: Training) -> Training:
+        """The settings of training, computed this way; sets the variables for processes that this one starts."""
+        os.environ.update(self.environment)
+        return training.model_copy(update={"precision": self.precision or training.precision})
+
+
+UNDETERMINED = {backend.UNDETERMINED: "1"}
+PROCESSOR = Way("on the processor", {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"})
+WAYS = (
+    Way("as the config says"),
+    Way("without determinism", UNDETERMINED),
+    Way("without determinism, in float32", UNDETERMINED, "float32"),
+    PROCESSOR,
+)
+
+
+def find_way(settings: Config, side: int, classes: int) -> Way:
+    """The first way that works on this machine's accelerator; the processor is taken untried, as the last.
+
+    Prints a line for each way that fails.
+    """
+    for way, following in zip(WAYS, WAYS[1:], strict=False):
+        problem = _problem(way, settings, side, classes)
+        if problem is None:
+            return way
+        print(f"The GPU fails {way.name}: {problem}; trying {following.name}", flush=True)
+    return PROCESSOR
+
+
+def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
+    """Why a way does not work here; None where it does."""
+    order = {"config": settings.model_dump(mode="json"), "side": side, "classes": classes, "precision": way.precision}
+    command = [sys.executable, "-m", "digits.workers.self_check"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(order),
+            env=os.environ | way.environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it does not answer within {SECONDS} s"
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"its process was killed by signal {-done.returncode}"
+    return shown(([line for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"])[-1])
+
+
+def check(settings: Config, side: int, classes: int) -> None:
+    """Train every architecture for one step on noise, predict with it, save it and load it.
+
+    Raises:
+        Exception: whatever the backend raises, or a network that is not the same once it was loaded.
+    """
+    backend.start(settings.training.threads)
+    from digits import models, training
+    from digits.data import Rows
+    from digits.seeds import derive
+
+    count = settings.training.batch_size
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (count, side, side)).astype(np.uint8)
+    rows = Rows(images, np.resize(np.arange(classes), count).astype(np.int32))
+    unwatched = {"schedule": Schedule(name="constant"), "early_stopping": EarlyStopping()}
+    once = settings.training.model_copy(update={"epochs": 1, "monitor_rows": 1} | unwatched)
+    everything = np.arange(count)
+    for architecture in settings.architectures:
+        with tempfile.TemporaryDirectory() as name:
+            recipe = (architecture, once, settings.augmentation, classes, rows, everything, everything)
+            network = training.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
+            network.model.save(Path(name) / "model.keras")
+            loaded = models.load(Path(name) / "model.keras")
+        logits, features = network.predict(images)
+        again, _ = training.predictor(loaded)(images)
+        if not np.isfinite(logits).all() or not np.isfinite(features).all():
+            raise ArithmeticError(f"{architecture.label} predicts what is not a number")
+        if np.abs(logits - again).max() > TOLERANCE * max(1.0, np.abs(logits).max()):
+            raise ArithmeticError(f"{architecture.label} predicts otherwise once it was saved and loaded")
+
+
+class Silent:
+    """A `training.Report` that tells nothing."""
+
+    def within(self, epoch: int, share: float) -> None:
+        pass
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        pass
+
+
+def main() -> None:
+    """Check what standard input says; the last line of standard error says what is wrong."""
+    order = json.load(sys.stdin)
+    settings = config.parse(order["config"], "of the self-check")
+    if order["precision"]:
+        settings = config.replaced(settings, {"training.precision": order["precision"]}, "of the self-check")
+    try:
+        check(settings, order["side"], order["classes"])
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {shown(str(error))}")
+
+
+if __name__ == "__main__":
+    main()
