@@ -3,6 +3,8 @@
 CONFIG ?=
 DATA ?=
 RUN ?=
+# Only from the command line: some systems keep the machine's name in the environment's NAME.
+NAME :=
 WORKERS ?=
 SCHEDULER ?=
 SET ?=
@@ -138,6 +140,11 @@ push: $(VENV)/installed
 submit-kaggle: $(VENV)/installed
 	@$(DIGITS) submit-kaggle $(call option,run,$(RUN))
 
+## Write the files of a run that are committed, into output/published/<run>/ (RUN NAME)
+.PHONY: publish
+publish: $(VENV)/installed
+	@$(DIGITS) publish $(call option,run,$(RUN)) $(call option,name,$(NAME))
+
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
 data: $(VENV)/installed
@@ -210,6 +217,7 @@ help:
 	@echo "  DATA     folder with train.csv and test.csv, or Kaggle's zip; by default input/digit-recognizer,"
 	@echo "           then Kaggle's mounts, then the embedded demo set (DATA=demo)"
 	@echo "  RUN      name of the folder under output/; by default the config's name"
+	@echo "  NAME     of the folder that publish writes; by default the run's"
 	@echo "  WORKERS  members trained at a time; by default what the machine holds"
 	@echo "  SCHEDULER  tcp://host:8786 of a Dask cluster that trains the members; by default this machine does"
 	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""

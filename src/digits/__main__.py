@@ -48,7 +48,7 @@ FinishedRunOption = Annotated[str | None, typer.Option("--run", help="A finished
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs.")]
 OUTPUT = Path("output")
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
-RESERVED = ("bench", "cache", "compare", "eda", "predictions", "submission.csv", "tune")
+RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 
 
 def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
@@ -405,6 +405,22 @@ def submit_kaggle_command(
     from digits.stages import publish
 
     publish.submit(_run(output, run_name))
+
+
+@app.command("publish")
+@_plain_errors
+def publish_command(
+    run_name: Annotated[str, typer.Option("--run", help="A finished run.")] = "default",
+    name: Annotated[str | None, typer.Option(help="Name of the folder; by default the run's.")] = None,
+    output: OutputOption = OUTPUT,
+) -> None:
+    """Write the files of a run that are committed: submission, metrics and a log of the epochs."""
+    from digits.stages import published
+
+    run, folder = _run(output, run_name), _run(output / "published", name or run_name).folder
+    settings = run.config()
+    with run.locked():
+        published.run(settings, run, folder)
 
 
 @app.command("data")
