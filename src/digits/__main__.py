@@ -284,18 +284,22 @@ def predict_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Say which digits people's own pictures show; exit status 1 where a picture could not be read."""
-    from digits import exported
+    from digits import backend, exported, inference
     from digits.stages import export, predict
 
     if not images:
         raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
-    path = exported.PRETRAINED
+    path, ensemble = exported.PRETRAINED, None
     if run_name:
         run = _run(output, run_name)
         path = run.exported
         if not export.is_current(run, run.config(), path):
-            export_command(data_source, run_name, output=output)
-    ensemble = exported.load(path)
+            if backend.name() == "tensorflow":
+                export_command(data_source, run_name, output=output)
+            else:
+                settings, run, dataset = _finished(data_source, run_name, output)
+                path, ensemble = run.folder, inference.load_judging(run, settings, dataset)
+    ensemble = ensemble or exported.load(path)
     print(f"Networks: {path}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
     if not predict.run(ensemble, images, output / "predictions", split):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from digits import backend, exported, runs
+from digits import backend, exported, inference, runs
 from digits.analysis import novelty
 from digits.atomic import replacing
 from digits.config import Config
@@ -33,7 +33,6 @@ CHECKED = 1_000  # test rows on which both must agree
 TOLERANCE = 1e-4  # of probabilities, computed in 32 bits
 AGREEMENT = 0.995  # of choices, computed in 8 bits
 CALIBRATION = 1_024  # training rows that tell the ranges of what is kept in 8 bits
-WIDEST = 256  # features in which novelty is measured; where a net has more, its logits are
 TIMED_SECONDS = 3.0
 
 
@@ -54,6 +53,8 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
     Raises:
         UserError: the run is not finished, damaged, or made from other rows.
     """
+    if backend.name() != "tensorflow":
+        raise UserError(f"the ONNX export needs TensorFlow: make export RUN={run.folder.name}, without BACKEND=")
     read_ensemble(run, dataset)
     steps = Steps()
     members = [member for member in runs.members(config) if folds is None or member.fold < folds]
@@ -64,7 +65,8 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
         backend.start(config.training.threads)
         models = [_model(config, dataset, run, member) for member in members]
     with steps.step("convert"):
-        judges = [_judge(run, member, dataset) for member in members]
+        outputs = [runs.read_arrays(run.member(member) / "oof.npz") for member in members]
+        judges = [inference.judge(output, dataset.targets) for output in outputs]
         forward = _forward(models, [temperatures[member.architecture] for member in members], judges, dataset.side)
         graph = _convert(forward)
         if small:
@@ -100,13 +102,6 @@ def _model(config: Config, dataset: Dataset, run: Run, member: Member) -> keras.
     model = models.build(architecture, dataset.side, len(dataset.classes), "float32", 0)
     model.set_weights(trained.get_weights())
     return keras.Model(model.input, [model.output, model.get_layer("features").output])
-
-
-def _judge(run: Run, member: Member, dataset: Dataset) -> novelty.Judge:
-    """What tells how unlike the training data an image is, from the rows that the member never saw."""
-    of = runs.read_arrays(run.member(member) / "oof.npz")
-    name = "features" if of["features"].shape[1] <= WIDEST else "logits"
-    return novelty.fit(of[name], dataset.targets[of["rows"]], name)
 
 
 def _forward(

@@ -5,6 +5,7 @@ Each way to compute is tried in a process of its own, so that a library that cra
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -56,7 +57,7 @@ def find_way(settings: Config, side: int, classes: int) -> Way:
 
     Prints a line for each way that fails.
     """
-    for way, following in zip(WAYS, WAYS[1:], strict=False):
+    for way, following in itertools.pairwise(WAYS):
         problem = _problem(way, settings, side, classes)
         if problem is None:
             return way
