@@ -3,9 +3,12 @@
 conftest.py puts this folder on the path of every command. Libraries that ask behind one's back mostly do not mind that
 nobody answers, so the file $ASKED keeps what was asked; a test fails that left something there. Sockets opened in C
 are not seen here.
+
+HIDDEN names a package that is as good as not installed.
 """
 
 import errno
+import importlib.machinery
 import os
 import socket
 import sys
@@ -46,3 +49,12 @@ def _resolving(host, *arguments, **options):
 if "ASKED" in os.environ:
     socket.socket.connect, socket.socket.connect_ex = _connecting(connect), _connecting(connect_ex)
     socket.getaddrinfo = _resolving
+
+
+def _without(hidden):
+    found = importlib.machinery.PathFinder.find_spec
+    return staticmethod(lambda name, path=None, target=None: None if name == hidden else found(name, path, target))
+
+
+if "HIDDEN" in os.environ:
+    importlib.machinery.PathFinder.find_spec = _without(os.environ["HIDDEN"])
