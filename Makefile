@@ -26,6 +26,7 @@ SECONDS ?=
 TARGETS ?=
 
 VENV := .venv
+REQUIREMENTS := configs/requirements
 DIGITS := $(VENV)/bin/python -m digits
 quote = '$(subst ','\'',$(1))'
 option = $(if $(2),--$(1) $(call quote,$(2)))
@@ -179,14 +180,18 @@ lint: $(VENV)/installed-dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-## Lock the requirements-*.in anew, for Python 3.11 to 3.13 (needs uv)
+## Lock requirements.in and configs/requirements/*.in anew, for Python 3.11 to 3.13 (needs uv)
 .PHONY: lock
+lock: COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt \
-		requirements-explore.in -o requirements-explore.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements-explore.txt \
-		requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements.in $(REQUIREMENTS)/tensorflow.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements.in $(REQUIREMENTS)/jax.in -o $(REQUIREMENTS)/jax.txt
+	$(COMPILE) -c requirements.txt requirements.in $(REQUIREMENTS)/cuda.in -o $(REQUIREMENTS)/cuda.txt
+	$(COMPILE) -c requirements.txt -c $(REQUIREMENTS)/jax.txt -c $(REQUIREMENTS)/cuda.txt \
+		requirements.in $(REQUIREMENTS)/jax-cuda.in -o $(REQUIREMENTS)/jax-cuda.txt
+	$(COMPILE) -c requirements.txt $(REQUIREMENTS)/explore.in -o $(REQUIREMENTS)/explore.txt
+	$(COMPILE) -c requirements.txt -c $(REQUIREMENTS)/jax.txt -c $(REQUIREMENTS)/explore.txt \
+		$(REQUIREMENTS)/dev.in -o $(REQUIREMENTS)/dev.txt
 	@echo "Next: make licences"
 
 ## List the licences of all that is locked, tests/licences.csv, and ask the registry about what is not installed (needs uv)
@@ -233,19 +238,19 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements.txt
 	@touch $@
 
-$(VENV)/installed-explore: requirements-explore.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-explore.txt
+$(VENV)/installed-explore: $(REQUIREMENTS)/explore.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/explore.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-dev.txt
+$(VENV)/installed-dev: $(REQUIREMENTS)/dev.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/dev.txt
 	@touch $@
 
-$(VENV)/kaggle/installed: configs/kaggle-image.txt $(VENV)/installed
-	@echo "installing configs/kaggle-image.txt (a few minutes the first time)"
+$(VENV)/kaggle/installed: $(REQUIREMENTS)/kaggle-image.txt $(VENV)/installed
+	@echo "installing $(REQUIREMENTS)/kaggle-image.txt (a few minutes the first time)"
 	@rm -rf $(VENV)/kaggle
 	@if command -v uv >/dev/null; then uv venv -q --python $(VENV)/bin/python $(VENV)/kaggle \
-		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r configs/kaggle-image.txt; \
+		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r $(REQUIREMENTS)/kaggle-image.txt; \
 	else $(VENV)/bin/python -m venv $(VENV)/kaggle \
-		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt; fi
+		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r $(REQUIREMENTS)/kaggle-image.txt; fi
 	@touch $@
