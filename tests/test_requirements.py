@@ -91,7 +91,8 @@ def test_every_install_of_a_lock_checks_the_hashes():
         assert ("--require-hashes" in line) == ("$lock" in line)
         assert ("--no-deps" in line) == ("$lock" not in line)  # this project itself: all it needs stands in the lock
     recipes = (ROOT / "Makefile").read_text().replace("$(REQUIREMENTS)", licences.FOLDER)
-    assert re.findall(r"install\.sh \S+ (\S+)", recipes) == ["requirements.txt", *licences.ADDITIONS]
+    assert set(re.findall(r"C\w+_LOCK := (\w\S+)", recipes)) == set(licences.ENVIRONMENTS)
+    assert re.findall(r"install\.sh \S+ (\S+)", recipes) == ["$(LOCK)", *licences.ADDITIONS]
 
 
 def test_the_table_holds_every_package_of_every_lock_and_no_other():
