@@ -1,5 +1,7 @@
 # Digit Recognizer. `make` alone prints this list.
 
+BACKEND ?= $(KERAS_BACKEND)
+GPU ?=
 CONFIG ?=
 DATA ?=
 RUN ?=
@@ -27,7 +29,46 @@ PYTHON ?=
 SECONDS ?=
 TARGETS ?=
 
+REQUIREMENTS := configs/requirements
+
+ifneq ($(or $(filter-out tensorflow jax,$(BACKEND)),$(word 2,$(BACKEND))),)
+$(error BACKEND=$(BACKEND) is not known; the backends are tensorflow (the default) and jax)
+endif
+ifneq ($(BACKEND),)
+export KERAS_BACKEND := $(BACKEND)
+endif
+
+# An environment for each backend: JAX's holds no TensorFlow, and the CUDA builds need not agree on NVIDIA's libraries.
+ifeq ($(BACKEND),jax)
+VENV := .venv-jax
+CPU_LOCK := $(REQUIREMENTS)/jax.txt
+CUDA_LOCK := $(REQUIREMENTS)/jax-cuda.txt
+else
 VENV := .venv
+CPU_LOCK := requirements.txt
+CUDA_LOCK := $(REQUIREMENTS)/cuda.txt
+endif
+
+# The CUDA build where there is an NVIDIA GPU, unless GPU=0 refuses it. An environment that has it keeps it: it also runs
+# without a GPU. The stamp `installed` holds the lock that the environment was made from.
+INSTALLED_LOCK := $(shell cat $(VENV)/installed 2>/dev/null)
+ifeq ($(INSTALLED_LOCK),$(CUDA_LOCK))
+LOCK := $(CUDA_LOCK)
+else ifeq ($(GPU),0)
+LOCK := $(CPU_LOCK)
+else
+LOCK := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi -L >/dev/null 2>&1 \
+	&& echo $(CUDA_LOCK) || echo $(CPU_LOCK))
+endif
+ifneq ($(INSTALLED_LOCK),$(LOCK))
+.PHONY: $(VENV)/installed
+endif
+ifeq ($(GPU),0)
+export CUDA_VISIBLE_DEVICES := -1
+# JAX's CUDA build fails where it sees no GPU, unless told to do without.
+export JAX_PLATFORMS := cpu
+endif
+
 DIGITS := $(VENV)/bin/python -m digits
 quote = '$(subst ','\'',$(1))'
 option = $(if $(2),--$(1) $(call quote,$(2)))
@@ -186,14 +227,18 @@ lint: $(VENV)/installed-dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-## Lock the requirements-*.in anew, for Python 3.11 to 3.13 (needs uv)
+## Lock requirements.in and configs/requirements/*.in anew, for Python 3.11 to 3.13 (needs uv)
 .PHONY: lock
+lock: COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt \
-		requirements-explore.in -o requirements-explore.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements-explore.txt \
-		requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements.in $(REQUIREMENTS)/tensorflow.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements.in $(REQUIREMENTS)/jax.in -o $(REQUIREMENTS)/jax.txt
+	$(COMPILE) -c requirements.txt requirements.in $(REQUIREMENTS)/cuda.in -o $(REQUIREMENTS)/cuda.txt
+	$(COMPILE) -c requirements.txt -c $(REQUIREMENTS)/jax.txt -c $(REQUIREMENTS)/cuda.txt \
+		requirements.in $(REQUIREMENTS)/jax-cuda.in -o $(REQUIREMENTS)/jax-cuda.txt
+	$(COMPILE) -c requirements.txt $(REQUIREMENTS)/explore.in -o $(REQUIREMENTS)/explore.txt
+	$(COMPILE) -c requirements.txt -c $(REQUIREMENTS)/jax.txt -c $(REQUIREMENTS)/explore.txt \
+		$(REQUIREMENTS)/dev.in -o $(REQUIREMENTS)/dev.txt
 	@echo "Next: make licences"
 
 ## List the licences of all that is locked, tests/licences.csv, and ask the registry about what is not installed (needs uv)
@@ -201,10 +246,10 @@ lock:
 licences: $(VENV)/installed-dev
 	@$(VENV)/bin/python tests/tools/licences.py
 
-## Remove the environment; data and results stay
+## Remove the environments; data and results stay
 .PHONY: clean
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv .venv-jax .pytest_cache .ruff_cache src/*.egg-info
 
 ## Show this list
 .PHONY: help
@@ -213,6 +258,8 @@ help:
 	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-13s %s\n",name[1],text;text=""}}' \
 		Makefile
 	@echo
+	@echo "  BACKEND  what Keras runs on: tensorflow, the default, or jax; each has an environment, .venv and .venv-jax"
+	@echo "  GPU      0 uses no GPU; by default the CUDA build is installed where nvidia-smi finds an NVIDIA GPU"
 	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
 	@echo "  DATA     folder with train.csv and test.csv, or Kaggle's zip; by default input/digit-recognizer,"
 	@echo "           then Kaggle's mounts, then the embedded demo set (DATA=demo)"
@@ -235,25 +282,25 @@ help:
 	@echo "  ROWS     of the largest table that bench-scale measures; by default 1000000"
 	@echo "  PORT     on this machine; of the explorer the first free one from 8501 on, of cluster-up 8786 by default"
 	@echo "  SECONDS  for each of the fuzzer's TARGETS, by default 60; the targets: table config picture submission"
-	@echo "  PYTHON   the Python 3.11 to 3.13 to build .venv with; by default the first one found"
+	@echo "  PYTHON   the Python 3.11 to 3.13 to build the environment with; by default the first one found"
 
-$(VENV)/installed: requirements.txt pyproject.toml
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements.txt
+$(VENV)/installed: $(LOCK) pyproject.toml
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(LOCK)
+	@echo $(LOCK) >$@
+
+$(VENV)/installed-explore: $(REQUIREMENTS)/explore.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/explore.txt
 	@touch $@
 
-$(VENV)/installed-explore: requirements-explore.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-explore.txt
+$(VENV)/installed-dev: $(REQUIREMENTS)/dev.txt $(VENV)/installed
+	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/dev.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) requirements-dev.txt
-	@touch $@
-
-$(VENV)/kaggle/installed: configs/kaggle-image.txt $(VENV)/installed
-	@echo "installing configs/kaggle-image.txt (a few minutes the first time)"
+$(VENV)/kaggle/installed: $(REQUIREMENTS)/kaggle-image.txt $(VENV)/installed
+	@echo "installing $(REQUIREMENTS)/kaggle-image.txt (a few minutes the first time)"
 	@rm -rf $(VENV)/kaggle
 	@if command -v uv >/dev/null; then uv venv -q --python $(VENV)/bin/python $(VENV)/kaggle \
-		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r configs/kaggle-image.txt; \
+		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r $(REQUIREMENTS)/kaggle-image.txt; \
 	else $(VENV)/bin/python -m venv $(VENV)/kaggle \
-		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r configs/kaggle-image.txt; fi
+		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r $(REQUIREMENTS)/kaggle-image.txt; fi
 	@touch $@

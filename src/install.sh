@@ -25,7 +25,15 @@ if ! [ -x "$venv/bin/python" ] || ! fits "$venv/bin/python"; then
     rm -rf "$venv"
     if command -v uv >/dev/null; then uv venv -q --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"; else "$python" -m venv "$venv"; fi
 fi
-echo "installing $lock (a few minutes the first time)"
+case $lock in # the sizes: of the wheels for Linux, Python 3.11
+requirements.txt) what="TensorFlow for the processor" size="1 GB" ;;
+*/jax.txt) what="JAX for the processor" size="0.4 GB" ;;
+*/cuda.txt) what="TensorFlow with CUDA (GPU=0: without)" size="3.8 GB" ;;
+*/jax-cuda.txt) what="JAX with CUDA (GPU=0: without)" size="3.6 GB" ;;
+*/explore.txt) what="the explorer" size="0.1 GB" ;;
+*/dev.txt) what="what the tests need" size="0.4 GB" ;;
+esac
+echo "installing $what into $venv from $lock: $size to download, a few minutes the first time"
 if command -v uv >/dev/null; then
     # as pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile TensorFlow anew, for seconds
     uv pip install -q --compile-bytecode --python "$venv/bin/python" --require-hashes -r "$lock"

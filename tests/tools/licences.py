@@ -19,10 +19,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests/licences.csv"
-LOCKS = ("requirements.txt", "requirements-explore.txt", "requirements-dev.txt")  # each holds the ones before
-OTHERS = ("configs/kaggle-image.txt", "requirements-bench.txt")  # no locks: what they leave open is another's to choose
+FOLDER = "configs/requirements"
+CUDA = (f"{FOLDER}/cuda.txt", f"{FOLDER}/jax-cuda.txt")
+ENVIRONMENTS = ("requirements.txt", f"{FOLDER}/jax.txt", *CUDA)  # each is complete
+ADDITIONS = (f"{FOLDER}/explore.txt", f"{FOLDER}/dev.txt")  # installed on top of any environment
+LOCKS = (*ENVIRONMENTS, *ADDITIONS)
+OTHERS = (f"{FOLDER}/kaggle-image.txt", f"{FOLDER}/bench.txt")  # no locks: what they leave open is another's to choose
 COLUMNS = ("package", "version", "licence", "file", "needed_by", "remark")
 
+# NVIDIA's licence for its CUDA libraries; it is no SPDX licence, and not free. LicenseRef- is SPDX's word for such.
+NVIDIA = "LicenseRef-NVIDIA-Proprietary"
 # Licences as package metadata name them, and the SPDX identifier of each. `BSD` is two licences: their text decides.
 NAMES = {
     "Apache 2.0": "Apache-2.0",
@@ -32,9 +38,13 @@ NAMES = {
     "BSD 3-Clause": "BSD-3-Clause",
     "ISC License": "ISC",
     "MIT License": "MIT",
+    "NVIDIA Proprietary Software": NVIDIA,
     "Python Software Foundation License": "PSF-2.0",
 }
-SPDX = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "MPL-2.0 AND MIT", "PSF-2.0"}
+SPDX = {
+    *("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "MPL-2.0 AND MIT", "PSF-2.0"),
+    NVIDIA,
+}
 # Looked up by hand, where the metadata say nothing, or not which.
 BY_HAND = {"atheris": "Apache-2.0", "colorama": "BSD-3-Clause", "namex": "Apache-2.0"}
 REMARKS = {
@@ -45,6 +55,7 @@ REMARKS = {
     "greenlet": "for playwright",
     "grpcio": "holds Eigen parts under MPL-2.0",
     "hypothesis": "for the tests alone",
+    "jaxlib": "holds Eigen parts under MPL-2.0",
     "libclang": "LLVM's own library: Apache-2.0 WITH LLVM-exception",
     "matplotlib": "matplotlib's own licence, made from PSF's; holds FreeType (FTL) and DejaVu fonts",
     "ml-dtypes": "holds Eigen parts under MPL-2.0",
@@ -64,6 +75,7 @@ REMARKS = {
     "torch": "for `make bench` alone, where somebody installed it",
     "tqdm": "imported, unchanged",
 }  # fmt: skip
+NVIDIA_REMARK = "NVIDIA's, only in the CUDA locks; installed only where a GPU was found"
 
 
 @dataclass(frozen=True)
@@ -87,14 +99,13 @@ def lines(file: str) -> Iterator[Line]:
         pinned = re.match(r"==([^\s;*]+)(?:\s*;|$)", specifier)
         hashes = tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})(?!\S)", rest))
         via = re.sub(r"\s*#(?:\s+via)?", "", rest.partition("# via")[2])
-        needed_by = tuple(
-            sorted({re.sub(r"^-[rc] .*", "this project", of) for of in re.findall(r"-[rc] \S+|\S+", via)})
-        )
+        via = re.sub(r"-c \S+", "", via)  # a constraint needs nothing
+        needed_by = tuple(sorted({re.sub(r"^-r .*", "this project", of) for of in re.findall(r"-r \S+|\S+", via)}))
         yield Line(file, package, pinned[1] if pinned else "", specifier, hashes, needed_by or ("this project",))
 
 
 def main() -> None:
-    """Write the table: first what runs, then what explores, tests, and stands for Kaggle's image."""
+    """Write the table: first the environments, then what explores, tests, and stands for Kaggle's image."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for file in (*LOCKS, *OTHERS):
         listed = {name for name, _ in rows}
@@ -107,7 +118,8 @@ def main() -> None:
         asked = ask([of for of in new if not known[of]])
         for of in new:
             version, licence = known[of] or asked[of.package]
-            needed_by, remark = ", ".join(of.needed_by), REMARKS.get(of.package, "")
+            remark = REMARKS.get(of.package, NVIDIA_REMARK if licence == NVIDIA else "")
+            needed_by = ", ".join(of.needed_by)
             row = (of.package, version, licence, file, needed_by, remark)
             rows[of.package, version] = dict(zip(COLUMNS, row, strict=True))
     with TABLE.open("w", newline="", encoding="utf-8") as file:

@@ -153,7 +153,7 @@ def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict
     title = f"Training {config.architectures[0].label}, {precision}, {at_a_time} x {settings.threads} threads"
     _show_training(out, title, peaks, rates, work=ours[0][0].work)
     if not pytorch:
-        out.print("PyTorch is not installed (requirements-bench.txt), so it is not beside ours.")
+        out.print("PyTorch is not installed (configs/requirements/bench.txt), so it is not beside ours.")
     return {"peak_gflops": peaks, **rates}
 
 

@@ -43,7 +43,7 @@ def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> NoR
         UserError: Streamlit is not installed, or the port is taken.
     """
     if importlib.util.find_spec("streamlit") is None:
-        raise UserError("the explorer needs requirements-explore.txt; `make explore` installs it")
+        raise UserError("the explorer needs configs/requirements/explore.txt; `make explore` installs it")
     script = Path(app.__file__).with_name("main.py")
     options = [f"--{name}={value}" for name, value in OPTIONS.items()]
     if port:
