@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from command import complain, start, succeed
+from digits import runs
 from digits.data.demo import demo
 
 NETS = ("default", "poolfree", "full_resolution")
@@ -70,12 +71,10 @@ def test_what_one_backend_wrote_the_other_reads_to_the_same_predictions(tmp_path
         subprocess.run(command, env=os.environ | {"KERAS_BACKEND": backend}, check=True, capture_output=True)
     for reader, writer in (("tensorflow", "jax"), ("again", "tensorflow")):
         for net in NETS:
-            with (
-                np.load(folders[reader] / f"{net}-read.npz") as read,
-                np.load(folders[writer] / f"{net}.npz") as written,
-            ):
-                for name in ("logits", "features"):
-                    np.testing.assert_allclose(read[name], written[name], rtol=1e-4, atol=1e-4)
+            read = runs.read_arrays(folders[reader] / f"{net}-read.npz")
+            written = runs.read_arrays(folders[writer] / f"{net}.npz")
+            for name in ("logits", "features"):
+                np.testing.assert_allclose(read[name], written[name], rtol=1e-4, atol=1e-4)
 
 
 def test_killed_without_tensorflow_it_goes_on_to_the_same_bytes(whole, tmp_path, environment):
