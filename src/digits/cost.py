@@ -192,11 +192,9 @@ class Budget:
         taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
         return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
 
-    def expected(self) -> tuple[dict[Member, float], float]:
-        """Members that fit, each with the second in which it ends, and the images a second of all workers."""
-        ends = schedule(self.seconds(), self.workers, self.deadline.left())
-        images = sum(self.works[member].images * self.works[member].epochs for member in ends)
-        return ends, images / max(max(ends.values(), default=0.0), 1e-9)
+    def schedule(self) -> dict[Member, float]:
+        """Members that fit, each with the second in which it ends."""
+        return schedule(self.seconds(), self.workers, self.deadline.left())
 
     def too_little(self) -> str:
         """What to do where no member fits."""
@@ -207,7 +205,7 @@ class Budget:
         fewer = f", or SET=training.epochs={epochs} and another RUN=" if epochs > 0 else ""
         return (
             f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
-            f"{about(seconds[member])} here; give HOURS={hours:g} or more{fewer}"
+            f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
         )
 
 
@@ -219,9 +217,10 @@ def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> 
 
 
 def say_expected(budget: Budget) -> float:
-    """Print how long training takes here, as far as it fits into the time; its seconds."""
-    ends, images = budget.expected()
-    seconds, count = max(ends.values(), default=0.0), len(budget.works)
+    """Print how long the members take here that fit into the time; their seconds."""
+    ends, count = budget.schedule(), len(budget.works)
+    seconds = max(ends.values())
+    images = sum(budget.works[member].images * budget.works[member].epochs for member in ends) / (seconds or 1)
     some = f"{len(ends)} of the {networks(count)} to train, " if len(ends) < count else ""
     print(
         f"Expected: {some}{about(seconds)} with {networks(budget.workers)} at a time "

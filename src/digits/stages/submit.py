@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,19 @@ def run(
         UserError: a member is missing or damaged.
     """
     run.claim(config, dataset)
-    figures = ensemble(config, dataset, run, [logits.load(run, of) for of in members or runs.members(config)], seconds)
+    loaded = (logits.load(run, member) for member in members or runs.members(config))
+    figures = ensemble(config, dataset, run, loaded, seconds)
     _draw(run, dataset)
     _print(config, dataset, run, figures, rest)
     return figures
 
 
 def ensemble(
-    config: Config, dataset: Dataset, run: Run, members: list[Logits], seconds: dict[str, float]
+    config: Config, dataset: Dataset, run: Run, members: Iterable[Logits], seconds: dict[str, float]
 ) -> dict[str, Any]:
     """Write the probabilities, the submission and the metrics of these members; the metrics."""
     started = time.perf_counter()
-    targets = dataset.targets
+    members, targets = list(members), dataset.targets
     calibrated = logits.calibrate(members, targets)
     loaded = calibrated.members
     rule = config.ensemble.rule

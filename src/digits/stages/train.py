@@ -230,22 +230,22 @@ def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: 
     Raises:
         UserError: not a single member fits into the time, and none was trained before.
     """
+    damaged = [member for member in works if plan.run.member(member).exists()]
 
     def took(member: Member) -> float | None:
-        if not plan.run.member(member).exists():
+        if member in damaged or not plan.run.member(member).exists():
             return None
         return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
     speeds = _speeds(start, plan, workers) if limited or macs >= SMALL else {}
     budget = Budget(works, workers, plan.deadline, speeds, took)
-    if not speeds:
-        return budget
-    if not budget.expected()[0] and len(works) == len(runs.members(plan.config)):
+    if speeds and budget.schedule():
+        seconds = cost.say_expected(budget)
+        if seconds > LONG and not limited:
+            _say_faster(start, plan, workers, macs, seconds)
+    elif speeds and len(works) == len(runs.members(plan.config)):
         raise UserError(budget.too_little())
-    seconds = cost.say_expected(budget)
-    if seconds > LONG and not limited:
-        _say_faster(start, plan, workers, macs, seconds)
     return budget
 
 
