@@ -15,7 +15,7 @@ from digits.runs import Member, Run
 from digits.stages import train
 from digits.submission import check
 
-SHORT = ["--set", "folds.count=6", "--set", "training.epochs=40", "--set", "architectures=[mlp]"]
+SHORT = ["--set", "folds.count=5", "--set", "training.epochs=25", "--set", "architectures=[mlp]"]
 FILES = ("submission.csv", "oof.npz", "test.npz")
 
 
@@ -28,36 +28,36 @@ def test_what_fits_is_submitted_and_a_later_call_finishes_the_rest(tmp_path):
     began = time.monotonic()
     said = succeed("submit", "--output", tmp_path, "--run", "whole", *SHORT)
     seconds = time.monotonic() - began
-    assert re.search(r"Recipe: 6 networks, \d\.\de\d+ training multiply-adds \(MACs\)\n", said)
+    assert re.search(r"Recipe: 5 networks, \d\.\de\d+ training multiply-adds \(MACs\)\n", said)
     assert "Expected" not in said  # too small to be worth a warm-up
     arguments = ["submit", "--output", tmp_path, "--run", "limited", *SHORT]
     killed = start(*arguments, "--hours", "10")
-    while "submission.csv: 1 of 6 members" not in killed.stdout.readline():
+    while "submission.csv: 1 of 5 members" not in killed.stdout.readline():
         assert killed.poll() is None
     killed.kill()
     killed.communicate()
     assert is_valid(tmp_path / "submission.csv")
     before = json.loads((tmp_path / "limited/metrics.json").read_text())
-    assert (before["members"], before["members_planned"]) == (1, 6)
+    assert (before["members"], before["members_planned"]) == (1, 5)
     hours = seconds / 3600 / 4
     while len(list((tmp_path / "limited/members").glob("[!.]*"))) == 1:  # whatever the machine's speed, not all fit
         said = succeed(*arguments, "--hours", hours)
         hours *= 1.5
-    assert re.search(r"Recipe: 6 networks, \d\.\de\d+ training multiply-adds \(MACs\), \d\.\de\d+ of them", said)
+    assert re.search(r"Recipe: 5 networks, \d\.\de\d+ training multiply-adds \(MACs\), \d\.\de\d+ of them", said)
     assert "Expected: " in said
     metrics = json.loads((tmp_path / "limited/metrics.json").read_text())
-    assert 1 < metrics["members"] <= 6
+    assert 1 < metrics["members"] <= 5
     assert is_valid(tmp_path / "submission.csv")
-    if metrics["members"] < 6:
-        assert f" {metrics['members']} of 6: mlp x 1 seed x 6 folds" in said
-        rest = "make submit RUN=limited 'SET=folds.count=6 training.epochs=40 architectures=[mlp]'"
-        assert f"To train the other {6 - metrics['members']} members: {rest}" in said
+    if metrics["members"] < 5:
+        assert f" {metrics['members']} of 5: mlp x 1 seed x 5 folds" in said
+        rest = "make submit RUN=limited 'SET=folds.count=5 training.epochs=25 architectures=[mlp]'"
+        assert f"To train the other {5 - metrics['members']} members: {rest}" in said
     said = succeed(*arguments)
-    assert f"{metrics['members']} of 6 members are trained already" in said
+    assert f"{metrics['members']} of 5 members are trained already" in said
     for name in FILES:
         assert (tmp_path / "limited" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     metrics, whole = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("limited", "whole"))
-    assert metrics["members"] == 6
+    assert metrics["members"] == 5
     assert metrics["training_macs"] == whole["training_macs"] > 0
 
 
@@ -103,5 +103,5 @@ def test_train_alone_says_what_is_left(tmp_path):
         assert "no network fits" in done.stderr or "stopped" in done.stdout
         hours *= 1.5
     trained = len(list((tmp_path / "r/members").glob("[!.]*")))
-    if trained < 6:
-        assert f"Members: {trained} of 6. To train the others: make train RUN=r" in done.stdout
+    if trained < 5:
+        assert f"Members: {trained} of 5. To train the others: make train RUN=r" in done.stdout
