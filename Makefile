@@ -75,19 +75,19 @@ option = $(if $(2),--$(1) $(call quote,$(2)))
 DATA_OPTIONS = $(call option,data,$(DATA))
 RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
 	$(call option,workers,$(WORKERS)) $(SET_OPTIONS)
-TRAIN_OPTIONS = $(RUN_OPTIONS) $(call option,scheduler,$(SCHEDULER))
+TRAIN_OPTIONS = $(RUN_OPTIONS) $(call option,scheduler,$(SCHEDULER)) $(call option,hours,$(HOURS))
 TUNE_OPTIONS = $(RUN_OPTIONS) $(call option,space,$(SPACE)) $(call option,trials,$(TRIALS)) $(call option,hours,$(HOURS))
 SET_OPTIONS = $(foreach pair,$(SET),--set $(call quote,$(pair)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SCHEDULER SET)
+## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SCHEDULER HOURS SET)
 .PHONY: submit
 submit: $(VENV)/installed
 	@$(DIGITS) submit $(TRAIN_OPTIONS)
 
-## Train the members of a run only (CONFIG DATA RUN WORKERS SCHEDULER SET)
+## Train the members of a run only (CONFIG DATA RUN WORKERS SCHEDULER HOURS SET)
 .PHONY: train
 train: $(VENV)/installed
 	@$(DIGITS) train $(TRAIN_OPTIONS)
@@ -276,7 +276,8 @@ help:
 	@echo "  METHODS  clusterers to compare, with commas between them, or all; by default the config's"
 	@echo "  SPACES   spaces to compare them in, the same way"
 	@echo "  SPACE    a file of configs/spaces/ that says what is searched; by default accuracy.yaml, or demo.yaml"
-	@echo "  TRIALS   of the search at most; HOURS, it ends in that time"
+	@echo "  HOURS    in which submit, train or tune end, with what fits into them; a later call without it does the rest"
+	@echo "  TRIALS   of the search at most"
 	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
 	@echo "  CHIEF    host:port of the chief that tune-worker joins"
 	@echo "  ROWS     of the largest table that bench-scale measures; by default 1000000"

@@ -2551,6 +2551,250 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/cost.py"] = r'''"""What training costs: multiply-adds (MACs), seconds on this machine, and which members fit into a time limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from digits.config import Config, Training
+from digits.progress import about, clock
+from digits.runs import Member
+
+PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
+MARGIN = 1.15  # by which a member may take longer than expected
+AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
+AFTERWARDS_SECONDS = 600.0  # ... that long
+MOST_HOURS = 100_000.0
+VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A time limit. began: by `time.monotonic`, when the limited time began."""
+
+    began: float
+    hours: float = math.inf
+
+    @property
+    def training_ends(self) -> float:
+        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
+        seconds = 3600 * self.hours
+        return self.began + seconds - min(AFTERWARDS * seconds, AFTERWARDS_SECONDS)
+
+    def left(self) -> float:
+        """Seconds that are left for training."""
+        return self.training_ends - time.monotonic()
+
+    def hours_for(self, seconds: float) -> float:
+        """Hours that this call would need for so much more training; rounded up to a hundredth."""
+        seconds += time.monotonic() - self.began
+        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do for a member.
+
+    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
+    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    """
+
+    images: int
+    epochs: int
+    scored: int
+    predicted: int
+    macs: int
+
+    @property
+    def training_macs(self) -> float:
+        return float(PASSES * self.macs * self.images * self.epochs)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one of this machine's workers while all of them train.
+
+    images: trained on in a second. start: seconds to build and compile a network.
+    """
+
+    images: float
+    start: float
+
+    def seconds(self, work: Work, slowdown: float = 1.0) -> float:
+        """Expected time of a member; to predict an image is a forward pass only."""
+        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
+        return self.start + slowdown * images / self.images
+
+
+def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
+    """What there is to do for every member of a config, in the order of training.
+
+    Args:
+        config: the recipe.
+        macs: forward multiply-adds by architecture.
+        rows: of the training table.
+        test_rows: of the test table.
+    """
+    settings, held_out = config.training, rows // config.folds.count
+    images = images_per_epoch(rows - held_out, settings)
+    scored = min(settings.monitor_rows or held_out, held_out)
+    predicted = VIEWS[config.tta] * (held_out + test_rows)
+    return {
+        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
+    }
+
+
+def order(config: Config) -> list[Member]:
+    """Members in the order of training: a network of every architecture before the second fold of any.
+
+    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
+    rows of a fold have all kinds of networks.
+    """
+    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
+    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
+
+
+def images_per_epoch(rows: int, settings: Training) -> int:
+    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
+    if settings.watches:
+        rows -= math.ceil(settings.early_stopping.inner_split * rows)
+    batch = min(settings.batch_size, rows)
+    return rows // batch * batch
+
+
+def training_macs(works: Iterable[Work]) -> float:
+    """Training MACs of members together."""
+    return sum(work.training_macs for work in works)
+
+
+def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
+    """The first of these members that will probably end in time.
+
+    Args:
+        seconds: expected time of each member, in the order of training.
+        left: seconds until training must end.
+    """
+    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
+
+
+def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
+    """Members that are trained in the time that is left, and the second in which each of them ends.
+
+    Args:
+        seconds, left: as those of `first_that_fits`.
+        workers: members at a time.
+    """
+    waiting, ends, free = dict(seconds), {}, [0.0] * workers
+    while waiting:
+        worker = free.index(min(free))
+        member = first_that_fits(waiting, left - free[worker])
+        if member is None:
+            break
+        free[worker] += waiting.pop(member)
+        ends[member] = free[worker]
+    return ends
+
+
+@dataclass
+class Budget:
+    """Which members fit into the time.
+
+    works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
+    by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
+    an epoch of a member took in this call; None until it is trained.
+    """
+
+    works: Mapping[Member, Work]
+    workers: int
+    deadline: Deadline
+    speeds: Mapping[str, Speed]
+    took: Callable[[Member], float | None]
+    begun: list[Member] = dataclasses.field(default_factory=list)
+
+    def in_time(self) -> Iterator[Member]:
+        """The members that will probably end in time, judged when a worker asks for the next one."""
+        while len(self.begun) < len(self.works):
+            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
+            member = first_that_fits(seconds, self.deadline.left())
+            if member is None:
+                least = about(min(seconds.values()))
+                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
+                return
+            self.begun.append(member)
+            yield member
+
+    def seconds(self) -> dict[Member, float]:
+        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
+        slow = [(member, self._slowdown(member)) for member in self.begun]
+        slow = [(member, factor) for member, factor in slow if factor]
+        expected = {}
+        for member, work in self.works.items():
+            factors = [factor for of, factor in slow if of.architecture == member.architecture]
+            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
+            speed = self.speeds.get(member.architecture)
+            expected[member] = speed.seconds(work, factor) if speed else 0.0
+        return expected
+
+    def _slowdown(self, member: Member) -> float | None:
+        """Time that an epoch took over the time expected of it; None of a member that is not trained."""
+        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
+        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+
+    def schedule(self) -> dict[Member, float]:
+        """Members that fit, each with the second in which it ends."""
+        return schedule(self.seconds(), self.workers, self.deadline.left())
+
+    def too_little(self) -> str:
+        """What to do where no member fits."""
+        seconds = self.seconds()
+        member = min(seconds, key=seconds.__getitem__)
+        hours = self.deadline.hours_for(MARGIN * seconds[member])
+        epochs = int(self.works[member].epochs * self.deadline.left() / MARGIN / seconds[member])
+        fewer = f", or SET=training.epochs={epochs} and another RUN=" if epochs > 0 else ""
+        return (
+            f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
+            f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
+        )
+
+
+def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+    """Print what the whole recipe costs on any machine."""
+    total, left = training_macs(every.values()), training_macs(missing.values())
+    rest = f", {short(left)} of them still to do" if left < total else ""
+    print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
+
+
+def say_expected(budget: Budget) -> float:
+    """Print how long the members take here that fit into the time; their seconds."""
+    ends, count = budget.schedule(), len(budget.works)
+    seconds = max(ends.values())
+    images = sum(budget.works[member].images * budget.works[member].epochs for member in ends) / (seconds or 1)
+    some = f"{len(ends)} of the {networks(count)} to train, " if len(ends) < count else ""
+    print(
+        f"Expected: {some}{about(seconds)} with {networks(budget.workers)} at a time "
+        f"({images:,.0f} images/s), to about {clock(seconds)}",
+        flush=True,
+    )
+    return seconds
+
+
+def networks(count: int) -> str:
+    """Such as `1 network` or `20 networks`."""
+    return f"{count} network{'s' * (count != 1)}"
+
+
+def short(macs: float) -> str:
+    """Such as `7.5e14`."""
+    digits, exponent = f"{macs:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a source, read and check it, split it into folds."""
 
 from digits.data.folds import assign
@@ -5209,14 +5453,13 @@ from pathlib import Path
 
 from digits import config, data, runs
 from digits.config import Config
+from digits.cost import Deadline
 from digits.data import Source
 from digits.errors import UserError
 from digits.kaggle_command import COMPETITION
 from digits.progress import duration
 from digits.runs import Member, Run
 
-AFTERWARDS = 0.05  # share of the time that ensembling and clusters get, at most ...
-AFTERWARDS_SECONDS = 600.0  # ... that long
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 
@@ -5248,40 +5491,23 @@ def main(settings: Settings) -> None:
     source = find(Path(settings.mounted))
     print(source.note, flush=True)
     run = Run(Path(settings.working) / settings.name)
-    until = time.monotonic() + settings.began - time.time() + 3600 * settings.max_hours
+    deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
     with run.locked():
-        _run(recipe, source, run, until - min(AFTERWARDS * 3600 * settings.max_hours, AFTERWARDS_SECONDS))
+        _run(recipe, source, run, deadline)
 
 
-def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
-    from digits.stages import cluster, eda, evaluate, report, submit, train
+def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
+    from digits import pipeline
+    from digits.stages import cluster, eda, evaluate, report
 
     started = time.perf_counter()
     cache = run.folder.parent / "cache"
     dataset = data.read(source, cache)
     shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-    read = time.perf_counter() - started
-    members = runs.members(recipe)
-    problems: dict[str, str] = {}
-
-    def after(member: Member, problem: str | None) -> None:
-        if problem:
-            problems[member.name] = problem
-            print(f"WARNING: member {member.name} failed, the others go on: {problem}", flush=True)
-            return
-        done = [of for of in members if run.member(of).exists()]
-        if len(done) < len(members):
-            figures = submit.ensemble(recipe, dataset, run, done)
-            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
-            print(f"submission.csv: {len(done)} of {len(members)} members, {scores}", flush=True)
-
-    train.run_until(recipe, dataset, run, until, after)
-    done = [member for member in members if train.is_trained(run, member)]
-    if not done:
-        raise UserError(f"no member was trained: {next(iter(problems.values()), 'there was no time')}")
-    train.draw_history(run, done)
-    submit.run(recipe, dataset, run, {"read": read, "train": time.perf_counter() - started - read}, done)
-    whole = _whole(recipe, done)
+    outcome = pipeline.make_submission(
+        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
+    )
+    whole = _whole(recipe, outcome.trained)
     if whole is None:
         print("No clusters and no report: no architecture has a network in every fold", flush=True)
     else:
@@ -5290,9 +5516,10 @@ def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
         evaluate.run(whole, dataset, run)
         eda.run(whole, dataset, look)
         report.run(whole, dataset, run, look, run.folder.parent / "tune")
-    if problems:
-        told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-        print(f"WARNING: {len(problems)} of {len(members)} members failed: {told}", flush=True)
+    if outcome.problems:
+        reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
+        count = len(runs.members(recipe))
+        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
 
 
 def find(mounted: Path) -> Source:
@@ -5633,6 +5860,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -5686,6 +5914,19 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of a network's convolutions and dense layers for one image, forward; training takes three times
+    as many.
+    """
+    from keras import layers
+
+    return sum(
+        math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2D | layers.Dense)
+    )
 
 
 def load(path: Path) -> keras.Model:
@@ -5939,62 +6180,252 @@ def strided(images: KerasTensor, classes: int, *, width: float = 1.0, dropout: f
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/pipeline.py"] = r'''"""The order of stages up to a submission, for the command line and the kernel alike."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from digits import logits, runs
+from digits.config import Config
+from digits.data import Dataset
+from digits.errors import UserError
+from digits.logits import Logits
+from digits.runs import Member, Run
+from digits.stages import submit, train
+from digits.stages.train import Outcome
+
+
+def make_submission(
+    config: Config, dataset: Dataset, run: Run, read_seconds: float, rest: str | None = None, **options: Any
+) -> Outcome:
+    """Train what is missing, rewrite the submission after every member, and print the closing table.
+
+    Args:
+        config, dataset: what is trained, on what.
+        run: where everything goes; the caller holds its lock.
+        read_seconds: that reading the data took; the table and the metrics show it.
+        rest: the command that trains the members for which there is no time.
+        options: of `train.run`: workers, scheduler, deadline, patient.
+
+    Raises:
+        UserError: not a single member was trained.
+    """
+    started = time.perf_counter()
+    loaded: dict[Member, Logits] = {}
+
+    def seconds() -> dict[str, float]:
+        return {"read": read_seconds, "train": time.perf_counter() - started}
+
+    def after(trained: list[Member]) -> None:
+        if len(trained) < len(runs.members(config)):  # the last one is followed by the closing table
+            loaded.update({member: logits.load(run, member) for member in trained if member not in loaded})
+            figures = submit.ensemble(config, dataset, run, [loaded[member] for member in trained], seconds())
+            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
+            print(f"submission.csv: {len(trained)} of {figures['members_planned']} members, {scores}", flush=True)
+
+    outcome = train.run(config, dataset, run, after=after, **options)
+    if not outcome.trained:
+        reason = next(iter(outcome.problems.values()), "the time was over; the same command resumes its checkpoint")
+        raise UserError(f"no member was trained: {reason}")
+    submit.run(config, dataset, run, seconds(), outcome.trained, rest)
+    return outcome
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/progress.py"] = r'''"""What people see while they wait and when it is done: live on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
+import heapq
+import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+WINDOW = 120.0  # seconds of training that the time left is judged by: what slowed it down before is forgotten
+SILENCE = 60.0  # seconds without a line, at most
 
-class EpochLines:
-    """Tells how one member's training goes; a `training.Report`.
 
-    Args:
-        title: such as `default-s0-f1 [2/5]`.
-        epochs: that a member trains.
-        to_come: members that are still to be trained after this one, over the workers that share them.
-        live: draw a bar within the epoch; needs a terminal of our own.
+@dataclass(frozen=True)
+class Task:
+    """A network whose training is shown.
+
+    title: such as `default-s0-f1 [2/5]`. epochs: of the whole training. done: of them, before this call. images: of an
+    epoch. macs: training multiply-adds of an image.
     """
 
-    def __init__(self, title: str, epochs: int, to_come: float, live: bool) -> None:
-        self.title = title
-        self.epochs = epochs
-        self.to_come = to_come
-        self.seconds: list[float] = []
-        percentage = TextColumn("{task.percentage:3.0f} %")
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(24), percentage)
-        self.bar = Progress(*columns, transient=True, disable=not live)
-        self.task = self.bar.add_task(title, total=1.0)
+    title: str
+    epochs: int
+    done: int
+    images: int
+    macs: float = 1.0
 
-    def __enter__(self) -> EpochLines:
-        self.bar.start()
+
+class TimeLeft:
+    """Time that is left for networks trained side by side, from their speed over the last `WINDOW` seconds.
+
+    The speed is that of a busy worker, so that it stays right when fewer networks than workers are left. What happens
+    between two networks, such as predictions and the start of the next one, counts as time of a busy worker too.
+
+    Args:
+        tasks: by name, in the order in which they will be trained.
+        workers: networks at a time.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], workers: int) -> None:
+        self.workers = workers
+        self._tasks = tasks
+        self._images = {name: float((task.epochs - task.done) * task.images) for name, task in tasks.items()}
+        self._total = self._macs_left()
+        self._samples: deque[tuple[float, float, float, float]] = deque()  # time, MACs, images and busy seconds so far
+
+    def update(self, now: float, name: str, epochs: float) -> None:
+        """A network has trained that many of its epochs, those of earlier calls among them."""
+        left = max(0.0, (self._tasks[name].epochs - epochs) * self._tasks[name].images)
+        trained = max(0.0, self._images[name] - left)  # none where a network restarts from an earlier epoch
+        _, macs, images, busy = self._at(now)
+        self._images[name] = left
+        self._samples.append((now, macs + trained * self._tasks[name].macs, images + trained, busy))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW:
+            self._samples.popleft()
+
+    def end(self, now: float, name: str) -> None:
+        """A network is trained no further, whatever was left of it."""
+        self._samples.append(self._at(now))
+        self._images[name] = 0.0
+
+    def share(self) -> float:
+        """What is done of the training that was left at the start, 0..1."""
+        return 1 - self._macs_left() / self._total if self._total else 1.0
+
+    def images_per_second(self, now: float) -> float | None:
+        """Of all workers together; None before anything is trained."""
+        _, images, busy = self._recent(now)
+        return images / busy * self._busy() if images else None
+
+    def seconds(self, now: float) -> float | None:
+        """Seconds until the last network is trained; None before anything is trained."""
+        macs, _, busy = self._recent(now)
+        left = [self._images[name] * task.macs for name, task in self._tasks.items()]
+        return makespan([work * busy / macs for work in left], self.workers) if macs else None
+
+    def _recent(self, now: float) -> tuple[float, float, float]:
+        """MACs, images and busy seconds of the last `WINDOW` seconds."""
+        _, *last = self._at(now)
+        _, *first = self._samples[0] if self._samples else self._at(now)
+        return tuple(after - before for after, before in zip(last, first, strict=True))
+
+    def _at(self, now: float) -> tuple[float, float, float, float]:
+        if not self._samples:
+            return now, 0.0, 0.0, 0.0
+        before, macs, images, busy = self._samples[-1]
+        return now, macs, images, busy + (now - before) * self._busy()
+
+    def _busy(self) -> int:
+        return min(self.workers, sum(images > 0 for images in self._images.values()))
+
+    def _macs_left(self) -> float:
+        return sum(self._images[name] * task.macs for name, task in self._tasks.items())
+
+
+def makespan(seconds: Iterable[float], workers: int) -> float:
+    """Time that workers need for tasks of these lengths: each takes the next one when it is free."""
+    free = [0.0] * workers
+    for taken in seconds:
+        heapq.heapreplace(free, free[0] + taken)
+    return max(free)
+
+
+class TrainingLines:
+    """Shows how the networks of a run are trained: a line an epoch, with the time left for all of them.
+
+    On a terminal also a bar for the whole run; elsewhere a line a minute where no epoch ends.
+
+    Args:
+        tasks: by name, in the order in which they will be trained.
+        workers: networks at a time.
+        live: draw the bar; needs a terminal.
+        until: by `time.monotonic`, when training ends at the latest.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], workers: int, live: bool, until: float = math.inf) -> None:
+        self.left = TimeLeft(tasks, workers)
+        self._tasks = tasks
+        self._until = until
+        self._live = live
+        self._printed = time.monotonic()
+        columns = (BarColumn(24), TextColumn("{task.description}", markup=False))
+        self._bar = Progress(*columns, transient=True, disable=not live)
+        self._whole = self._bar.add_task(self._state(self._printed), total=1.0)
+
+    def __enter__(self) -> TrainingLines:
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        self._bar.stop()
 
-    def within(self, epoch: int, share: float) -> None:
-        self.bar.update(self.task, completed=share, description=f"{self.title} epoch {epoch + 1}/{self.epochs}")
+    def hear(self, line: str) -> None:
+        """Take a line of a `workers.messages.Reporter`; print any other as it is."""
+        try:
+            message = json.loads(line)
+            name = message["member"]
+        except (ValueError, KeyError, TypeError):
+            self._print(line)
+            return
+        if "row" in message:
+            self.after(name, message["row"], message["images"])
+        elif "end" in message:
+            self.left.end(time.monotonic(), name)
+        else:
+            self.within(name, message["epoch"], message["share"])
 
-    def after(self, row: dict[str, float], images: int) -> None:
-        self.seconds.append(row["seconds"])
-        mean = sum(self.seconds) / len(self.seconds)
-        done = int(row["epoch"])
-        left = mean * (self.epochs - done + self.epochs * self.to_come)
-        self.bar.console.print(
-            f"{self.title} epoch {done}/{self.epochs}  loss {row['loss']:.4f}"
+    def within(self, name: str, epoch: int, share: float) -> None:
+        """A share of an epoch, 0..1, is done; epochs count from 0."""
+        self.left.update(time.monotonic(), name, epoch + share)
+
+    def after(self, name: str, row: Mapping[str, float], images: int) -> None:
+        """An epoch is done: its row of the history, and the images that were trained on."""
+        now, done, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
+        self.left.update(now, name, done)
+        self._print(
+            f"{task.title} epoch {done}/{task.epochs}  loss {row['loss']:.4f}"
             f"  held-out accuracy {row['held_out_accuracy']:.4f}"
-            f"  {images / row['seconds']:,.0f} images/s  {duration(left)} left",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+            f"  {images / row['seconds']:,.0f} images/s  {duration(self._seconds(now) or 0.0)} left"
         )
+
+    def tick(self) -> None:
+        """Show the state of the whole run where it is time to; called every second or so."""
+        now = time.monotonic()
+        if self._live:
+            self._bar.update(self._whole, completed=self.left.share(), description=self._state(now))
+        elif now - self._printed >= SILENCE:
+            self._print(self._state(now))
+
+    def _state(self, now: float) -> str:
+        """Such as `12 % done  3,190 images/s  42 min 10 s left, to about 14:05`."""
+        speed, seconds = self.left.images_per_second(now), self._seconds(now)
+        parts = [f"{100 * self.left.share():.0f} % done"]
+        if speed and seconds is not None:
+            parts += [f"{speed:,.0f} images/s", f"{duration(seconds)} left, to about {clock(seconds)}"]
+        return "  ".join(parts)
+
+    def _seconds(self, now: float) -> float | None:
+        left = self.left.seconds(now)
+        return None if left is None else max(0.0, min(left, self._until - now))
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Steps:
@@ -6033,6 +6464,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """The time of day that many seconds from now, such as `14:05`; with the day where it is not within one."""
+    return time.strftime("%H:%M" if seconds < 86400 else "%a %d %b, %H:%M", time.localtime(time.time() + seconds))
+
+
+def about(seconds: float) -> str:
+    """Seconds that are known roughly: `40 s`, `49 min`, `2 h 05 min`."""
+    return f"{round(seconds / 60)} min" if 120 <= seconds < 3570 else duration(seconds)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8225,13 +8666,14 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from digits import logits, runs, submission
+from digits import cost, logits, runs, submission
 from digits.analysis import evaluation, metrics
 from digits.atomic import replacing
 from digits.config import Config
@@ -8242,7 +8684,12 @@ from digits.runs import Member, Run
 
 
 def run(
-    config: Config, dataset: Dataset, run: Run, seconds: dict[str, float], members: list[Member] | None = None
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    seconds: dict[str, float],
+    members: list[Member] | None = None,
+    rest: str | None = None,
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
@@ -8252,33 +8699,36 @@ def run(
         run: with every member trained that is needed; the caller holds its lock.
         seconds: wall time of the stages before this one; the table and the metrics show it.
         members: that are needed; by default all of the config's.
+        rest: the command that trains the others.
 
     Returns:
         The metrics.
-    """
-    started = time.perf_counter()
-    run.claim(config, dataset)
-    figures = ensemble(config, dataset, run, members or runs.members(config))
-    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    runs.write_json(run.metrics, figures)
-    _print(config, dataset, run, figures)
-    return figures
-
-
-def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) -> dict[str, Any]:
-    """Write the probabilities, the submission and the confusion matrix of these members; their figures.
 
     Raises:
         UserError: a member is missing or damaged.
     """
-    targets = dataset.targets
-    calibrated = logits.calibrate([logits.load(run, member) for member in members], targets)
+    run.claim(config, dataset)
+    loaded = (logits.load(run, member) for member in members or runs.members(config))
+    figures = ensemble(config, dataset, run, loaded, seconds)
+    _draw(run, dataset)
+    _print(config, dataset, run, figures, rest)
+    return figures
+
+
+def ensemble(
+    config: Config, dataset: Dataset, run: Run, members: Iterable[Logits], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Write the probabilities, the submission and the metrics of these members; the metrics."""
+    started = time.perf_counter()
+    members, targets = list(members), dataset.targets
+    calibrated = logits.calibrate(members, targets)
     loaded = calibrated.members
     rule = config.ensemble.rule
     scored, oof = logits.out_of_fold(loaded, rule)
     test = logits.test(loaded, rule)
     figures = _measure(loaded, targets[scored], scored, oof)
     figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
+    figures |= _cost(config, run, [of.member for of in members])
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -8299,8 +8749,8 @@ def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) 
     submission.write(run.submission, labels, dataset.classes)
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
-    _draw(run, targets[scored], oof.argmax(axis=1), dataset.classes)
-    figures["core_seconds"] = config.training.threads * sum(map(run.training_seconds, members))
+    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    runs.write_json(run.metrics, figures)
     return figures
 
 
@@ -8309,12 +8759,25 @@ def latest(run: Run) -> Path:
     return run.folder.parent / "submission.csv"
 
 
-def _draw(run: Run, targets: np.ndarray, chosen: np.ndarray, classes: np.ndarray) -> None:
+def _draw(run: Run, dataset: Dataset) -> None:
+    """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures import confusion_matrix
 
-    counts = evaluation.confusion(targets, chosen, len(classes))
+    oof, classes = runs.read_probabilities(run.oof), dataset.classes
+    counts = evaluation.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
+
+
+def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
+    """What these members took to train; their MACs are null where an earlier version has trained one of them."""
+    records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in records]
+    return {
+        "members_planned": len(runs.members(config)),
+        "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
+        "core_seconds": config.training.threads * sum(record["seconds"] for record in records),
+    }
 
 
 def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
@@ -8357,12 +8820,12 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any]) -> None:
+def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], rest: str | None) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
     table.add_row(
         "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
     )
-    count, total = figures["members"], len(runs.members(config))
+    count, total = figures["members"], figures["members_planned"]
     table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(config)}")
     for name, score in figures["oof_accuracy_by_architecture"].items():
         spread = figures["oof_accuracy_std_by_architecture"][name]
@@ -8383,15 +8846,19 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any]) 
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
     table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
+    if figures["training_macs"] is not None:
+        table.add_row("training MACs", f"{cost.short(figures['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
     if dataset.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
-        return
-    message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-    command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
-    out.print("Next:", shlex.join(command), soft_wrap=True)
+    else:
+        message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
+        command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
+        out.print("Next:", shlex.join(command), soft_wrap=True)
+    if rest and count < total:
+        out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
 
 
 def _recipe(config: Config) -> str:
@@ -8407,37 +8874,44 @@ FILES["digits/stages/train.py"] = r'''"""Train every member of a config: archite
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import itertools
 import logging
+import math
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import filelock
-import joblib
 import numpy as np
 
-from digits import backend, data, progress, runs
+from digits import backend, cost, data, models, progress, runs
+from digits import config as configs
 from digits.atomic import replacing
 from digits.augment import augment
-from digits.config import Config, parse
+from digits.config import Config
+from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
 from digits.seeds import derive
+from digits.workers import gpus as devices
+from digits.workers import local, messages, warm_up
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = ".checkpoint.npz"
-MARGIN = 1.15  # by which a member may take longer than those before it
+FAST = Path("configs/fast.yaml")  # the config to suggest where a run takes long ...
+LONG = 3600.0  # ... which begins at that many seconds
+SMALL = 5e12  # training MACs: less takes a minute or two, and is not worth a warm-up
+WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most ...
+WARM_UP_SHARE = 0.02  # ... this share of the time
+OUT_OF_TIME = "the time was over"
 
 
 @dataclass(frozen=True, eq=False)
@@ -8448,31 +8922,44 @@ class Tables:
     folds: np.ndarray
     test_images: np.ndarray
 
+    @property
+    def form(self) -> tuple[int, int]:
+        """Side of the images, and number of classes."""
+        return self.rows.images.shape[1], int(self.rows.targets.max()) + 1
+
 
 @dataclass(frozen=True)
 class Job:
-    """One member to train. to_come: members that are still to be trained after it, over the workers that share them."""
+    """One member to train.
+
+    pipe: takes its progress; None where standard output does. until: by `time.monotonic`, when it stops.
+    """
 
     config: Config
     member: Member
-    title: str
-    to_come: float
+    pipe: Path | None = None
+    until: float = math.inf
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where the workers of this machine put members, and what they share.
+class Outcome:
+    """What a call has come to. trained: members, in the order of the config. problems: why others failed, by name."""
 
-    live: they have the terminal. gpus: of the machine, where workers share them, else 0.
-    """
-
-    run: Run
-    live: bool
-    gpus: int
+    trained: list[Member]
+    problems: dict[str, str] = field(default_factory=dict)
 
 
-def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, scheduler: str | None = None) -> None:
-    """Train the members that are not there yet, then draw the training history.
+def run(
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    deadline: Deadline | None = None,
+    after: Callable[[list[Member]], None] | None = None,
+    patient: bool = False,
+) -> Outcome:
+    """Train the members that are not trained yet, and draw the training history.
 
     Args:
         config: what to train.
@@ -8480,112 +8967,73 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, 
         run: where the members go; the caller holds its lock.
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
         scheduler: address of a Dask scheduler, whose workers train instead of this machine.
+        deadline: members that will probably not end in time are left out.
+        after: called after every member, with all that are trained by then.
+        patient: a member that fails does not stop the others.
+
+    Raises:
+        UserError: not a single member fits into the time.
     """
-    missing = _claim(config, dataset, run)
-    if missing and scheduler:
-        _train_elsewhere(config, dataset, run, missing, scheduler)
-    elif missing:
-        jobs, tables, here, workers = _prepare(config, dataset, run, missing, workers)
-        _parallel(workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
-    draw_history(run, runs.members(config))
-
-
-def run_until(
-    config: Config, dataset: Dataset, run: Run, until: float, after: Callable[[Member, str | None], None]
-) -> None:
-    """Train the missing members one after the other, for as long as the next one will probably end in time.
-
-    A member that fails does not stop the others.
-
-    Args:
-        config, dataset, run: as those of `run`.
-        until: by `time.monotonic`.
-        after: hears of every member as soon as it is trained, or why it is not.
-    """
-    missing = _claim(config, dataset, run)
-    if not missing:
-        return
-    jobs, tables, here, workers = _prepare(config, dataset, run, missing, None)
-    parallel = _parallel(workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
-    in_time = _in_time(jobs, run, until, workers)
-    for member, problem in parallel(joblib.delayed(_try_member)(job, tables, here) for job in in_time):
-        after(member, problem)
-
-
-def _claim(config: Config, dataset: Dataset, run: Run) -> list[Member]:
-    """Claim the run; the members that are left to train in it."""
     run.claim(config, dataset)
     members = runs.members(config)
-    missing = [member for member in members if not is_trained(run, member)]
-    if len(missing) < len(members):
-        print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
+    missing = [member for member in cost.order(config) if not is_trained(run, member)]
+    outcome = Outcome([member for member in members if member not in missing])
+    if outcome.trained:
+        print(f"{len(outcome.trained)} of {len(members)} members are trained already", flush=True)
     if missing:
         _try_augmentation(config, dataset.train_images)
-    return missing
+        deadline = deadline or Deadline(time.monotonic())
+        plan = Plan(config, run, _tables(config, dataset), missing, deadline, patient)
+        results = _elsewhere(plan, scheduler) if scheduler else _here(plan, workers)
+        with contextlib.closing(results):
+            for member, problem in results:
+                if problem is None:
+                    outcome.trained[:] = [of for of in members if of in outcome.trained or of == member]
+                    if after:
+                        after(outcome.trained)
+                elif problem == OUT_OF_TIME:
+                    print(f"{member.name} stopped: {problem}; its whole epochs are kept", flush=True)
+                else:
+                    outcome.problems[member.name] = problem
+                    print(f"WARNING: member {member.name} failed, the others continue: {problem}", flush=True)
+    if outcome.trained:
+        _draw_history(run, outcome.trained)
+    return outcome
 
 
-def _prepare(
-    config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int | None
-) -> tuple[list[Job], Tables, Workplace, int]:
-    """All that the workers of this machine need, and how many there are to be."""
-    gpus = _count_gpus()
-    workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-    here = Workplace(run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0)
-    return _jobs(config, missing, workers), _tables(config, dataset), here, workers
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a call is to train. missing: members, in the order of training. patient: as that of `run`."""
 
+    config: Config
+    run: Run
+    tables: Tables
+    missing: list[Member]
+    deadline: Deadline
+    patient: bool
 
-def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[Job]:
-    """The jobs that will probably end in time, judged when a worker asks for the next one."""
-    began: dict[str, float] = {}
-    for job in jobs:
-        now = time.monotonic()
-        trained = [other.member for other in jobs if other.member.name in began and run.member(other.member).exists()]
-        alike = [member for member in trained if member.architecture == job.member.architecture] or trained
-        longest = max((run.training_seconds(member) for member in alike), default=0.0)
-        if alike and now + MARGIN * longest > until:
-            left = len(jobs) - len(began)
-            print(
-                f"No time for {left} of {len(jobs)} members: each takes about {progress.duration(longest)}", flush=True
+    def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
+        """What there is to do for every member of the config; forward multiply-adds by architecture given."""
+        return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
+
+    def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
+        """What shows the training of the missing members; what is left to do for each of them given."""
+        every, epochs = cost.order(self.config), self.config.training.epochs
+        tasks = {
+            member.name: progress.Task(
+                title=f"{member.name} [{every.index(member) + 1}/{len(every)}]",
+                epochs=epochs,
+                done=epochs - work.epochs,
+                images=work.images,
+                macs=float(cost.PASSES * work.macs),
             )
-            return
-        if len(began) == workers and alike:
-            fit = workers * int((until - now) / (MARGIN * longest))
-            left = len(jobs) - len(began)
-            print(f"Time for about {min(fit, left)} of the {left} members to come", flush=True)
-        began[job.member.name] = now
-        yield job
-
-
-def _try_member(job: Job, tables: Tables, here: Workplace) -> tuple[Member, str | None]:
-    """Train one member; why it failed, where it did."""
-    try:
-        _train_here(job, tables, here)
-    except Exception as error:  # whatever it is, the other members are worth having
-        logger.exception("member %s", job.member.name)
-        return job.member, f"{type(error).__name__}: {error}"
-    return job.member, None
-
-
-def _jobs(config: Config, missing: list[Member], workers: int) -> list[Job]:
-    members = runs.members(config)
-    return [
-        Job(
-            config,
-            member,
-            title=f"{member.name} [{members.index(member) + 1}/{len(members)}]",
-            to_come=(len(missing) - number) / workers,
-        )
-        for number, member in enumerate(missing, start=1)
-    ]
-
-
-def _tables(config: Config, dataset: Dataset) -> Tables:
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
+            for member, work in works.items()
+        }
+        return progress.TrainingLines(tasks, workers, progress.is_terminal(), self.deadline.training_ends)
 
 
 def is_trained(run: Run, member: Member) -> bool:
-    """Whether a member stands in the run, whole."""
+    """A member is there, and every file of it is as it was sealed."""
     folder = run.member(member)
     if not folder.exists():
         return False
@@ -8605,27 +9053,116 @@ def _try_augmentation(config: Config, images: np.ndarray) -> None:
         raise UserError(f"augmentation of {side}x{side} images: {' '.join(str(error).split())[:200]}") from error
 
 
-def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
-    """How many members to train at a time.
+def _tables(config: Config, dataset: Dataset) -> Tables:
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
+
+
+# --- on this machine ---------------------------------------------------------------------------------------
+
+
+def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]]:
+    """Train members in processes of this machine; each with None once it is trained, else with the reason."""
+    gpus = devices.count()
+    workers = min(local.at_a_time(workers, gpus, plan.config.training.threads), len(plan.missing))
+    with local.processes(workers, plan.run.folder, gpus if workers > 1 else 0) as start:
+        every = plan.works(_count(start, plan, plan.config, workers))
+        works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
+        cost.say_recipe(every, works)
+        budget = _budget(start, plan, works, workers)
+        with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
+            train = _try_member if plan.patient else _train_member
+            until = plan.deadline.training_ends
+            jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
+            yield from start(train, jobs)
+
+
+def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict[str, int]:
+    """Forward multiply-adds of the architectures of a config.
+
+    Every worker counts, so that each has imported TensorFlow when speeds are measured.
+    """
+    question = (config.architectures, *plan.tables.form, config.training.threads)
+    *_, macs = start(warm_up.count, [question] * workers)
+    return macs
+
+
+def _unfinished(run: Run, member: Member, work: Work) -> Work:
+    """What is left to do for a member that may have a checkpoint."""
+    try:
+        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT, history="f2")["history"])
+    except ValueError:
+        return work
+    return replace(work, epochs=max(0, work.epochs - done))
+
+
+def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
+    """Measure how fast this machine is, and print how long training will take.
 
     Raises:
-        UserError: more workers than GPUs, on a machine that has some.
+        UserError: not a single member fits into the time, and none was trained before.
     """
-    if gpus and workers and workers > gpus:
-        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
-    return workers or gpus or backend.room_for(threads)
+    damaged = [member for member in works if plan.run.member(member).exists()]
+
+    def took(member: Member) -> float | None:
+        if member in damaged or not plan.run.member(member).exists():
+            return None
+        return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
+
+    limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
+    speeds = _speeds(start, plan, workers) if limited or macs >= SMALL else {}
+    budget = Budget(works, workers, plan.deadline, speeds, took)
+    if speeds and budget.schedule():
+        seconds = cost.say_expected(budget)
+        if seconds > LONG and not limited:
+            _say_faster(start, plan, workers, macs, seconds)
+    elif speeds and len(works) == len(runs.members(plan.config)):
+        raise UserError(budget.too_little())
+    return budget
 
 
-def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
+def _speeds(start: local.Start, plan: Plan, workers: int) -> dict[str, Speed]:
+    """Speed of each architecture that is missing, while all workers are as busy as they will be."""
+    missing = {member.architecture for member in plan.missing}
+    architectures = [of for of in plan.config.architectures if of.label in missing]
+    count = math.ceil(len(architectures) / workers) * workers
+    rows, (_, classes) = warm_up.some(plan.tables.rows, plan.config.training), plan.tables.form
+    seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
+    jobs = [(of, plan.config, rows, classes, seconds) for of in itertools.islice(itertools.cycle(architectures), count)]
+    return {label: speed for label, speed in start(warm_up.measure, jobs) if speed}
+
+
+def _say_faster(start: local.Start, plan: Plan, workers: int, macs: float, seconds: float) -> None:
+    """Print what would be faster than so many training MACs in so many seconds."""
+    faster = "HOURS=1 for as many networks as fit"
+    with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
+        fast = configs.load(FAST)
+        works = replace(plan, config=fast).works(_count(start, plan, fast, workers))
+        taken = seconds / macs * cost.training_macs(works.values())
+        if fast != plan.config and taken < seconds:
+            faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
+    print(f"Faster: {faster}", flush=True)
+
+
+def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
+    """Train one member; the reason where it failed."""
+    try:
+        return _train_member(job, tables, run)
+    except Exception as error:  # whatever it is, the other members are worth having
+        logger.exception("member %s", job.member.name)
+        return job.member, f"{type(error).__name__}: {error}"
+
+
+def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    with filelock.FileLock(here.run.member_lock(job.member)):
-        if runs.is_whole(here.run.member(job.member)):
-            return
-        if here.gpus:
-            _claim_gpu(here.run.folder, here.gpus)
-        folder = here.run.unfinished(job.member)
-        _train(job, tables, folder, here.live)
-        _publish(folder, here.run, job.member)
+    with filelock.FileLock(run.member_lock(job.member)):
+        if not runs.is_whole(run.member(job.member)):
+            try:
+                _train(job, tables, run.unfinished(job.member))
+            except messages.OutOfTime:
+                return job.member, OUT_OF_TIME
+            _publish(run.unfinished(job.member), run, job.member)
+    return job.member, None
 
 
 def _publish(folder: Path, run: Run, member: Member) -> None:
@@ -8633,15 +9170,30 @@ def _publish(folder: Path, run: Run, member: Member) -> None:
     (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
 
 
-def _train_elsewhere(config: Config, dataset: Dataset, run: Run, missing: list[Member], scheduler: str) -> None:
+# --- on a Dask cluster -------------------------------------------------------------------------------------
+
+
+def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]]:
     """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
     from digits import remote
 
     with remote.connect(scheduler) as client:
-        jobs = {job.member.name: job for job in _jobs(config, missing, remote.at_a_time(client))}
-        for name, files in remote.run(client, _train_there, jobs, _tables(config, dataset)):
-            with filelock.FileLock(run.member_lock(jobs[name].member)):
-                _unpack(files, run, jobs[name].member)
+        question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
+        every = plan.works(local.apart(warm_up.count, *question))
+        works = {member: every[member] for member in plan.missing}
+        cost.say_recipe(every, works)
+        jobs = {member.name: Job(plan.config, member) for member in plan.missing}
+        workers = remote.at_a_time(client)
+        with (
+            plan.lines(works, workers) as lines,
+            messages.listen(lines.hear, lines.tick) as pipe,
+            messages.sender(pipe) as hear,
+        ):
+            for name, files in remote.run(client, _train_there, jobs, plan.tables, hear):
+                member = jobs[name].member
+                with filelock.FileLock(plan.run.member_lock(member)):
+                    _unpack(files, plan.run, member)
+                yield member, None
 
 
 def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
@@ -8655,7 +9207,7 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
-        runs.write_json(folder / "job.json", order | {"title": job.title, "to_come": job.to_come})
+        runs.write_json(folder / "job.json", order)
         rows = {"images": tables.rows.images, "targets": tables.rows.targets}
         runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
         remote.follow([sys.executable, "-m", "digits", "train-member", name])
@@ -8664,14 +9216,12 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
 
 
 def train_member(folder: Path) -> None:
-    """What `_train_there` starts: train the member of `job.json` on `tables.npz` into the folder `member`."""
-    _end_with(os.getppid())
-    order = runs.read_json(folder / "job.json", config=dict, member=dict, title=str, to_come=float)
-    settings = parse(order["config"], str(folder))
+    """Train, for `_train_there`, the member of `job.json` on `tables.npz` into the folder `member`."""
+    local.end_with(os.getppid())
+    order = runs.read_json(folder / "job.json", config=dict, member=dict)
     arrays = runs.read_arrays(folder / "tables.npz")
     tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
-    job = Job(settings, Member(**order["member"]), order["title"], order["to_come"])
-    _train(job, tables, folder / "member", live=False)
+    _train(Job(configs.parse(order["config"], str(folder)), Member(**order["member"])), tables, folder / "member")
 
 
 def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
@@ -8686,37 +9236,24 @@ def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
     _publish(folder, run, member)
 
 
-def _parallel(workers: int, **options: Any) -> joblib.Parallel:
-    """Workers that end with this process, also where it is killed before it hands out the first job."""
-    return joblib.Parallel(n_jobs=workers, initializer=_end_with, initargs=(os.getpid(),), **options)
+# --- one member --------------------------------------------------------------------------------------------
 
 
-def _end_with(launcher: int) -> None:
-    """End this worker soon after the process that started it: a killed call leaves nobody behind."""
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
-    """Train one member into a folder, and seal it; goes on from the checkpoint there, and leaves it."""
+def _train(job: Job, tables: Tables, folder: Path) -> None:
+    """Train one member into a folder, and seal it; resumes from the checkpoint there, and leaves it."""
     config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
     from digits import training
 
-    held_out = np.flatnonzero(tables.folds == member.fold)
-    with progress.EpochLines(job.title, config.training.epochs, job.to_come, live) as report:
+    learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
+    with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
         network = training.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
             int(rows.targets.max()) + 1,
             rows,
-            np.flatnonzero(tables.folds != member.fold),
+            learned,
             held_out,
             derive(config.seed, "member", member.architecture, member.seed, member.fold),
             folder / CHECKPOINT,
@@ -8730,8 +9267,15 @@ def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
     logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
-    made = {"versions": runs.versions(), "processor": runs.processor()}
-    runs.seal(folder, {"precision": network.precision, "seconds": seconds} | made)
+    images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
+    record = {
+        "precision": network.precision,
+        "seconds": seconds,
+        "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
+        "versions": runs.versions(),
+        "processor": runs.processor(),
+    }
+    runs.seal(folder, record)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
@@ -8739,38 +9283,13 @@ def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> N
         np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")
 
 
-def draw_history(run: Run, members: list[Member]) -> None:
+def _draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
     from digits import figures
 
     histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
         figures.training_history(histories).savefig(temporary)
-
-
-def _count_gpus() -> int:
-    """NVIDIA GPUs that TensorFlow can use here; asked in a process of its own, which gives them back."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
-        return 0
-    question = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
-    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
-    return int(answer.stdout.split()[-1])
-
-
-@functools.cache
-def _claim_gpu(folder: Path, gpus: int) -> filelock.BaseFileLock:
-    """Show this worker process the first GPU that no other worker holds; the cache keeps the lock."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
-    for device in devices:
-        lock = filelock.FileLock(folder / f".gpu-{device}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-        return lock
-    raise RuntimeError(f"{gpus} GPUs and more workers than that")
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9362,6 +9881,402 @@ def _sample(held_out: np.ndarray, limit: int | None, seed: np.random.SeedSequenc
 def _is_hopeless(watched_losses: np.ndarray, settings: Training) -> bool:
     patience = settings.early_stopping.patience
     return patience is not None and epochs_without_gain(watched_losses) >= patience
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/__init__.py"] = r'''"""Where members are trained: this machine's processes and GPUs, and how they report their progress."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/gpus.py"] = r'''"""This machine's GPUs: how many there are, and one for each worker process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+
+
+def count() -> int:
+    """NVIDIA GPUs that TensorFlow can use here; asked in a process of its own, which gives them back."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
+        return 0
+    question = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    return int(answer.stdout.split()[-1])
+
+
+@functools.cache
+def claim(folder: Path, gpus: int) -> filelock.BaseFileLock:
+    """Show this worker process the first GPU that no other worker holds; the cache keeps the lock.
+
+    Args:
+        folder: holds the locks; the same for all workers that share the GPUs.
+        gpus: how many there are.
+
+    Raises:
+        RuntimeError: every GPU is held by another worker.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
+    for device in devices:
+        lock = filelock.FileLock(folder / f".gpu-{device}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            continue
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+        return lock
+    raise RuntimeError(f"{gpus} GPUs and more workers than that")
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/local.py"] = r'''"""This machine's worker processes: how many, and what they are given to do."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from digits import backend
+from digits.errors import UserError
+from digits.workers import gpus as devices
+
+Start = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
+
+
+def at_a_time(workers: int | None, gpus: int, threads: int) -> int:
+    """Number of members to train at a time.
+
+    Raises:
+        UserError: more workers than GPUs, on a machine that has some.
+    """
+    if gpus and workers and workers > gpus:
+        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
+    return workers or gpus or backend.room_for(threads)
+
+
+@contextmanager
+def processes(workers: int, folder: Path, gpus: int = 0) -> Iterator[Start]:
+    """Start worker processes that end with this one; a single worker is this process itself.
+
+    Args:
+        workers: processes; they stay the same for all calls within the block, so TensorFlow is imported once in each.
+        folder: holds the locks of the GPUs.
+        gpus: of the machine; several workers get one each.
+
+    Yields:
+        `start(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
+        `jobs` only when a worker is free.
+    """
+    parallel = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator_unordered",
+        pre_dispatch=workers,
+        batch_size=1,
+        initializer=_start_worker,
+        initargs=(os.getpid(), folder, gpus),
+    )
+    with warnings.catch_warnings(), parallel:
+        warnings.filterwarnings("ignore", "(?s).*workers have been cancelled")  # another error says why
+        yield lambda function, jobs: parallel(joblib.delayed(function)(*job) for job in jobs)
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own, which sees no GPU and ends with the call."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _hide_gpus) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _hide_gpus() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def _start_worker(launcher: int, folder: Path, gpus: int) -> None:
+    end_with(launcher)
+    if gpus:
+        devices.claim(folder, gpus)
+
+
+def end_with(launcher: int) -> None:
+    """End this process soon after the one that started it: a killed call leaves nobody behind."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/messages.py"] = r'''"""How workers report: lines of JSON, through a named pipe to the process that was started, or through standard output
+where a cluster's worker carries them on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import select
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TICK_SECONDS = 1.0
+LEAST_SECONDS = 0.2  # between two messages within an epoch
+END = b"\0"
+
+
+class OutOfTime(Exception):
+    """The deadline has come in the middle of training."""
+
+
+class Reporter:
+    """Sends the progress of a member; a `training.Report`.
+
+    Args:
+        member: its name.
+        send: takes one line.
+        until: by `time.monotonic`; training ends then with `OutOfTime`, at the next part of an epoch.
+    """
+
+    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf) -> None:
+        self.member = member
+        self.until = until
+        self._send = send
+        self._sent = -math.inf
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell(end=True)
+
+    def within(self, epoch: int, share: float) -> None:
+        now = time.monotonic()
+        if now > self.until:
+            raise OutOfTime
+        if not share or now - self._sent >= LEAST_SECONDS:
+            self._sent = now
+            self._tell(epoch=epoch, share=float(share))
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        self._tell(row={name: float(value) for name, value in row.items()}, images=images)
+
+    def _tell(self, **message: Any) -> None:
+        self._send(json.dumps({"member": self.member} | message))
+
+
+@contextmanager
+def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
+    """A function that sends one line through the pipe, or through standard output where there is none.
+
+    Several processes write to the pipe: a line below 4,096 bytes arrives in one piece.
+    """
+    if pipe is None:
+        yield lambda line: print(line, flush=True)
+        return
+    opened = os.open(pipe, os.O_WRONLY)
+    try:
+        yield lambda line: os.write(opened, line.encode() + b"\n") and None
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
+    """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
+
+    What either raises, the block raises at its end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "progress"
+        os.mkfifo(path)
+        pipe = os.open(path, os.O_RDWR)  # for both, so that it opens before any worker and never ends
+        listener = _Listener(pipe, hear, tick)
+        listener.start()
+        try:
+            yield path
+        finally:
+            os.write(pipe, END + b"\n")
+            listener.join()
+            os.close(pipe)
+        if listener.error:
+            raise listener.error
+
+
+class _Listener(threading.Thread):
+    """Reads lines up to `END`. After an error it still reads, for workers wait when a pipe is full."""
+
+    def __init__(self, pipe: int, hear: Callable[[str], None], tick: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.pipe, self.hear, self.tick = pipe, hear, tick
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        rest = b""
+        while True:
+            if select.select([self.pipe], [], [], TICK_SECONDS)[0]:
+                rest += os.read(self.pipe, 65536)
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                if line == END:
+                    return
+                self._call(self.hear, line.decode(errors="replace"))
+            self._call(self.tick)
+
+    def _call(self, function: Callable[..., None], *arguments: str) -> None:
+        if self.error is None:
+            try:
+                function(*arguments)
+            except Exception as error:
+                self.error = error
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/warm_up.py"] = r'''"""What a worker measures before it trains: the multiply-adds of a network, and the speed of its training steps."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from digits import backend, models
+from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
+from digits.cost import Speed, images_per_epoch
+from digits.data import Rows
+from digits.seeds import derive
+
+STEPS = 100  # of an epoch of the warm-up
+EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
+SCORED = 100  # rows after each of its epochs
+
+
+def count(architectures: Sequence[Architecture], side: int, classes: int, threads: int) -> dict[str, int]:
+    """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
+
+    Args:
+        architectures: of a config.
+        side: image height and width in pixels.
+        classes: number of logits.
+        threads: of TensorFlow in this process.
+    """
+    backend.start(threads)
+    macs = {}
+    for architecture in architectures:
+        macs[architecture.label] = 0
+        with contextlib.suppress(Exception):
+            model = models.build(architecture, side, classes, "float32", seed=0)
+            macs[architecture.label] = models.multiply_adds(model)
+    return macs
+
+
+def measure(
+    architecture: Architecture, config: Config, rows: Rows, classes: int, seconds: float
+) -> tuple[str, Speed | None]:
+    """Label and speed of an architecture in this worker process, from a few seconds of training.
+
+    The speed is None where training fails; the member's own training says why.
+
+    Args:
+        architecture: of the config.
+        config: the recipe.
+        rows: some of the table, see `some`.
+        classes: of the whole table.
+        seconds: to measure, after the first part of an epoch, which compiles.
+    """
+    backend.start(config.training.threads)
+    from digits import training
+
+    settings, seed, numbers = _without_watching(config.training), derive(config.seed, "warm-up"), np.arange(len(rows))
+    watch = _Stopwatch(images_per_epoch(len(rows), settings), seconds)
+    recipe = (architecture, settings, config.augmentation, classes)
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
+            checkpoint = Path(folder) / "checkpoint.npz"
+            training.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+        return architecture.label, watch.speed()
+    except Exception:
+        return architecture.label, None
+
+
+def some(rows: Rows, settings: Training) -> Rows:
+    """As many of the rows as a warm-up trains on."""
+    return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
+
+
+def _without_watching(settings: Training) -> Training:
+    """The same training steps, without holding back rows of which there are too few."""
+    schedule = Schedule(name="constant") if settings.schedule.name == "plateau" else settings.schedule
+    epochs = max(settings.epochs, EPOCHS)
+    return settings.model_copy(update={"early_stopping": EarlyStopping(), "schedule": schedule, "epochs": epochs})
+
+
+class _Enough(Exception):
+    """The warm-up has taken its time."""
+
+
+class _Stopwatch:
+    """Measures the training steps; a `training.Report`.
+
+    images: of an epoch. limit: seconds to measure.
+    """
+
+    def __init__(self, images: int, limit: float) -> None:
+        self.images = images
+        self.limit = limit
+        self.began = self.before = time.perf_counter()
+        self.share = 0.0
+        self.start: float | None = None  # seconds until the first part of an epoch was done
+        self.parts: list[tuple[float, float]] = []  # shares of an epoch that came after it, and their seconds
+
+    def within(self, epoch: int, share: float) -> None:
+        now = time.perf_counter()
+        if share:
+            self._add(share - self.share, now - self.before)
+        self.before, self.share = now, share
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        if not self.share:  # an epoch of a single part
+            self._add(1.0, row["seconds"])
+
+    def _add(self, share: float, seconds: float) -> None:
+        if self.start is None:
+            self.start = time.perf_counter() - self.began
+            return
+        self.parts.append((share, seconds))
+        if sum(seconds for _, seconds in self.parts) >= self.limit:
+            raise _Enough
+
+    def speed(self) -> Speed | None:
+        """Images a second of the steps, and what the start took; None where nothing was measured."""
+        share, seconds = map(sum, zip(*self.parts, strict=True)) if self.parts else (0.0, 0.0)
+        return Speed(share * self.images / seconds, self.start) if seconds else None
 '''
 
 

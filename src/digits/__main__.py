@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +15,9 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
-from digits import config, data
+from digits import config, data, runs
 from digits.config import Config
+from digits.cost import MOST_HOURS, Deadline
 from digits.data import Dataset, Source
 from digits.errors import UserError, one_line, plain
 from digits.runs import Run
@@ -40,6 +43,9 @@ WorkersOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option("--scheduler", help="Of a Dask cluster that trains, such as tcp://host:8786.")
+]
+HoursOption = Annotated[
+    str | None, typer.Option("--hours", help="End in that time, with the members that fit into it.")
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A config value, such as training.epochs=3; may be repeated.")
@@ -81,15 +87,20 @@ def train_command(
     run_name: RunOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    hours: HoursOption = None,
     overrides: SetOption = None,
     output: OutputOption = OUTPUT,
 ) -> None:
     """Train every member of a config that is not trained yet."""
+    deadline = _deadline(hours, scheduler)
+    settings, run, dataset, _ = _open(config_file, overrides, data_source, run_name, output)
     from digits.stages import train
 
-    settings, run, dataset, _ = _open(config_file, overrides, data_source, run_name, output)
     with run.locked():
-        train.run(settings, dataset, run, workers, scheduler)
+        count = len(train.run(settings, dataset, run, workers, scheduler, deadline).trained)
+        if count < len(runs.members(settings)):
+            rest = _command("train", config_file, data_source, run_name, workers, overrides)
+            print(f"Members: {count} of {len(runs.members(settings))}. To train the others: {rest}", flush=True)
 
 
 @app.command("train-member", hidden=True)
@@ -121,18 +132,20 @@ def submit_command(
     run_name: RunOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    hours: HoursOption = None,
     overrides: SetOption = None,
     output: OutputOption = OUTPUT,
 ) -> None:
     """Train what is missing, ensemble, validate, and write the submission."""
-    from digits.stages import submit, train
-
+    deadline = _deadline(hours, scheduler)
     settings, run, dataset, read_seconds = _open(config_file, overrides, data_source, run_name, output)
+    from digits import pipeline
+
+    rest = _command("submit", config_file, data_source, run_name, workers, overrides)
     with run.locked():
-        started = time.perf_counter()
-        train.run(settings, dataset, run, workers, scheduler)
-        seconds = {"read": read_seconds, "train": time.perf_counter() - started}
-        submit.run(settings, dataset, run, seconds)
+        pipeline.make_submission(
+            settings, dataset, run, read_seconds, rest, workers=workers, scheduler=scheduler, deadline=deadline
+        )
 
 
 @app.command("validate")
@@ -450,6 +463,40 @@ def bench_command(
     source = _find(data_source)
     dataset, _ = _read(source, output)
     bench.run(configs, source, dataset, output / "bench", limit)
+
+
+def _deadline(hours: str | None, scheduler: str | None) -> Deadline:
+    """The time limit of this call, from now on.
+
+    Raises:
+        UserError: no such number, or a cluster trains, which knows no limit.
+    """
+    began = time.monotonic()
+    if hours is None:
+        return Deadline(began)
+    try:
+        limit = float(hours)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit <= MOST_HOURS:
+        raise UserError(f"hours '{hours[:100]}': give a number over 0, such as HOURS=1.5")
+    if scheduler:
+        raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
+    return Deadline(began, limit)
+
+
+def _command(
+    target: str,
+    config_file: Path | None,
+    data_source: str | None,
+    run_name: str | None,
+    workers: int | None,
+    overrides: list[str] | None,
+) -> str:
+    """The Make command with these options."""
+    given = {"DATA": data_source, "CONFIG": config_file, "RUN": run_name, "WORKERS": workers}
+    given["SET"] = " ".join(overrides or [])
+    return shlex.join(["make", target, *(f"{name}={value}" for name, value in given.items() if value)])
 
 
 def _find(data_source: str | None) -> Source:

@@ -18,14 +18,13 @@ from pathlib import Path
 
 from digits import config, data, runs
 from digits.config import Config
+from digits.cost import Deadline
 from digits.data import Source
 from digits.errors import UserError
 from digits.kaggle_command import COMPETITION
 from digits.progress import duration
 from digits.runs import Member, Run
 
-AFTERWARDS = 0.05  # share of the time that ensembling and clusters get, at most ...
-AFTERWARDS_SECONDS = 600.0  # ... that long
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 
@@ -57,40 +56,23 @@ def main(settings: Settings) -> None:
     source = find(Path(settings.mounted))
     print(source.note, flush=True)
     run = Run(Path(settings.working) / settings.name)
-    until = time.monotonic() + settings.began - time.time() + 3600 * settings.max_hours
+    deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
     with run.locked():
-        _run(recipe, source, run, until - min(AFTERWARDS * 3600 * settings.max_hours, AFTERWARDS_SECONDS))
+        _run(recipe, source, run, deadline)
 
 
-def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
-    from digits.stages import cluster, eda, evaluate, report, submit, train
+def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
+    from digits import pipeline
+    from digits.stages import cluster, eda, evaluate, report
 
     started = time.perf_counter()
     cache = run.folder.parent / "cache"
     dataset = data.read(source, cache)
     shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-    read = time.perf_counter() - started
-    members = runs.members(recipe)
-    problems: dict[str, str] = {}
-
-    def after(member: Member, problem: str | None) -> None:
-        if problem:
-            problems[member.name] = problem
-            print(f"WARNING: member {member.name} failed, the others go on: {problem}", flush=True)
-            return
-        done = [of for of in members if run.member(of).exists()]
-        if len(done) < len(members):
-            figures = submit.ensemble(recipe, dataset, run, done)
-            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
-            print(f"submission.csv: {len(done)} of {len(members)} members, {scores}", flush=True)
-
-    train.run_until(recipe, dataset, run, until, after)
-    done = [member for member in members if train.is_trained(run, member)]
-    if not done:
-        raise UserError(f"no member was trained: {next(iter(problems.values()), 'there was no time')}")
-    train.draw_history(run, done)
-    submit.run(recipe, dataset, run, {"read": read, "train": time.perf_counter() - started - read}, done)
-    whole = _whole(recipe, done)
+    outcome = pipeline.make_submission(
+        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
+    )
+    whole = _whole(recipe, outcome.trained)
     if whole is None:
         print("No clusters and no report: no architecture has a network in every fold", flush=True)
     else:
@@ -99,9 +81,10 @@ def _run(recipe: Config, source: Source, run: Run, until: float) -> None:
         evaluate.run(whole, dataset, run)
         eda.run(whole, dataset, look)
         report.run(whole, dataset, run, look, run.folder.parent / "tune")
-    if problems:
-        told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-        print(f"WARNING: {len(problems)} of {len(members)} members failed: {told}", flush=True)
+    if outcome.problems:
+        reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
+        count = len(runs.members(recipe))
+        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
 
 
 def find(mounted: Path) -> Source:

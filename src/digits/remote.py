@@ -114,7 +114,11 @@ def at_a_time(client: Client) -> int:
 
 
 def run(
-    client: Client, function: Callable[[JobT, SharedT], ResultT], jobs: dict[str, JobT], shared: SharedT
+    client: Client,
+    function: Callable[[JobT, SharedT], ResultT],
+    jobs: dict[str, JobT],
+    shared: SharedT,
+    hear: Callable[[str], None] = print,
 ) -> Iterator[tuple[str, ResultT]]:
     """Call `function(job, shared)` for every job on the workers; give each name and result as soon as it is there.
 
@@ -125,12 +129,13 @@ def run(
         function: importable on the workers, which need this project and the same versions.
         jobs: by name, in the order in which they are begun.
         shared: travels once to each worker.
+        hear: takes each line that a job prints.
 
     Raises:
         UserError: the scheduler was lost, a worker is no fit, or a job's workers died again and again.
     """
     session = uuid.uuid4().hex
-    client.subscribe_topic(session, lambda event: print(event[1], flush=True))
+    client.subscribe_topic(session, lambda event: hear(event[1]))
     waiting, fruitless = dict(jobs), 0
     while waiting and fruitless < FRUITLESS:
         before = len(waiting)

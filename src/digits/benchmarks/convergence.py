@@ -20,8 +20,9 @@ class _Enough(Exception):
 class _Curve:
     """A `training.Report` that keeps the accuracy over time and ends training when there is no more to see."""
 
-    def __init__(self, lines: progress.EpochLines, target: float, limit: float) -> None:
+    def __init__(self, lines: progress.TrainingLines, name: str, target: float, limit: float) -> None:
         self.lines = lines
+        self.name = name
         self.target = target
         self.limit = limit
         self.started = time.perf_counter()
@@ -30,11 +31,12 @@ class _Curve:
     def within(self, epoch: int, share: float) -> None:
         if time.perf_counter() - self.started > self.limit:
             raise _Enough
-        self.lines.within(epoch, share)
+        self.lines.within(self.name, epoch, share)
+        self.lines.tick()
 
     def after(self, row: dict[str, float], images: int) -> None:
         self.points.append((time.perf_counter() - self.started, row["held_out_accuracy"]))
-        self.lines.after(row, images)
+        self.lines.after(self.name, row, images)
         if row["held_out_accuracy"] >= self.target:
             raise _Enough
 
@@ -51,8 +53,9 @@ def curve(
         `held_out`, after every epoch.
     """
     settings = config.training.model_copy(update={"monitor_rows": None, "threads": threads})
-    with progress.EpochLines(name, settings.epochs, to_come=0, live=live) as lines, contextlib.suppress(_Enough):
-        report = _Curve(lines, target, limit)
+    task = progress.Task(name, settings.epochs, done=0, images=len(train))
+    with progress.TrainingLines({name: task}, 1, live) as lines, contextlib.suppress(_Enough):
+        report = _Curve(lines, name, target, limit)
         fit(config.model_copy(update={"training": settings}), train, held_out, report)
     return np.array(report.points).reshape(-1, 2)
 

@@ -61,7 +61,7 @@ def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput
     watch = Stopwatch()
     settings = config.training.model_copy(update={"epochs": epochs})
     model = fit(config.model_copy(update={"training": settings}), train, held_out, watch)
-    return watch.throughput(multiply_adds(model))
+    return watch.throughput(models.multiply_adds(model))
 
 
 def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
@@ -83,18 +83,6 @@ def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         training.fit(model, predict, rows, learned, judged, *recipe, Path(folder) / "checkpoint.npz", report)
     return model
-
-
-def multiply_adds(model: Any) -> int:
-    """Multiply-adds of a Keras model's convolutions and dense layers for one image, forward."""
-    from keras import layers
-
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2D | layers.Dense):
-            positions = int(np.prod(layer.output.shape[1:-1]))
-            total += positions * int(np.prod(layer.kernel.shape))
-    return total
 
 
 def convolution_peak(threads: int, precision: str, batch: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import random
 import re
 from collections.abc import Callable
@@ -65,6 +66,19 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
         raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of a network's convolutions and dense layers for one image, forward; training takes three times
+    as many.
+    """
+    from keras import layers
+
+    return sum(
+        math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2D | layers.Dense)
+    )
 
 
 def load(path: Path) -> keras.Model:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from digits import logits, runs, submission
+from digits import cost, logits, runs, submission
 from digits.analysis import evaluation, metrics
 from digits.atomic import replacing
 from digits.config import Config
@@ -22,7 +23,12 @@ from digits.runs import Member, Run
 
 
 def run(
-    config: Config, dataset: Dataset, run: Run, seconds: dict[str, float], members: list[Member] | None = None
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    seconds: dict[str, float],
+    members: list[Member] | None = None,
+    rest: str | None = None,
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
@@ -32,33 +38,36 @@ def run(
         run: with every member trained that is needed; the caller holds its lock.
         seconds: wall time of the stages before this one; the table and the metrics show it.
         members: that are needed; by default all of the config's.
+        rest: the command that trains the others.
 
     Returns:
         The metrics.
-    """
-    started = time.perf_counter()
-    run.claim(config, dataset)
-    figures = ensemble(config, dataset, run, members or runs.members(config))
-    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    runs.write_json(run.metrics, figures)
-    _print(config, dataset, run, figures)
-    return figures
-
-
-def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) -> dict[str, Any]:
-    """Write the probabilities, the submission and the confusion matrix of these members; their figures.
 
     Raises:
         UserError: a member is missing or damaged.
     """
-    targets = dataset.targets
-    calibrated = logits.calibrate([logits.load(run, member) for member in members], targets)
+    run.claim(config, dataset)
+    loaded = (logits.load(run, member) for member in members or runs.members(config))
+    figures = ensemble(config, dataset, run, loaded, seconds)
+    _draw(run, dataset)
+    _print(config, dataset, run, figures, rest)
+    return figures
+
+
+def ensemble(
+    config: Config, dataset: Dataset, run: Run, members: Iterable[Logits], seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Write the probabilities, the submission and the metrics of these members; the metrics."""
+    started = time.perf_counter()
+    members, targets = list(members), dataset.targets
+    calibrated = logits.calibrate(members, targets)
     loaded = calibrated.members
     rule = config.ensemble.rule
     scored, oof = logits.out_of_fold(loaded, rule)
     test = logits.test(loaded, rule)
     figures = _measure(loaded, targets[scored], scored, oof)
     figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
+    figures |= _cost(config, run, [of.member for of in members])
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
@@ -79,8 +88,8 @@ def ensemble(config: Config, dataset: Dataset, run: Run, members: list[Member]) 
     submission.write(run.submission, labels, dataset.classes)
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
-    _draw(run, targets[scored], oof.argmax(axis=1), dataset.classes)
-    figures["core_seconds"] = config.training.threads * sum(map(run.training_seconds, members))
+    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    runs.write_json(run.metrics, figures)
     return figures
 
 
@@ -89,12 +98,25 @@ def latest(run: Run) -> Path:
     return run.folder.parent / "submission.csv"
 
 
-def _draw(run: Run, targets: np.ndarray, chosen: np.ndarray, classes: np.ndarray) -> None:
+def _draw(run: Run, dataset: Dataset) -> None:
+    """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures import confusion_matrix
 
-    counts = evaluation.confusion(targets, chosen, len(classes))
+    oof, classes = runs.read_probabilities(run.oof), dataset.classes
+    counts = evaluation.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
+
+
+def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
+    """What these members took to train; their MACs are null where an earlier version has trained one of them."""
+    records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in records]
+    return {
+        "members_planned": len(runs.members(config)),
+        "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
+        "core_seconds": config.training.threads * sum(record["seconds"] for record in records),
+    }
 
 
 def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
@@ -137,12 +159,12 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any]) -> None:
+def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], rest: str | None) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
     table.add_row(
         "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
     )
-    count, total = figures["members"], len(runs.members(config))
+    count, total = figures["members"], figures["members_planned"]
     table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(config)}")
     for name, score in figures["oof_accuracy_by_architecture"].items():
         spread = figures["oof_accuracy_std_by_architecture"][name]
@@ -163,15 +185,19 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any]) 
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
     table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
+    if figures["training_macs"] is not None:
+        table.add_row("training MACs", f"{cost.short(figures['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
     if dataset.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
-        return
-    message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-    command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
-    out.print("Next:", shlex.join(command), soft_wrap=True)
+    else:
+        message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
+        command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
+        out.print("Next:", shlex.join(command), soft_wrap=True)
+    if rest and count < total:
+        out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
 
 
 def _recipe(config: Config) -> str:

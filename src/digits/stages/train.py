@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import itertools
 import logging
+import math
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import filelock
-import joblib
 import numpy as np
 
-from digits import backend, data, progress, runs
+from digits import backend, cost, data, models, progress, runs
+from digits import config as configs
 from digits.atomic import replacing
 from digits.augment import augment
-from digits.config import Config, parse
+from digits.config import Config
+from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.runs import Member, Run
 from digits.seeds import derive
+from digits.workers import gpus as devices
+from digits.workers import local, messages, warm_up
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = ".checkpoint.npz"
-MARGIN = 1.15  # by which a member may take longer than those before it
+FAST = Path("configs/fast.yaml")  # the config to suggest where a run takes long ...
+LONG = 3600.0  # ... which begins at that many seconds
+SMALL = 5e12  # training MACs: less takes a minute or two, and is not worth a warm-up
+WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most ...
+WARM_UP_SHARE = 0.02  # ... this share of the time
+OUT_OF_TIME = "the time was over"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,31 +50,44 @@ class Tables:
     folds: np.ndarray
     test_images: np.ndarray
 
+    @property
+    def form(self) -> tuple[int, int]:
+        """Side of the images, and number of classes."""
+        return self.rows.images.shape[1], int(self.rows.targets.max()) + 1
+
 
 @dataclass(frozen=True)
 class Job:
-    """One member to train. to_come: members that are still to be trained after it, over the workers that share them."""
+    """One member to train.
+
+    pipe: takes its progress; None where standard output does. until: by `time.monotonic`, when it stops.
+    """
 
     config: Config
     member: Member
-    title: str
-    to_come: float
+    pipe: Path | None = None
+    until: float = math.inf
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where the workers of this machine put members, and what they share.
+class Outcome:
+    """What a call has come to. trained: members, in the order of the config. problems: why others failed, by name."""
 
-    live: they have the terminal. gpus: of the machine, where workers share them, else 0.
-    """
-
-    run: Run
-    live: bool
-    gpus: int
+    trained: list[Member]
+    problems: dict[str, str] = field(default_factory=dict)
 
 
-def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, scheduler: str | None = None) -> None:
-    """Train the members that are not there yet, then draw the training history.
+def run(
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    deadline: Deadline | None = None,
+    after: Callable[[list[Member]], None] | None = None,
+    patient: bool = False,
+) -> Outcome:
+    """Train the members that are not trained yet, and draw the training history.
 
     Args:
         config: what to train.
@@ -75,112 +95,73 @@ def run(config: Config, dataset: Dataset, run: Run, workers: int | None = None, 
         run: where the members go; the caller holds its lock.
         workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
         scheduler: address of a Dask scheduler, whose workers train instead of this machine.
+        deadline: members that will probably not end in time are left out.
+        after: called after every member, with all that are trained by then.
+        patient: a member that fails does not stop the others.
+
+    Raises:
+        UserError: not a single member fits into the time.
     """
-    missing = _claim(config, dataset, run)
-    if missing and scheduler:
-        _train_elsewhere(config, dataset, run, missing, scheduler)
-    elif missing:
-        jobs, tables, here, workers = _prepare(config, dataset, run, missing, workers)
-        _parallel(workers)(joblib.delayed(_train_here)(job, tables, here) for job in jobs)
-    draw_history(run, runs.members(config))
-
-
-def run_until(
-    config: Config, dataset: Dataset, run: Run, until: float, after: Callable[[Member, str | None], None]
-) -> None:
-    """Train the missing members one after the other, for as long as the next one will probably end in time.
-
-    A member that fails does not stop the others.
-
-    Args:
-        config, dataset, run: as those of `run`.
-        until: by `time.monotonic`.
-        after: hears of every member as soon as it is trained, or why it is not.
-    """
-    missing = _claim(config, dataset, run)
-    if not missing:
-        return
-    jobs, tables, here, workers = _prepare(config, dataset, run, missing, None)
-    parallel = _parallel(workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
-    in_time = _in_time(jobs, run, until, workers)
-    for member, problem in parallel(joblib.delayed(_try_member)(job, tables, here) for job in in_time):
-        after(member, problem)
-
-
-def _claim(config: Config, dataset: Dataset, run: Run) -> list[Member]:
-    """Claim the run; the members that are left to train in it."""
     run.claim(config, dataset)
     members = runs.members(config)
-    missing = [member for member in members if not is_trained(run, member)]
-    if len(missing) < len(members):
-        print(f"{len(members) - len(missing)} of {len(members)} members are trained already", flush=True)
+    missing = [member for member in cost.order(config) if not is_trained(run, member)]
+    outcome = Outcome([member for member in members if member not in missing])
+    if outcome.trained:
+        print(f"{len(outcome.trained)} of {len(members)} members are trained already", flush=True)
     if missing:
         _try_augmentation(config, dataset.train_images)
-    return missing
+        deadline = deadline or Deadline(time.monotonic())
+        plan = Plan(config, run, _tables(config, dataset), missing, deadline, patient)
+        results = _elsewhere(plan, scheduler) if scheduler else _here(plan, workers)
+        with contextlib.closing(results):
+            for member, problem in results:
+                if problem is None:
+                    outcome.trained[:] = [of for of in members if of in outcome.trained or of == member]
+                    if after:
+                        after(outcome.trained)
+                elif problem == OUT_OF_TIME:
+                    print(f"{member.name} stopped: {problem}; its whole epochs are kept", flush=True)
+                else:
+                    outcome.problems[member.name] = problem
+                    print(f"WARNING: member {member.name} failed, the others continue: {problem}", flush=True)
+    if outcome.trained:
+        _draw_history(run, outcome.trained)
+    return outcome
 
 
-def _prepare(
-    config: Config, dataset: Dataset, run: Run, missing: list[Member], workers: int | None
-) -> tuple[list[Job], Tables, Workplace, int]:
-    """All that the workers of this machine need, and how many there are to be."""
-    gpus = _count_gpus()
-    workers = min(_at_a_time(workers, gpus, config.training.threads), len(missing))
-    here = Workplace(run, live=workers == 1 and progress.is_terminal(), gpus=gpus if workers > 1 else 0)
-    return _jobs(config, missing, workers), _tables(config, dataset), here, workers
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a call is to train. missing: members, in the order of training. patient: as that of `run`."""
 
+    config: Config
+    run: Run
+    tables: Tables
+    missing: list[Member]
+    deadline: Deadline
+    patient: bool
 
-def _in_time(jobs: list[Job], run: Run, until: float, workers: int) -> Iterator[Job]:
-    """The jobs that will probably end in time, judged when a worker asks for the next one."""
-    began: dict[str, float] = {}
-    for job in jobs:
-        now = time.monotonic()
-        trained = [other.member for other in jobs if other.member.name in began and run.member(other.member).exists()]
-        alike = [member for member in trained if member.architecture == job.member.architecture] or trained
-        longest = max((run.training_seconds(member) for member in alike), default=0.0)
-        if alike and now + MARGIN * longest > until:
-            left = len(jobs) - len(began)
-            print(
-                f"No time for {left} of {len(jobs)} members: each takes about {progress.duration(longest)}", flush=True
+    def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
+        """What there is to do for every member of the config; forward multiply-adds by architecture given."""
+        return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
+
+    def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
+        """What shows the training of the missing members; what is left to do for each of them given."""
+        every, epochs = cost.order(self.config), self.config.training.epochs
+        tasks = {
+            member.name: progress.Task(
+                title=f"{member.name} [{every.index(member) + 1}/{len(every)}]",
+                epochs=epochs,
+                done=epochs - work.epochs,
+                images=work.images,
+                macs=float(cost.PASSES * work.macs),
             )
-            return
-        if len(began) == workers and alike:
-            fit = workers * int((until - now) / (MARGIN * longest))
-            left = len(jobs) - len(began)
-            print(f"Time for about {min(fit, left)} of the {left} members to come", flush=True)
-        began[job.member.name] = now
-        yield job
-
-
-def _try_member(job: Job, tables: Tables, here: Workplace) -> tuple[Member, str | None]:
-    """Train one member; why it failed, where it did."""
-    try:
-        _train_here(job, tables, here)
-    except Exception as error:  # whatever it is, the other members are worth having
-        logger.exception("member %s", job.member.name)
-        return job.member, f"{type(error).__name__}: {error}"
-    return job.member, None
-
-
-def _jobs(config: Config, missing: list[Member], workers: int) -> list[Job]:
-    members = runs.members(config)
-    return [
-        Job(
-            config,
-            member,
-            title=f"{member.name} [{members.index(member) + 1}/{len(members)}]",
-            to_come=(len(missing) - number) / workers,
-        )
-        for number, member in enumerate(missing, start=1)
-    ]
-
-
-def _tables(config: Config, dataset: Dataset) -> Tables:
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
+            for member, work in works.items()
+        }
+        return progress.TrainingLines(tasks, workers, progress.is_terminal(), self.deadline.training_ends)
 
 
 def is_trained(run: Run, member: Member) -> bool:
-    """Whether a member stands in the run, whole."""
+    """A member is there, and every file of it is as it was sealed."""
     folder = run.member(member)
     if not folder.exists():
         return False
@@ -200,27 +181,116 @@ def _try_augmentation(config: Config, images: np.ndarray) -> None:
         raise UserError(f"augmentation of {side}x{side} images: {' '.join(str(error).split())[:200]}") from error
 
 
-def _at_a_time(workers: int | None, gpus: int, threads: int) -> int:
-    """How many members to train at a time.
+def _tables(config: Config, dataset: Dataset) -> Tables:
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
+
+
+# --- on this machine ---------------------------------------------------------------------------------------
+
+
+def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]]:
+    """Train members in processes of this machine; each with None once it is trained, else with the reason."""
+    gpus = devices.count()
+    workers = min(local.at_a_time(workers, gpus, plan.config.training.threads), len(plan.missing))
+    with local.processes(workers, plan.run.folder, gpus if workers > 1 else 0) as start:
+        every = plan.works(_count(start, plan, plan.config, workers))
+        works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
+        cost.say_recipe(every, works)
+        budget = _budget(start, plan, works, workers)
+        with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
+            train = _try_member if plan.patient else _train_member
+            until = plan.deadline.training_ends
+            jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
+            yield from start(train, jobs)
+
+
+def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict[str, int]:
+    """Forward multiply-adds of the architectures of a config.
+
+    Every worker counts, so that each has imported TensorFlow when speeds are measured.
+    """
+    question = (config.architectures, *plan.tables.form, config.training.threads)
+    *_, macs = start(warm_up.count, [question] * workers)
+    return macs
+
+
+def _unfinished(run: Run, member: Member, work: Work) -> Work:
+    """What is left to do for a member that may have a checkpoint."""
+    try:
+        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT, history="f2")["history"])
+    except ValueError:
+        return work
+    return replace(work, epochs=max(0, work.epochs - done))
+
+
+def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
+    """Measure how fast this machine is, and print how long training will take.
 
     Raises:
-        UserError: more workers than GPUs, on a machine that has some.
+        UserError: not a single member fits into the time, and none was trained before.
     """
-    if gpus and workers and workers > gpus:
-        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
-    return workers or gpus or backend.room_for(threads)
+    damaged = [member for member in works if plan.run.member(member).exists()]
+
+    def took(member: Member) -> float | None:
+        if member in damaged or not plan.run.member(member).exists():
+            return None
+        return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
+
+    limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
+    speeds = _speeds(start, plan, workers) if limited or macs >= SMALL else {}
+    budget = Budget(works, workers, plan.deadline, speeds, took)
+    if speeds and budget.schedule():
+        seconds = cost.say_expected(budget)
+        if seconds > LONG and not limited:
+            _say_faster(start, plan, workers, macs, seconds)
+    elif speeds and len(works) == len(runs.members(plan.config)):
+        raise UserError(budget.too_little())
+    return budget
 
 
-def _train_here(job: Job, tables: Tables, here: Workplace) -> None:
+def _speeds(start: local.Start, plan: Plan, workers: int) -> dict[str, Speed]:
+    """Speed of each architecture that is missing, while all workers are as busy as they will be."""
+    missing = {member.architecture for member in plan.missing}
+    architectures = [of for of in plan.config.architectures if of.label in missing]
+    count = math.ceil(len(architectures) / workers) * workers
+    rows, (_, classes) = warm_up.some(plan.tables.rows, plan.config.training), plan.tables.form
+    seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
+    jobs = [(of, plan.config, rows, classes, seconds) for of in itertools.islice(itertools.cycle(architectures), count)]
+    return {label: speed for label, speed in start(warm_up.measure, jobs) if speed}
+
+
+def _say_faster(start: local.Start, plan: Plan, workers: int, macs: float, seconds: float) -> None:
+    """Print what would be faster than so many training MACs in so many seconds."""
+    faster = "HOURS=1 for as many networks as fit"
+    with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
+        fast = configs.load(FAST)
+        works = replace(plan, config=fast).works(_count(start, plan, fast, workers))
+        taken = seconds / macs * cost.training_macs(works.values())
+        if fast != plan.config and taken < seconds:
+            faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
+    print(f"Faster: {faster}", flush=True)
+
+
+def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
+    """Train one member; the reason where it failed."""
+    try:
+        return _train_member(job, tables, run)
+    except Exception as error:  # whatever it is, the other members are worth having
+        logger.exception("member %s", job.member.name)
+        return job.member, f"{type(error).__name__}: {error}"
+
+
+def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    with filelock.FileLock(here.run.member_lock(job.member)):
-        if runs.is_whole(here.run.member(job.member)):
-            return
-        if here.gpus:
-            _claim_gpu(here.run.folder, here.gpus)
-        folder = here.run.unfinished(job.member)
-        _train(job, tables, folder, here.live)
-        _publish(folder, here.run, job.member)
+    with filelock.FileLock(run.member_lock(job.member)):
+        if not runs.is_whole(run.member(job.member)):
+            try:
+                _train(job, tables, run.unfinished(job.member))
+            except messages.OutOfTime:
+                return job.member, OUT_OF_TIME
+            _publish(run.unfinished(job.member), run, job.member)
+    return job.member, None
 
 
 def _publish(folder: Path, run: Run, member: Member) -> None:
@@ -228,15 +298,30 @@ def _publish(folder: Path, run: Run, member: Member) -> None:
     (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
 
 
-def _train_elsewhere(config: Config, dataset: Dataset, run: Run, missing: list[Member], scheduler: str) -> None:
+# --- on a Dask cluster -------------------------------------------------------------------------------------
+
+
+def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]]:
     """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
     from digits import remote
 
     with remote.connect(scheduler) as client:
-        jobs = {job.member.name: job for job in _jobs(config, missing, remote.at_a_time(client))}
-        for name, files in remote.run(client, _train_there, jobs, _tables(config, dataset)):
-            with filelock.FileLock(run.member_lock(jobs[name].member)):
-                _unpack(files, run, jobs[name].member)
+        question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
+        every = plan.works(local.apart(warm_up.count, *question))
+        works = {member: every[member] for member in plan.missing}
+        cost.say_recipe(every, works)
+        jobs = {member.name: Job(plan.config, member) for member in plan.missing}
+        workers = remote.at_a_time(client)
+        with (
+            plan.lines(works, workers) as lines,
+            messages.listen(lines.hear, lines.tick) as pipe,
+            messages.sender(pipe) as hear,
+        ):
+            for name, files in remote.run(client, _train_there, jobs, plan.tables, hear):
+                member = jobs[name].member
+                with filelock.FileLock(plan.run.member_lock(member)):
+                    _unpack(files, plan.run, member)
+                yield member, None
 
 
 def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
@@ -250,7 +335,7 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
-        runs.write_json(folder / "job.json", order | {"title": job.title, "to_come": job.to_come})
+        runs.write_json(folder / "job.json", order)
         rows = {"images": tables.rows.images, "targets": tables.rows.targets}
         runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
         remote.follow([sys.executable, "-m", "digits", "train-member", name])
@@ -259,14 +344,12 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
 
 
 def train_member(folder: Path) -> None:
-    """What `_train_there` starts: train the member of `job.json` on `tables.npz` into the folder `member`."""
-    _end_with(os.getppid())
-    order = runs.read_json(folder / "job.json", config=dict, member=dict, title=str, to_come=float)
-    settings = parse(order["config"], str(folder))
+    """Train, for `_train_there`, the member of `job.json` on `tables.npz` into the folder `member`."""
+    local.end_with(os.getppid())
+    order = runs.read_json(folder / "job.json", config=dict, member=dict)
     arrays = runs.read_arrays(folder / "tables.npz")
     tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
-    job = Job(settings, Member(**order["member"]), order["title"], order["to_come"])
-    _train(job, tables, folder / "member", live=False)
+    _train(Job(configs.parse(order["config"], str(folder)), Member(**order["member"])), tables, folder / "member")
 
 
 def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
@@ -281,37 +364,24 @@ def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
     _publish(folder, run, member)
 
 
-def _parallel(workers: int, **options: Any) -> joblib.Parallel:
-    """Workers that end with this process, also where it is killed before it hands out the first job."""
-    return joblib.Parallel(n_jobs=workers, initializer=_end_with, initargs=(os.getpid(),), **options)
+# --- one member --------------------------------------------------------------------------------------------
 
 
-def _end_with(launcher: int) -> None:
-    """End this worker soon after the process that started it: a killed call leaves nobody behind."""
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
-    """Train one member into a folder, and seal it; goes on from the checkpoint there, and leaves it."""
+def _train(job: Job, tables: Tables, folder: Path) -> None:
+    """Train one member into a folder, and seal it; resumes from the checkpoint there, and leaves it."""
     config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
     from digits import training
 
-    held_out = np.flatnonzero(tables.folds == member.fold)
-    with progress.EpochLines(job.title, config.training.epochs, job.to_come, live) as report:
+    learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
+    with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
         network = training.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
             int(rows.targets.max()) + 1,
             rows,
-            np.flatnonzero(tables.folds != member.fold),
+            learned,
             held_out,
             derive(config.seed, "member", member.architecture, member.seed, member.fold),
             folder / CHECKPOINT,
@@ -325,8 +395,15 @@ def _train(job: Job, tables: Tables, folder: Path, live: bool) -> None:
     logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
     runs.write_arrays(folder / "test.npz", logits=logits, features=features)
     seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
-    made = {"versions": runs.versions(), "processor": runs.processor()}
-    runs.seal(folder, {"precision": network.precision, "seconds": seconds} | made)
+    images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
+    record = {
+        "precision": network.precision,
+        "seconds": seconds,
+        "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
+        "versions": runs.versions(),
+        "processor": runs.processor(),
+    }
+    runs.seal(folder, record)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
@@ -334,35 +411,10 @@ def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> N
         np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")
 
 
-def draw_history(run: Run, members: list[Member]) -> None:
+def _draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
     from digits import figures
 
     histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
         figures.training_history(histories).savefig(temporary)
-
-
-def _count_gpus() -> int:
-    """NVIDIA GPUs that TensorFlow can use here; asked in a process of its own, which gives them back."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
-        return 0
-    question = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
-    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
-    return int(answer.stdout.split()[-1])
-
-
-@functools.cache
-def _claim_gpu(folder: Path, gpus: int) -> filelock.BaseFileLock:
-    """Show this worker process the first GPU that no other worker holds; the cache keeps the lock."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
-    for device in devices:
-        lock = filelock.FileLock(folder / f".gpu-{device}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-        return lock
-    raise RuntimeError(f"{gpus} GPUs and more workers than that")

@@ -1,1 +1,1 @@
-"""Where members and trials run: the processes of this machine, its GPUs, or a Dask cluster."""
+"""Where members are trained: this machine's processes and GPUs, and how they report their progress."""

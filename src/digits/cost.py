@@ -1,0 +1,241 @@
+"""What training costs: multiply-adds (MACs), seconds on this machine, and which members fit into a time limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from digits.config import Config, Training
+from digits.progress import about, clock
+from digits.runs import Member
+
+PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
+MARGIN = 1.15  # by which a member may take longer than expected
+AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
+AFTERWARDS_SECONDS = 600.0  # ... that long
+MOST_HOURS = 100_000.0
+VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A time limit. began: by `time.monotonic`, when the limited time began."""
+
+    began: float
+    hours: float = math.inf
+
+    @property
+    def training_ends(self) -> float:
+        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
+        seconds = 3600 * self.hours
+        return self.began + seconds - min(AFTERWARDS * seconds, AFTERWARDS_SECONDS)
+
+    def left(self) -> float:
+        """Seconds that are left for training."""
+        return self.training_ends - time.monotonic()
+
+    def hours_for(self, seconds: float) -> float:
+        """Hours that this call would need for so much more training; rounded up to a hundredth."""
+        seconds += time.monotonic() - self.began
+        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do for a member.
+
+    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
+    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    """
+
+    images: int
+    epochs: int
+    scored: int
+    predicted: int
+    macs: int
+
+    @property
+    def training_macs(self) -> float:
+        return float(PASSES * self.macs * self.images * self.epochs)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one of this machine's workers while all of them train.
+
+    images: trained on in a second. start: seconds to build and compile a network.
+    """
+
+    images: float
+    start: float
+
+    def seconds(self, work: Work, slowdown: float = 1.0) -> float:
+        """Expected time of a member; to predict an image is a forward pass only."""
+        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
+        return self.start + slowdown * images / self.images
+
+
+def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
+    """What there is to do for every member of a config, in the order of training.
+
+    Args:
+        config: the recipe.
+        macs: forward multiply-adds by architecture.
+        rows: of the training table.
+        test_rows: of the test table.
+    """
+    settings, held_out = config.training, rows // config.folds.count
+    images = images_per_epoch(rows - held_out, settings)
+    scored = min(settings.monitor_rows or held_out, held_out)
+    predicted = VIEWS[config.tta] * (held_out + test_rows)
+    return {
+        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
+    }
+
+
+def order(config: Config) -> list[Member]:
+    """Members in the order of training: a network of every architecture before the second fold of any.
+
+    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
+    rows of a fold have all kinds of networks.
+    """
+    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
+    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
+
+
+def images_per_epoch(rows: int, settings: Training) -> int:
+    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
+    if settings.watches:
+        rows -= math.ceil(settings.early_stopping.inner_split * rows)
+    batch = min(settings.batch_size, rows)
+    return rows // batch * batch
+
+
+def training_macs(works: Iterable[Work]) -> float:
+    """Training MACs of members together."""
+    return sum(work.training_macs for work in works)
+
+
+def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
+    """The first of these members that will probably end in time.
+
+    Args:
+        seconds: expected time of each member, in the order of training.
+        left: seconds until training must end.
+    """
+    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
+
+
+def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
+    """Members that are trained in the time that is left, and the second in which each of them ends.
+
+    Args:
+        seconds, left: as those of `first_that_fits`.
+        workers: members at a time.
+    """
+    waiting, ends, free = dict(seconds), {}, [0.0] * workers
+    while waiting:
+        worker = free.index(min(free))
+        member = first_that_fits(waiting, left - free[worker])
+        if member is None:
+            break
+        free[worker] += waiting.pop(member)
+        ends[member] = free[worker]
+    return ends
+
+
+@dataclass
+class Budget:
+    """Which members fit into the time.
+
+    works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
+    by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
+    an epoch of a member took in this call; None until it is trained.
+    """
+
+    works: Mapping[Member, Work]
+    workers: int
+    deadline: Deadline
+    speeds: Mapping[str, Speed]
+    took: Callable[[Member], float | None]
+    begun: list[Member] = dataclasses.field(default_factory=list)
+
+    def in_time(self) -> Iterator[Member]:
+        """The members that will probably end in time, judged when a worker asks for the next one."""
+        while len(self.begun) < len(self.works):
+            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
+            member = first_that_fits(seconds, self.deadline.left())
+            if member is None:
+                least = about(min(seconds.values()))
+                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
+                return
+            self.begun.append(member)
+            yield member
+
+    def seconds(self) -> dict[Member, float]:
+        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
+        slow = [(member, self._slowdown(member)) for member in self.begun]
+        slow = [(member, factor) for member, factor in slow if factor]
+        expected = {}
+        for member, work in self.works.items():
+            factors = [factor for of, factor in slow if of.architecture == member.architecture]
+            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
+            speed = self.speeds.get(member.architecture)
+            expected[member] = speed.seconds(work, factor) if speed else 0.0
+        return expected
+
+    def _slowdown(self, member: Member) -> float | None:
+        """Time that an epoch took over the time expected of it; None of a member that is not trained."""
+        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
+        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+
+    def schedule(self) -> dict[Member, float]:
+        """Members that fit, each with the second in which it ends."""
+        return schedule(self.seconds(), self.workers, self.deadline.left())
+
+    def too_little(self) -> str:
+        """What to do where no member fits."""
+        seconds = self.seconds()
+        member = min(seconds, key=seconds.__getitem__)
+        hours = self.deadline.hours_for(MARGIN * seconds[member])
+        epochs = int(self.works[member].epochs * self.deadline.left() / MARGIN / seconds[member])
+        fewer = f", or SET=training.epochs={epochs} and another RUN=" if epochs > 0 else ""
+        return (
+            f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
+            f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
+        )
+
+
+def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+    """Print what the whole recipe costs on any machine."""
+    total, left = training_macs(every.values()), training_macs(missing.values())
+    rest = f", {short(left)} of them still to do" if left < total else ""
+    print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
+
+
+def say_expected(budget: Budget) -> float:
+    """Print how long the members take here that fit into the time; their seconds."""
+    ends, count = budget.schedule(), len(budget.works)
+    seconds = max(ends.values())
+    images = sum(budget.works[member].images * budget.works[member].epochs for member in ends) / (seconds or 1)
+    some = f"{len(ends)} of the {networks(count)} to train, " if len(ends) < count else ""
+    print(
+        f"Expected: {some}{about(seconds)} with {networks(budget.workers)} at a time "
+        f"({images:,.0f} images/s), to about {clock(seconds)}",
+        flush=True,
+    )
+    return seconds
+
+
+def networks(count: int) -> str:
+    """Such as `1 network` or `20 networks`."""
+    return f"{count} network{'s' * (count != 1)}"
+
+
+def short(macs: float) -> str:
+    """Such as `7.5e14`."""
+    digits, exponent = f"{macs:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"

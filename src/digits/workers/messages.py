@@ -1,0 +1,127 @@
+"""How workers report: lines of JSON, through a named pipe to the process that was started, or through standard output
+where a cluster's worker carries them on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import select
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TICK_SECONDS = 1.0
+LEAST_SECONDS = 0.2  # between two messages within an epoch
+END = b"\0"
+
+
+class OutOfTime(Exception):
+    """The deadline has come in the middle of training."""
+
+
+class Reporter:
+    """Sends the progress of a member; a `training.Report`.
+
+    Args:
+        member: its name.
+        send: takes one line.
+        until: by `time.monotonic`; training ends then with `OutOfTime`, at the next part of an epoch.
+    """
+
+    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf) -> None:
+        self.member = member
+        self.until = until
+        self._send = send
+        self._sent = -math.inf
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell(end=True)
+
+    def within(self, epoch: int, share: float) -> None:
+        now = time.monotonic()
+        if now > self.until:
+            raise OutOfTime
+        if not share or now - self._sent >= LEAST_SECONDS:
+            self._sent = now
+            self._tell(epoch=epoch, share=float(share))
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        self._tell(row={name: float(value) for name, value in row.items()}, images=images)
+
+    def _tell(self, **message: Any) -> None:
+        self._send(json.dumps({"member": self.member} | message))
+
+
+@contextmanager
+def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
+    """A function that sends one line through the pipe, or through standard output where there is none.
+
+    Several processes write to the pipe: a line below 4,096 bytes arrives in one piece.
+    """
+    if pipe is None:
+        yield lambda line: print(line, flush=True)
+        return
+    opened = os.open(pipe, os.O_WRONLY)
+    try:
+        yield lambda line: os.write(opened, line.encode() + b"\n") and None
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
+    """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
+
+    What either raises, the block raises at its end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "progress"
+        os.mkfifo(path)
+        pipe = os.open(path, os.O_RDWR)  # for both, so that it opens before any worker and never ends
+        listener = _Listener(pipe, hear, tick)
+        listener.start()
+        try:
+            yield path
+        finally:
+            os.write(pipe, END + b"\n")
+            listener.join()
+            os.close(pipe)
+        if listener.error:
+            raise listener.error
+
+
+class _Listener(threading.Thread):
+    """Reads lines up to `END`. After an error it still reads, for workers wait when a pipe is full."""
+
+    def __init__(self, pipe: int, hear: Callable[[str], None], tick: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.pipe, self.hear, self.tick = pipe, hear, tick
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        rest = b""
+        while True:
+            if select.select([self.pipe], [], [], TICK_SECONDS)[0]:
+                rest += os.read(self.pipe, 65536)
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                if line == END:
+                    return
+                self._call(self.hear, line.decode(errors="replace"))
+            self._call(self.tick)
+
+    def _call(self, function: Callable[..., None], *arguments: str) -> None:
+        if self.error is None:
+            try:
+                function(*arguments)
+            except Exception as error:
+                self.error = error

@@ -1,0 +1,123 @@
+"""What a worker measures before it trains: the multiply-adds of a network, and the speed of its training steps."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from digits import backend, models
+from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
+from digits.cost import Speed, images_per_epoch
+from digits.data import Rows
+from digits.seeds import derive
+
+STEPS = 100  # of an epoch of the warm-up
+EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
+SCORED = 100  # rows after each of its epochs
+
+
+def count(architectures: Sequence[Architecture], side: int, classes: int, threads: int) -> dict[str, int]:
+    """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
+
+    Args:
+        architectures: of a config.
+        side: image height and width in pixels.
+        classes: number of logits.
+        threads: of TensorFlow in this process.
+    """
+    backend.start(threads)
+    macs = {}
+    for architecture in architectures:
+        macs[architecture.label] = 0
+        with contextlib.suppress(Exception):
+            model = models.build(architecture, side, classes, "float32", seed=0)
+            macs[architecture.label] = models.multiply_adds(model)
+    return macs
+
+
+def measure(
+    architecture: Architecture, config: Config, rows: Rows, classes: int, seconds: float
+) -> tuple[str, Speed | None]:
+    """Label and speed of an architecture in this worker process, from a few seconds of training.
+
+    The speed is None where training fails; the member's own training says why.
+
+    Args:
+        architecture: of the config.
+        config: the recipe.
+        rows: some of the table, see `some`.
+        classes: of the whole table.
+        seconds: to measure, after the first part of an epoch, which compiles.
+    """
+    backend.start(config.training.threads)
+    from digits import training
+
+    settings, seed, numbers = _without_watching(config.training), derive(config.seed, "warm-up"), np.arange(len(rows))
+    watch = _Stopwatch(images_per_epoch(len(rows), settings), seconds)
+    recipe = (architecture, settings, config.augmentation, classes)
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
+            checkpoint = Path(folder) / "checkpoint.npz"
+            training.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+        return architecture.label, watch.speed()
+    except Exception:
+        return architecture.label, None
+
+
+def some(rows: Rows, settings: Training) -> Rows:
+    """As many of the rows as a warm-up trains on."""
+    return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
+
+
+def _without_watching(settings: Training) -> Training:
+    """The same training steps, without holding back rows of which there are too few."""
+    schedule = Schedule(name="constant") if settings.schedule.name == "plateau" else settings.schedule
+    epochs = max(settings.epochs, EPOCHS)
+    return settings.model_copy(update={"early_stopping": EarlyStopping(), "schedule": schedule, "epochs": epochs})
+
+
+class _Enough(Exception):
+    """The warm-up has taken its time."""
+
+
+class _Stopwatch:
+    """Measures the training steps; a `training.Report`.
+
+    images: of an epoch. limit: seconds to measure.
+    """
+
+    def __init__(self, images: int, limit: float) -> None:
+        self.images = images
+        self.limit = limit
+        self.began = self.before = time.perf_counter()
+        self.share = 0.0
+        self.start: float | None = None  # seconds until the first part of an epoch was done
+        self.parts: list[tuple[float, float]] = []  # shares of an epoch that came after it, and their seconds
+
+    def within(self, epoch: int, share: float) -> None:
+        now = time.perf_counter()
+        if share:
+            self._add(share - self.share, now - self.before)
+        self.before, self.share = now, share
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        if not self.share:  # an epoch of a single part
+            self._add(1.0, row["seconds"])
+
+    def _add(self, share: float, seconds: float) -> None:
+        if self.start is None:
+            self.start = time.perf_counter() - self.began
+            return
+        self.parts.append((share, seconds))
+        if sum(seconds for _, seconds in self.parts) >= self.limit:
+            raise _Enough
+
+    def speed(self) -> Speed | None:
+        """Images a second of the steps, and what the start took; None where nothing was measured."""
+        share, seconds = map(sum, zip(*self.parts, strict=True)) if self.parts else (0.0, 0.0)
+        return Speed(share * self.images / seconds, self.start) if seconds else None
