@@ -79,7 +79,7 @@ def _start_tensorflow(threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         raise UserError(f"training.threads {threads}: TensorFlow already runs with another number") from None
-    if UNDETERMINED not in os.environ:
+    if is_deterministic():
         tf.config.experimental.enable_op_determinism()
 
 
@@ -89,7 +89,7 @@ def _start_jax(threads: int) -> None:
         if "jax" in sys.modules:
             raise UserError(f"training.threads {threads}: JAX already runs with another number")
         flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
-        if UNDETERMINED not in os.environ:
+        if is_deterministic():
             flags.append("--xla_gpu_deterministic_ops=true")
         os.environ.update(NPROC=str(threads), XLA_FLAGS=" ".join(flags).strip())
     load()
@@ -116,13 +116,31 @@ def onednn() -> bool:
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
 
 
+def device() -> str | None:
+    """The name of the GPU that this process computes on; None where it is the processor."""
+    if name() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return first.device_kind if first.platform == "gpu" else None
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
+
+
+def is_deterministic() -> bool:
+    """Whether the same training gives the same bytes again on this machine."""
+    return UNDETERMINED not in os.environ
+
+
 def _gpu_capability() -> float | None:
     """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
     if name() == "jax":
         import jax
 
-        device = jax.devices()[0]
-        return float(device.compute_capability) if device.platform == "gpu" else None
+        first = jax.devices()[0]
+        return float(first.compute_capability) if first.platform == "gpu" else None
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

@@ -9,43 +9,50 @@ import time
 
 import pytest
 
-from digits.errors import UserError
-from digits.workers import gpus, local
+from digits.workers import gpus as devices
+from digits.workers import local
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_hidden_gpus_do_not_count(monkeypatch, hidden):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    assert gpus.count() == 0
+    assert devices.count() == 0
 
 
-def test_members_at_a_time():
-    assert local.at_a_time(workers=None, gpus=2, threads=2) == 2
-    assert local.at_a_time(workers=1, gpus=2, threads=2) == 1
-    assert local.at_a_time(workers=5, gpus=0, threads=2) == 5
-    assert local.at_a_time(workers=None, gpus=0, threads=10_000) == 1
-    with pytest.raises(UserError, match="3 workers, but 2 GPUs here; give WORKERS=2 or fewer"):
-        local.at_a_time(workers=3, gpus=2, threads=2)
+@pytest.mark.parametrize(
+    ("rates", "gpus", "most", "expected"),
+    [
+        ({1: 100, 2: 190, 4: 300, 8: 310}, 1, 16, 4),  # twice as many gain little
+        ({1: 100, 2: 190, 4: 300, 8: 310}, 1, 3, 2),  # no more members than there are
+        ({1: 100, 2: 105}, 1, 16, 1),  # a large net fills the GPU by itself
+        ({1: 100, 2: 190, 4: 0}, 1, 16, 2),  # memory does not suffice
+        ({1: 0}, 1, 16, 1),  # training is too short to measure further
+        ({2: 200, 4: 380, 8: 390}, 2, 16, 4),
+        ({}, 4, 3, 4),
+    ],
+)
+def test_members_at_a_time_on_gpus(rates, gpus, most, expected):
+    assert devices.worthwhile(rates.__getitem__, gpus, most) == expected
 
 
 def claim(folder, claimed, release):
-    gpus.claim(folder, 2)
-    gpus.claim(folder, 2)  # the second member of a worker keeps the worker's GPU
+    devices.claim(folder, 2, 4)
+    devices.claim(folder, 2, 4)  # the second member of a worker keeps the worker's place
     claimed.put(os.environ["CUDA_VISIBLE_DEVICES"])
     release.wait(60)
 
 
-def test_every_worker_shows_itself_another_gpu(tmp_path, monkeypatch):
+def test_workers_share_the_gpus_evenly(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     spawn = multiprocessing.get_context("spawn")
     claimed, release = spawn.Queue(), spawn.Event()
-    workers = [spawn.Process(target=claim, args=(tmp_path, claimed, release)) for _ in range(2)]
+    workers = [spawn.Process(target=claim, args=(tmp_path, claimed, release)) for _ in range(4)]
     for worker in workers:
         worker.start()
     try:
-        assert {claimed.get(timeout=60), claimed.get(timeout=60)} == {"4", "7"}
-        with pytest.raises(RuntimeError, match="2 GPUs and more workers"):
-            gpus.claim(tmp_path, 2)
+        assert sorted(claimed.get(timeout=60) for _ in workers) == ["4", "4", "7", "7"]
+        with pytest.raises(RuntimeError, match="more workers than the 4 that share the GPUs"):
+            devices.claim(tmp_path, 2, 4)
     finally:
         release.set()
         for worker in workers:
@@ -66,9 +73,9 @@ def pid_of(seconds: float) -> int:
     return os.getpid()
 
 
-def test_a_function_runs_apart_without_gpus():
-    assert local.apart(os.getenv, "CUDA_VISIBLE_DEVICES") == "-1"
-    assert os.getenv("CUDA_VISIBLE_DEVICES") != "-1"
+def test_a_function_runs_apart_from_this_process():
+    with local.apart() as start:
+        assert set(start(pid_of, [(0.0,)] * 2)) - {os.getpid()}
 
 
 def test_workers_end_with_a_process_that_is_killed_before_it_hands_out_all_jobs(tmp_path):

@@ -25,11 +25,11 @@ from digits.augment import augment
 from digits.config import Config
 from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
-from digits.errors import UserError
+from digits.errors import UserError, plain
 from digits.runs import Member, Run
 from digits.seeds import derive
 from digits.workers import gpus as devices
-from digits.workers import local, messages, warm_up
+from digits.workers import local, messages, self_check, warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ LONG = 3600.0  # ... which begins at that many seconds
 SMALL = 5e12  # training MACs: less takes a minute or two, and is not worth a warm-up
 WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most ...
 WARM_UP_SHARE = 0.02  # ... this share of the time
+SHORT = 300.0  # seconds of training on GPUs that are not worth a minute of measuring
 OUT_OF_TIME = "the time was over"
 
 
@@ -93,7 +94,7 @@ def run(
         config: what to train.
         dataset: what to train on.
         run: where the members go; the caller holds its lock.
-        workers: members at a time; by default as many as the machine has GPUs, or room for on its cores.
+        workers: members at a time; by default as many as the GPUs train fastest, or the cores have room for.
         scheduler: address of a Dask scheduler, whose workers train instead of this machine.
         deadline: members that will probably not end in time are left out.
         after: called after every member, with all that are trained by then.
@@ -191,8 +192,10 @@ def _tables(config: Config, dataset: Dataset) -> Tables:
 
 def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]]:
     """Train members in processes of this machine; each with None once it is trained, else with the reason."""
-    gpus = devices.count()
-    workers = min(local.at_a_time(workers, gpus, plan.config.training.threads), len(plan.missing))
+    plan, gpus = _checked(plan)
+    if workers is None:
+        workers = _workers_on_gpus(plan, gpus) if gpus else backend.room_for(plan.config.training.threads)
+    workers = min(workers, len(plan.missing))
     with local.processes(workers, plan.run.folder, gpus if workers > 1 else 0) as start:
         every = plan.works(_count(start, plan, plan.config, workers))
         works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
@@ -203,6 +206,34 @@ def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]
             until = plan.deadline.training_ends
             jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
             yield from start(train, jobs)
+
+
+def _checked(plan: Plan) -> tuple[Plan, int]:
+    """The plan in the way of computing that works on the GPUs of this machine, and their number; 0 for none."""
+    gpus = devices.count()
+    if not gpus:
+        return plan, 0
+    way = self_check.find_way(plan.config, *plan.tables.form)
+    training = way.apply(plan.config.training)
+    return replace(plan, config=plan.config.model_copy(update={"training": training})), devices.count()
+
+
+def _workers_on_gpus(plan: Plan, gpus: int) -> int:
+    """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
+
+    def rate(workers: int) -> float:
+        """Forward multiply-adds that all workers together train on in a second."""
+        with local.apart() if workers == 1 else local.processes(workers, plan.run.folder, gpus) as start:
+            macs = _count(start, plan, plan.config, workers)
+            speeds = _speeds(start, plan, workers)
+        per_second = workers * sum(macs[label] * speed.images for label, speed in speeds.items()) / len(macs)
+        print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
+        work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
+        return 0.0 if work < SHORT * per_second else per_second
+
+    if plan.deadline.left() < 6 * SHORT:
+        return gpus
+    return devices.worthwhile(rate, gpus, min(len(plan.missing), backend.room_for(threads=1)))
 
 
 def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict[str, int]:
@@ -289,6 +320,11 @@ def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | Non
                 _train(job, tables, run.unfinished(job.member))
             except messages.OutOfTime:
                 return job.member, OUT_OF_TIME
+            except Exception as error:  # a backend's exception may not travel to the process that was started
+                line = plain(error)
+                if line is None:
+                    raise
+                raise UserError(line) from error
             _publish(run.unfinished(job.member), run, job.member)
     return job.member, None
 
@@ -307,7 +343,8 @@ def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]
 
     with remote.connect(scheduler) as client:
         question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
-        every = plan.works(local.apart(warm_up.count, *question))
+        with local.apart() as start:
+            every = plan.works(*start(warm_up.count, [question]))
         works = {member: every[member] for member in plan.missing}
         cost.say_recipe(every, works)
         jobs = {member.name: Job(plan.config, member) for member in plan.missing}
@@ -402,6 +439,8 @@ def _train(job: Job, tables: Tables, folder: Path) -> None:
         "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
         "versions": runs.versions(),
         "processor": runs.processor(),
+        "device": backend.device() or runs.processor(),
+        "deterministic": backend.is_deterministic(),
     }
     runs.seal(folder, record)
 

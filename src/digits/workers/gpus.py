@@ -1,4 +1,4 @@
-"""This machine's GPUs: how many there are, and one for each worker process."""
+"""This machine's GPUs: how many there are, and which of them a worker process computes on."""
 
 from __future__ import annotations
 
@@ -6,39 +6,70 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 
+from digits import backend
+from digits.errors import shown
+
+GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
+QUESTIONS = {
+    "tensorflow": "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))",
+    "jax": "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))",
+}
+
 
 def count() -> int:
-    """NVIDIA GPUs that TensorFlow can use here; asked in a process of its own, which gives them back."""
+    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
         return 0
-    question = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
-    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    question = [sys.executable, "-c", QUESTIONS[backend.name()]]
+    answer = subprocess.run(question, capture_output=True, text=True, errors="replace", check=False)
+    if answer.returncode:
+        reason = shown(answer.stderr.strip().rpartition("\n")[2])
+        print(f"The GPU cannot be used ({reason}); training on the processor", flush=True)
+        return 0
     return int(answer.stdout.split()[-1])
 
 
+def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
+    """Members at a time on the GPUs: doubled for as long as that trains so much faster; a small net fills no GPU.
+
+    Args:
+        rate: the speed of that many at a time, in any unit; 0 where it does not matter or memory does not suffice.
+        gpus: how many there are; one member each is the least.
+        most: members at a time.
+    """
+    workers, before = gpus, 0.0
+    while workers <= most and (reached := rate(workers)) > GAIN * before:
+        workers, before = 2 * workers, reached
+    return max(gpus, workers // 2)
+
+
 @functools.cache
-def claim(folder: Path, gpus: int) -> filelock.BaseFileLock:
-    """Show this worker process the first GPU that no other worker holds; the cache keeps the lock.
+def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
+    """Show this worker process one GPU, which it shares with as few other workers as possible.
+
+    The cache keeps the lock that stands for its place.
 
     Args:
         folder: holds the locks; the same for all workers that share the GPUs.
         gpus: how many there are.
+        workers: how many share them.
 
     Raises:
-        RuntimeError: every GPU is held by another worker.
+        RuntimeError: every place is held by another worker.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
-    for device in devices:
-        lock = filelock.FileLock(folder / f".gpu-{device}.lock")
+    for place in range(workers):
+        lock = filelock.FileLock(folder / f".gpu-{place}.lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
         return lock
-    raise RuntimeError(f"{gpus} GPUs and more workers than that")
+    raise RuntimeError(f"more workers than the {workers} that share the GPUs")

@@ -15,22 +15,9 @@ from typing import Any
 
 import joblib
 
-from digits import backend
-from digits.errors import UserError
 from digits.workers import gpus as devices
 
 Start = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
-
-
-def at_a_time(workers: int | None, gpus: int, threads: int) -> int:
-    """Number of members to train at a time.
-
-    Raises:
-        UserError: more workers than GPUs, on a machine that has some.
-    """
-    if gpus and workers and workers > gpus:
-        raise UserError(f"{workers} workers, but {gpus} GPUs here; give WORKERS={gpus} or fewer")
-    return workers or gpus or backend.room_for(threads)
 
 
 @contextmanager
@@ -40,7 +27,7 @@ def processes(workers: int, folder: Path, gpus: int = 0) -> Iterator[Start]:
     Args:
         workers: processes; they stay the same for all calls within the block, so TensorFlow is imported once in each.
         folder: holds the locks of the GPUs.
-        gpus: of the machine; several workers get one each.
+        gpus: of the machine; several workers share them.
 
     Yields:
         `start(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
@@ -52,27 +39,24 @@ def processes(workers: int, folder: Path, gpus: int = 0) -> Iterator[Start]:
         pre_dispatch=workers,
         batch_size=1,
         initializer=_start_worker,
-        initargs=(os.getpid(), folder, gpus),
+        initargs=(os.getpid(), folder, gpus, workers),
     )
     with warnings.catch_warnings(), parallel:
         warnings.filterwarnings("ignore", "(?s).*workers have been cancelled")  # another error says why
         yield lambda function, jobs: parallel(joblib.delayed(function)(*job) for job in jobs)
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a process of its own, which sees no GPU and ends with the call."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _hide_gpus) as pool:
-        return pool.submit(function, *arguments).result()
+@contextmanager
+def apart() -> Iterator[Start]:
+    """The same as `processes` for a single worker, in a process of its own that ends with the block."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield lambda function, jobs: (pool.submit(function, *job).result() for job in jobs)
 
 
-def _hide_gpus() -> None:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-
-def _start_worker(launcher: int, folder: Path, gpus: int) -> None:
+def _start_worker(launcher: int, folder: Path, gpus: int, workers: int) -> None:
     end_with(launcher)
     if gpus:
-        devices.claim(folder, gpus)
+        devices.claim(folder, gpus, workers)
 
 
 def end_with(launcher: int) -> None:
