@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, numpy_helper
 from scipy.special import softmax
 
 from command import complain, succeed
@@ -31,6 +33,14 @@ def output(tmp_path_factory) -> Path:
     submit.run(settings, DATA, run, {})
     export.run(settings, DATA, run, run.exported)
     return run.folder.parent
+
+
+@pytest.fixture(scope="module")
+def small(output) -> Path:
+    """The networks of the run's first fold, in 8 bits."""
+    path, run = output / "small.onnx", Run(output / "two")
+    export.run(run.config(), DATA, run, path, folds=1, small=True)
+    return path
 
 
 def test_it_says_what_the_networks_say(output):
@@ -78,10 +88,8 @@ def test_rows_of_another_table_are_refused(output, tmp_path):
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, tmp_path):
-    small = tmp_path / "small.onnx"
+def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, small):
     run = Run(output / "two")
-    export.run(run.config(), DATA, run, small, folds=1, small=True)
     whole, part = exported.load(run.exported), exported.load(small)
     assert small.stat().st_size < 0.2 * run.exported.stat().st_size
     assert list(part.about["members"]) == ["default-s0-f0", "strided-s0-f0"]
@@ -91,6 +99,19 @@ def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, t
     assert part.about["oof_accuracy"] == pytest.approx((chosen == DATA.targets[rows]).mean())
     both = [of.predict(DATA.test_images).probabilities.argmax(axis=1) for of in (whole, part)]
     assert (both[0] == both[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_no_sum_of_two_products_in_8_bits_exceeds_16(shipped, small):
+    """Adding in pairs, as vpmaddubsw does, cannot saturate, whichever weights meet in a pair."""
+    graph = onnx.load(exported.PRETRAINED if shipped else small).graph
+    kernels = [numpy_helper.to_array(of).astype(int) for of in graph.initializer if of.data_type == TensorProto.INT8]
+    kernels = [of.reshape(len(of), -1) for of in kernels if of.ndim == 4]
+    assert len(kernels) == sum(node.op_type == "Conv" for node in graph.node)
+    for kernel in kernels:
+        weights = np.sort(np.pad(kernel, [(0, 0), (1, 1)]))  # of each channel; an odd last one meets a zero
+        assert 255 * weights[:, -2:].sum(axis=1).max() <= np.iinfo(np.int16).max
+        assert 255 * weights[:, :2].sum(axis=1).min() >= np.iinfo(np.int16).min
 
 
 def test_an_export_is_current_until_a_member_changes(output, tmp_path):
