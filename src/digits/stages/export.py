@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from digits.analysis import novelty
 from digits.atomic import replacing
 from digits.config import Config
 from digits.data import Dataset
+from digits.data.demo import demo
 from digits.errors import UserError
 from digits.logits import read_ensemble
 from digits.progress import Steps, console
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 OPSET = 18
 CHECKED = 1_000  # test rows on which both must agree
+STORED = 8  # images whose answers are checked when the file is opened
 TOLERANCE = 1e-4  # of probabilities, computed in 32 bits
 AGREEMENT = 0.995  # of choices, computed in 8 bits
 CALIBRATION = 1_024  # training rows that tell the ranges of what is kept in 8 bits
@@ -71,6 +74,7 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
             graph = _quantized(graph, dataset.train_images[:CALIBRATION])
     with steps.step("check and write"):
         about = _about(config, dataset, run, members)
+        about["answers"] = _answers(exported.open_session(_described(graph, about), exact=True))
         ensemble = exported.parse(_described(graph, about), str(out))
         gap = _check(ensemble, forward, dataset.test_images[:CHECKED], small)
         if len({member.fold for member in members}) == 1:  # its networks share the rows that they never saw
@@ -181,6 +185,14 @@ def _about(config: Config, dataset: Dataset, run: Run, members: Sequence[Member]
         "run_oof_accuracy": runs.read_json(run.metrics)["oof_accuracy"],
         "versions": runs.versions(),
     }
+
+
+def _answers(ensemble: exported.Exported) -> dict[str, Any]:
+    """The images with the least certain answers, which errors move most: pairs of demo digits over each other."""
+    digits = np.stack([cv2.resize(image, (ensemble.side, ensemble.side)) for image in demo().train_images[:400]])
+    pairs = np.maximum(*np.split(digits, 2))
+    certainty = ensemble.predict(pairs).probabilities.max(axis=1)
+    return exported.answers(ensemble, pairs[certainty.argsort()[:STORED]])
 
 
 def _identity(run: Run, members: Sequence[Member]) -> dict[str, str]:
