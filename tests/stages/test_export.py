@@ -1,11 +1,16 @@
 """A finished run as one ONNX file."""
 
+import base64
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+from onnx import TensorProto, numpy_helper
 from scipy.special import softmax
 
 from command import complain, succeed
@@ -31,6 +36,14 @@ def output(tmp_path_factory) -> Path:
     submit.run(settings, DATA, run, {})
     export.run(settings, DATA, run, run.exported)
     return run.folder.parent
+
+
+@pytest.fixture(scope="module")
+def small(output) -> Path:
+    """The networks of the run's first fold, in 8 bits."""
+    path, run = output / "small.onnx", Run(output / "two")
+    export.run(run.config(), DATA, run, path, folds=1, small=True)
+    return path
 
 
 def test_it_says_what_the_networks_say(output):
@@ -78,10 +91,8 @@ def test_rows_of_another_table_are_refused(output, tmp_path):
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, tmp_path):
-    small = tmp_path / "small.onnx"
+def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, small):
     run = Run(output / "two")
-    export.run(run.config(), DATA, run, small, folds=1, small=True)
     whole, part = exported.load(run.exported), exported.load(small)
     assert small.stat().st_size < 0.2 * run.exported.stat().st_size
     assert list(part.about["members"]) == ["default-s0-f0", "strided-s0-f0"]
@@ -91,6 +102,97 @@ def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, t
     assert part.about["oof_accuracy"] == pytest.approx((chosen == DATA.targets[rows]).mean())
     both = [of.predict(DATA.test_images).probabilities.argmax(axis=1) for of in (whole, part)]
     assert (both[0] == both[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_no_sum_of_two_products_in_8_bits_exceeds_16(shipped, small):
+    """Adding in pairs, as vpmaddubsw does, cannot saturate, whichever weights meet in a pair."""
+    graph = onnx.load(exported.PRETRAINED if shipped else small).graph
+    kernels = [numpy_helper.to_array(of).astype(int) for of in graph.initializer if of.data_type == TensorProto.INT8]
+    kernels = [of.reshape(len(of), -1) for of in kernels if of.ndim == 4]
+    assert len(kernels) == sum(node.op_type == "Conv" for node in graph.node)
+    for kernel in kernels:
+        weights = np.sort(np.pad(kernel, [(0, 0), (1, 1)]))  # of each channel; an odd last one meets a zero
+        assert 255 * weights[:, -2:].sum(axis=1).max() <= np.iinfo(np.int16).max
+        assert 255 * weights[:, :2].sum(axis=1).min() >= np.iinfo(np.int16).min
+
+
+def rewritten(path: Path, answers: object = None, **weights: np.ndarray) -> bytes:
+    """The file with other weights or stored answers, and a checksum that fits; None stores no answers."""
+    model = onnx.load(path)
+    about = json.loads(next(of.value for of in model.metadata_props if of.key == "digits"))
+    for weight in model.graph.initializer:
+        if weight.name in weights:
+            weight.CopyFrom(numpy_helper.from_array(weights[weight.name], weight.name))
+    values = {"digits": json.dumps(about | {"answers": answers}), "checksum": runs.BLANK.decode()}
+    onnx.helper.set_model_props(model, values)
+    return runs.signed(model.SerializeToString())
+
+
+class Saturating(onnxruntime.InferenceSession):
+    """A processor whose kernels are wrong in every optimized graph."""
+
+    def run(self, *arguments):
+        probabilities, novelty = super().run(*arguments)
+        level = self.get_session_options().graph_optimization_level
+        exact = level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return [probabilities if exact else np.roll(probabilities, 1, axis=1), novelty]
+
+
+def test_where_fast_kernels_are_wrong_the_exact_ones_run(small, monkeypatch, caplog):
+    expected = exported.load(small).predict(DATA.test_images).probabilities
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Saturating)
+    found = exported.load(small).predict(DATA.test_images).probabilities
+    assert np.abs(found - expected).max() < exported.ROUNDING
+    assert [of.getMessage() for of in caplog.records] == [
+        f"{small}: its fast kernels are wrong on this processor; slower, exact ones run"
+    ]
+
+
+def test_other_weights_are_refused_by_the_stored_answers(small):
+    answers = exported.load(small).about["answers"]
+    assert len(answers["probabilities"]) == export.STORED
+    assert exported.parse(rewritten(small, answers), "of the test").about["answers"] == answers
+    kernel = next(of for of in onnx.load(small).graph.initializer if of.data_type == TensorProto.INT8 and of.dims[1:])
+    content = rewritten(small, answers, **{kernel.name: -numpy_helper.to_array(kernel)})
+    with pytest.raises(UserError, match="other answers than those stored"):
+        exported.parse(content, "of the test")
+
+
+def test_a_file_of_an_earlier_version_stores_no_answers(small):
+    ours, before = exported.load(small), exported.parse(rewritten(small), "of the test")
+    assert (before.predict(DATA.test_images).novelty == ours.predict(DATA.test_images).novelty).all()
+
+
+IMAGE, ROW = base64.b64encode(bytes(28 * 28)).decode(), [0.1] * 10
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        "text",
+        {},
+        {"images": IMAGE},
+        {"images": 5, "probabilities": [ROW]},
+        {"images": "", "probabilities": []},
+        {"images": IMAGE[:-8], "probabilities": [ROW]},
+        {"images": IMAGE, "probabilities": [ROW[1:]]},
+        {"images": IMAGE, "probabilities": ROW},
+        {"images": IMAGE, "probabilities": [[None, *ROW]]},
+        {"images": IMAGE, "probabilities": [[10**400, *ROW[1:]]]},
+        {"images": IMAGE, "probabilities": [["many", *ROW[1:]]]},
+        {"images": base64.b64encode(bytes(28 * 28 * 1000)).decode(), "probabilities": [ROW] * 1000},
+    ],
+)
+def test_crafted_answers_are_a_line(small, answers):
+    with pytest.raises(UserError, match="damaged, or no exported ensemble"):
+        exported.parse(rewritten(small, answers), "of the test")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e300])
+def test_stored_answers_that_are_no_probabilities_are_a_line(small, value):
+    with pytest.raises(UserError, match="other answers than those stored"):
+        exported.parse(rewritten(small, {"images": IMAGE, "probabilities": [[value, *ROW[1:]]]}), "of the test")
 
 
 def test_an_export_is_current_until_a_member_changes(output, tmp_path):
