@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from command import complain, digits, refuse, start, succeed
-from digits import backend, config, runs
+from digits import backend, config, cost, runs
 from digits.data import Rows
 from digits.data.demo import demo
 from digits.runs import Member, Run
@@ -93,8 +93,11 @@ def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
         job = train.Job(settings, member, until=time.monotonic() + seconds)
         assert train._train_member(job, tables, run) == (member, train.OUT_OF_TIME)
         seconds *= 2
-    assert 1 <= len(runs.read_arrays(checkpoint)["history"]) < 100_000
+    done = len(runs.read_arrays(checkpoint)["history"])
+    assert 1 <= done < 100_000
     assert not run.member(member).exists()
+    work = cost.Work(images=500, epochs=100_000, scored=0, predicted=0, macs=1)
+    assert train._unfinished(run, member, work).epochs == 100_000 - done
 
 
 def test_train_alone_says_what_is_left(tmp_path):

@@ -249,8 +249,8 @@ def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict
 def _unfinished(run: Run, member: Member, work: Work) -> Work:
     """What is left to do for a member that may have a checkpoint."""
     try:
-        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT, history="f2")["history"])
-    except ValueError:
+        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT)["history"])
+    except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too
         return work
     return replace(work, epochs=max(0, work.epochs - done))
 
