@@ -2751,7 +2751,7 @@ class Budget:
 
     def too_little(self) -> str:
         """What to do where no member fits."""
-        seconds = self.seconds()
+        seconds = {member: taken for member, taken in self.seconds().items() if taken}
         member = min(seconds, key=seconds.__getitem__)
         hours = self.deadline.hours_for(MARGIN * seconds[member])
         epochs = int(self.works[member].epochs * self.deadline.left() / MARGIN / seconds[member])
