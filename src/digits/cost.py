@@ -30,8 +30,17 @@ class Deadline:
     @property
     def training_ends(self) -> float:
         """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
-        seconds = 3600 * self.hours
-        return self.began + seconds - min(AFTERWARDS * seconds, AFTERWARDS_SECONDS)
+        return self.began + 3600 * self.hours - self._reserve
+
+    @property
+    def training_stops(self) -> float:
+        """By `time.monotonic`; a member that takes longer than expected may use half of the rest."""
+        return self.training_ends + self._reserve / 2
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds for what comes after training."""
+        return min(AFTERWARDS * 3600 * self.hours, AFTERWARDS_SECONDS)
 
     def left(self) -> float:
         """Seconds that are left for training."""

@@ -203,7 +203,7 @@ def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]
         budget = _budget(start, plan, works, workers)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             train = _try_member if plan.patient else _train_member
-            until = plan.deadline.training_ends
+            until = plan.deadline.training_stops
             jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
             yield from start(train, jobs)
 
