@@ -41,6 +41,8 @@ endif
 # An environment for each backend: JAX's holds no TensorFlow, and the CUDA builds need not agree on NVIDIA's libraries.
 ifeq ($(BACKEND),jax)
 VENV := .venv-jax
+# XLA takes the memory of every step anew: in huge pages `strided` trains 1.3 times as fast on a processor.
+export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
 CPU_LOCK := $(REQUIREMENTS)/jax.txt
 CUDA_LOCK := $(REQUIREMENTS)/jax-cuda.txt
 else
@@ -201,10 +203,11 @@ bench: $(VENV)/installed
 bench-scale: $(VENV)/installed
 	@$(VENV)/bin/python tests/tools/bench_scale.py $(DATA_OPTIONS) $(call option,most,$(ROWS))
 
-## Run the tests
+## Run the tests; those of training on JAX too
 .PHONY: test
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	@KERAS_BACKEND=jax $(VENV)/bin/python -m pytest -q -n auto tests/test_training.py tests/models
 
 ## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (23 minutes)
 .PHONY: torture

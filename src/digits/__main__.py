@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import os
 import re
 import shlex
 import sys
@@ -494,7 +495,8 @@ def _command(
     overrides: list[str] | None,
 ) -> str:
     """The Make command with these options."""
-    given = {"DATA": data_source, "CONFIG": config_file, "RUN": run_name, "WORKERS": workers}
+    given = {"BACKEND": os.environ.get("KERAS_BACKEND"), "DATA": data_source, "CONFIG": config_file}
+    given |= {"RUN": run_name, "WORKERS": workers}
     given["SET"] = " ".join(overrides or [])
     return shlex.join(["make", target, *(f"{name}={value}" for name, value in given.items() if value)])
 

@@ -18,12 +18,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from digits import backend, data, figures, progress, runs
+from digits import backend, cost, data, figures, progress, runs
 from digits.atomic import replacing
 from digits.benchmarks import augmentation, convergence, inference, reading, training
-from digits.config import Augmentation, Config
+from digits.config import Architecture, Augmentation, Config
 from digits.data import Dataset, Rows, Source
 from digits.progress import duration
+from digits.workers import warm_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +32,12 @@ T = TypeVar("T")
 ROUNDS = 2
 TARGETS = (0.99, 0.994)
 PACKS = (1, 4, 16, 64)
+NET_SECONDS = 3.0  # of training steps, for each net and way to compute
+WAYS = {
+    "TensorFlow": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"},
+    "without oneDNN": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0"},
+    "JAX": {"KERAS_BACKEND": "jax"},
+}
 
 
 def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Path, limit: float) -> None:
@@ -43,7 +50,8 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
         folder: for `bench.txt`, `bench.json` and `convergence.png`.
         limit: seconds that each config may train in the race.
     """
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # of this process and its children: the processor is measured
+    # of this process and its children: the processor is measured; JAX fails where it sees no GPU, unless told so
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     out = Console(width=None if progress.is_terminal() else 120, highlight=False, markup=False, record=True)
     out.print(f"{runs.processor()}, {joblib.cpu_count()} cores")
     load = os.getloadavg()[0]
@@ -54,7 +62,9 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
     results: dict[str, Any] = {"machine": runs.machine(), "versions": runs.versions(), "load": load}
     results["reading"] = _reading(out, source)
     results["augmentation"] = _augmentation(out, config, dataset)
-    results["training"] = _training(out, config, train, held_out)
+    results["nets"] = _nets(out, configs, train)
+    if backend.name() == "tensorflow":
+        results["training"] = _training(out, config, train, held_out)
     results["inference"] = _inference(out, config, dataset)
     curves = _race(out, configs, train, held_out, limit)
     results["convergence"] = {name: points.tolist() for name, points in curves.items()}
@@ -112,7 +122,8 @@ def _augmentation(out: Console, config: Config, dataset: Dataset) -> dict[str, f
     if ours != affine:
         rates[f"all of the config, {ours.pack} images a call"] = _packed(images, ours, ours.pack)
     batch = config.training.batch_size
-    rates["Keras' random layers, affine"] = _alone(augmentation.keras_layers, images, affine, batch)
+    if backend.name() == "tensorflow":
+        rates["Keras' random layers, affine"] = _alone(augmentation.keras_layers, images, affine, batch)
     one = rates["affine, 1 images a call"]
     table = _table("Augmentation on one core", "", "images/s", "against one call an image")
     for name, rate in rates.items():
@@ -123,6 +134,62 @@ def _augmentation(out: Console, config: Config, dataset: Dataset) -> dict[str, f
 
 def _packed(images: np.ndarray, settings: Augmentation, pack: int) -> float:
     return _alone(augmentation.packed, images, settings.model_copy(update={"pack": pack}))
+
+
+def _nets(out: Console, configs: dict[str, Config], train: Rows) -> dict[str, Any]:
+    """What every architecture costs, and how fast it trains in each way to compute that is installed here.
+
+    In float32, which all ways share, and in the precision that the config takes here.
+    """
+    configured = [
+        (architecture, _with_one_thread(config, config.training.precision))
+        for config in configs.values()
+        for architecture in config.architectures
+    ]
+    plain = [(architecture, _with_one_thread(config, "float32")) for architecture, config in configured]
+    ways = {name: way for name, way in WAYS.items() if importlib.util.find_spec(way["KERAS_BACKEND"])}
+    speeds = {name: _in_environment(way, _speeds, plain, train) for name, way in ways.items()}
+    speeds["as configured"] = _alone(_speeds, configured, train)
+    names = [f"{architecture.label} ({name})" for name, of in configs.items() for architecture in of.architectures]
+    table = _table("Training steps, one network of one thread, images/s", "", "MACs", *speeds)
+    for name, macs, *rates in zip(names, _macs(configured, train), *speeds.values(), strict=True):
+        table.add_row(name, cost.short(macs), *(f"{rate:,.0f}" for rate in rates))
+    out.print(table)
+    return {way: dict(zip(names, rates, strict=True)) for way, rates in speeds.items()}
+
+
+def _with_one_thread(config: Config, precision: str) -> Config:
+    settings = config.training.model_copy(update={"threads": 1, "precision": precision})
+    return config.model_copy(update={"training": settings})
+
+
+def _speeds(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[float]:
+    """Images a second in the training steps of each recipe, one after the other; 0 where it does not train."""
+    classes = int(train.targets.max()) + 1
+    measured = [
+        warm_up.measure(architecture, config, warm_up.some(train, config.training), classes, NET_SECONDS)[1]
+        for architecture, config in recipes
+    ]
+    return [speed.images if speed else 0.0 for speed in measured]
+
+
+def _macs(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[int]:
+    """Forward multiply-adds of each recipe's network."""
+    architectures = {str(number): architecture for number, (architecture, _) in enumerate(recipes)}
+    named = [of.model_copy(update={"name": name}) for name, of in architectures.items()]
+    macs = _alone(warm_up.count, named, train.images.shape[1], int(train.targets.max()) + 1, 1)
+    return [macs[name] for name in architectures]
+
+
+def _in_environment(environment: dict[str, str], measure: Callable[P, T], *arguments: P.args) -> T:
+    """The same as `_alone`, with these environment variables."""
+    kept = dict(os.environ)
+    os.environ |= environment
+    try:
+        return _alone(measure, *arguments)
+    finally:
+        os.environ.clear()
+        os.environ |= kept
 
 
 def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict[str, Any]:

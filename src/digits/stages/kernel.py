@@ -13,7 +13,7 @@ from digits.errors import UserError
 PACKAGE = Path(digits.__file__).parent
 LEFT_OUT = (  # what the kernel has no way to reach
     "__main__.py", "exported.py", "inference.py", "ink.py", "kernel_head.py", "pictures.py", "remote.py",
-    "analysis/novelty.py",
+    "analysis/novelty.py", "training/on_jax.py",
     "app/*", "benchmarks/*", "tuning/*",
     "stages/bench.py", "stages/compare.py", "stages/explore.py", "stages/export.py", "stages/kernel.py",
     "stages/predict.py", "stages/publish.py", "stages/published.py", "stages/tune.py", "stages/validate.py",
