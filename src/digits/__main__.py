@@ -312,7 +312,7 @@ def predict_command(
                 export_command(data_source, run_name, output=output)
             else:
                 settings, run, dataset = _finished(data_source, run_name, output)
-                path, ensemble = run.folder, inference.load_judging(run, settings, dataset)
+                path, ensemble = run.folder, inference.load_networks(run, settings, dataset)
     ensemble = ensemble or exported.load(path)
     print(f"Networks: {path}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
     if not predict.run(ensemble, images, output / "predictions", split):
@@ -480,7 +480,7 @@ def _deadline(hours: str | None, scheduler: str | None) -> Deadline:
     except ValueError:
         limit = math.nan
     if not 0 < limit <= MOST_HOURS:
-        raise UserError(f"hours '{hours[:100]}': give a number over 0, such as HOURS=1.5")
+        raise UserError(f"hours '{hours[:100]}': give a number over 0, such as HOURS=1.5 (at most {MOST_HOURS:g})")
     if scheduler:
         raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
     return Deadline(began, limit)

@@ -15,6 +15,7 @@ import joblib
 from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
+JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
 
 
@@ -44,7 +45,7 @@ def load() -> None:
     os.environ["KERAS_BACKEND"] = name()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "avx2" in _cpu_flags():
-        # TensorFlow turns oneDNN on by itself only where there is AVX512-VNNI or better; docs/speed has the gain
+        # by itself TensorFlow does so only where there is AVX512-VNNI or better; docs/speed-and-scale.md has the gain
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # several processes may share a GPU, so that none takes all of its memory at once
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -85,9 +86,10 @@ def _start_tensorflow(threads: int) -> None:
 
 def _start_jax(threads: int) -> None:
     """JAX reads its number of threads and XLA's flags from the environment, once."""
-    if os.environ.get("NPROC") != str(threads):
+    if os.environ.get(JAX_THREADS) != str(threads):
         if "jax" in sys.modules:
             raise UserError(f"training.threads {threads}: JAX already runs with another number")
+        os.environ[JAX_THREADS] = str(threads)
         flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
         if is_deterministic():
             flags.append("--xla_gpu_deterministic_ops=true")

@@ -201,6 +201,12 @@ class Budget:
         taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
         return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
 
+    def stops(self, member: Member) -> float:
+        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
+        speed, work = self.speeds.get(member.architecture), self.works[member]
+        predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
+        return self.deadline.training_stops - predicting
+
     def schedule(self) -> dict[Member, float]:
         """Members that fit, each with the second in which it ends."""
         return schedule(self.seconds(), self.workers, self.deadline.left())

@@ -6,9 +6,13 @@ import errno
 import re
 from concurrent.futures import BrokenExecutor
 
-MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
+MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
 GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
-OF_BACKENDS = ("InternalError", "UnknownError", "AbortedError", "JaxRuntimeError", "XlaRuntimeError")
+OF_BACKENDS = {
+    *("InternalError", "UnknownError", "AbortedError", "FailedPreconditionError", "NotFoundError"),
+    *("UnimplementedError", "JaxRuntimeError", "XlaRuntimeError", "RuntimeError"),
+}
+OF_GPUS = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -42,7 +46,7 @@ def plain(error: BaseException) -> str | None:
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
-    if type(error).__name__ in OF_BACKENDS and re.search("CUDA|cuDNN|cuBLAS|GPU", str(error)):
+    if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
     if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
         return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"

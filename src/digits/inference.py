@@ -51,7 +51,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True, eq=False)
-class Judging:
+class RunNetworks:
     """The networks of a run with their novelty; predicts as `exported.Exported` does, and needs no export.
 
     networks: what predicts, its temperature, and what judges how unlike the training data an image is. classes: labels,
@@ -91,7 +91,7 @@ def load(
     return Ensemble(networks, temperatures, features)
 
 
-def load_judging(run: Run, config: Config, dataset: Dataset) -> Judging:
+def load_networks(run: Run, config: Config, dataset: Dataset) -> RunNetworks:
     """Load every network of a finished run of this data set, for people's own pictures.
 
     Raises:
@@ -103,13 +103,13 @@ def load_judging(run: Run, config: Config, dataset: Dataset) -> Judging:
     }
     classes = len(dataset.classes)
     forms = {name: (classes, dataset.side, dataset.side, of["features"].shape[1]) for name, of in outputs.items()}
-    temperatures, networks = _load(run, config, forms)
-    judging = [
+    temperatures, loaded = _load(run, config, forms)
+    networks = [
         (predict, temperatures[member.architecture], judge(outputs[member.name], dataset.targets))
-        for member, predict in networks
+        for member, predict in loaded
     ]
     about = {"run_oof_accuracy": runs.read_json(run.metrics, oof_accuracy=float)["oof_accuracy"]}
-    return Judging(judging, dataset.classes, dataset.side, about)
+    return RunNetworks(networks, dataset.classes, dataset.side, about)
 
 
 def judge(output: dict[str, np.ndarray], targets: np.ndarray) -> novelty.Judge:

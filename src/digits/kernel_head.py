@@ -6,10 +6,10 @@
 # @RECIPE@
 #
 # Upload it as a script (`make push`), or paste all of it into one cell of a notebook; add the competition
-# `digit-recognizer` as input. It needs no internet and installs nothing. Two GPUs train a network each at a time, four
-# CPU cores four; a TPU is of no use to it. The working folder gets submission.csv as soon as the first network is
-# trained, and a better one with each that follows; at the end also the probabilities of the training rows (out of
-# fold) and of the test rows, figures, and log.txt.
+# `digit-recognizer` as input. It needs no internet and installs nothing. Each GPU trains as many networks at a time as
+# it trains fastest, four CPU cores train four; a TPU is of no use to it. The working folder gets submission.csv as soon
+# as the first network is trained, and a better one with each that follows; at the end also the probabilities of the
+# training rows (out of fold) and of the test rows, figures, and log.txt.
 
 import json
 import os
@@ -52,7 +52,8 @@ def main():
         raise SystemExit(f"error: the working folder {working} cannot be written: {error.strerror}") from None
     command = [sys.executable, "-u", "-m", "digits.kaggle", str(source / "settings.json")]
     paths = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    own = {"PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1", "KERAS_BACKEND": "tensorflow"}
+    environment = {**os.environ, **own}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with log, subprocess.Popen(command, env=environment, **options) as process:
         for line in process.stdout:

@@ -63,7 +63,7 @@ class Member:
 
 
 def members(config: Config) -> list[Member]:
-    """Every member of a config, in the order of training: all folds of one architecture before the next."""
+    """Every member of a config, in the order of ensembling: all folds of one architecture before the next."""
     return [
         Member(architecture.label, seed, fold)
         for seed in range(config.seeds)

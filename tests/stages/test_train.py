@@ -72,7 +72,7 @@ def test_where_no_network_fits_nothing_is_trained(tmp_path):
 def test_hours_that_are_none_touch_nothing(hours, tmp_path):
     for stage in ("submit", "train"):
         said = refuse(stage, "--output", tmp_path / "output", "--hours", hours)
-        assert said == f"error: hours '{hours}': give a number over 0, such as HOURS=1.5"
+        assert said == f"error: hours '{hours}': give a number over 0, such as HOURS=1.5 (at most 100000)"
     assert not (tmp_path / "output").exists()
 
 

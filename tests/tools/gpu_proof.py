@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,29 +46,32 @@ def main() -> None:
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
     arguments.out.mkdir(parents=True, exist_ok=True)
-    prepare(arguments.out.resolve(), arguments.wheels, arguments.backend)
-    measure_speeds(arguments.out, arguments.nets, time.monotonic() + SPEED_SHARE * 60 * arguments.minutes)
-    for config in ("fast", "default"):
-        train(config, arguments.data, arguments.out, ends)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        prepare(work, arguments.wheels, arguments.backend)
+        speeds_end = time.monotonic() + SPEED_SHARE * 60 * arguments.minutes
+        measure_speeds(arguments.out, work, arguments.nets, speeds_end)
+        for config in ("fast", "default"):
+            train(config, arguments.data, arguments.out, work, ends)
 
 
-def prepare(out: Path, wheels: Path | None, backend: str) -> None:
-    """Install the wheels beside the results, and let this process and all that follow find them and the project."""
-    site = out / "site"
+def prepare(work: Path, wheels: Path | None, backend: str) -> None:
+    """Install the wheels, and let this process and all that follow find them and the project."""
+    site = work / "site"
     if wheels:
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--upgrade"]
         subprocess.run([*command, "--target", str(site), *map(str, wheels.glob("*.whl"))], check=True)
     paths = [str(ROOT / "src"), str(site)]
     os.environ["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
     sys.path[:0] = paths
-    os.environ.update(KERAS_BACKEND=backend, PYTHONUNBUFFERED="1", JAX_COMPILATION_CACHE_DIR=str(out / "xla"))
+    os.environ.update(KERAS_BACKEND=backend, PYTHONUNBUFFERED="1", JAX_COMPILATION_CACHE_DIR=str(work / "xla"))
 
 
-def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
+def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
     """Images a second of every net with one to eight members at a time on the first GPU; begins none after `ends`."""
     import numpy as np
 
-    from digits import config
+    from digits import config, runs
     from digits.data import Rows
     from digits.workers import gpus, local, self_check, warm_up
 
@@ -75,12 +79,19 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
     began = time.monotonic()
     way = self_check.find_way(settings, 28, 10)
     count = gpus.count()
-    results = {"gpus": count, "way": way.name, "self_check_seconds": time.monotonic() - began, "speed": {}}
-    settings = settings.model_copy(update={"training": way.apply(settings.training)})
+    results = {
+        "versions": runs.versions(),
+        "gpus": count,
+        "way": way.name,
+        "self_check_seconds": time.monotonic() - began,
+        "speed": {},
+    }
+    os.environ.update(way.environment)
+    settings = way.settings(settings)
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (12_800, 28, 28)).astype(np.uint8)
     rows = Rows(images, np.resize(np.arange(10), len(images)).astype(np.int32))
-    with local.processes(max(AT_A_TIME), out, count) as start:
+    with local.processes(max(AT_A_TIME), work, count) as submit:
         for name in nets:
             net, options, batch = NETS[name]
             architecture = config.Architecture(net=net, options=options)
@@ -88,13 +99,13 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
                 update={"training": settings.training.model_copy(update={"batch_size": batch, "epochs": 100})}
             )
             own = results["speed"].setdefault(name, {"batch": batch})
-            (macs,) = start(warm_up.count, [([architecture], 28, 10, settings.training.threads)])
+            (macs,) = submit(warm_up.count, [([architecture], 28, 10, settings.training.threads)])
             own["macs"] = macs[architecture.label]
             for workers in AT_A_TIME:
                 if time.monotonic() > ends:
                     break
                 job = (architecture, recipe, rows, 10, SECONDS)
-                speeds = [speed for _, speed in start(warm_up.measure, [job] * workers) if speed]
+                speeds = [speed for _, speed in submit(warm_up.measure, [job] * workers) if speed]
                 own[str(workers)] = {
                     "images_per_second": sum(speed.images for speed in speeds),
                     "start_seconds": max((speed.start for speed in speeds), default=None),
@@ -104,7 +115,7 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
                 (out / "speed.json").write_text(json.dumps(results, indent=2))
 
 
-def train(config: str, data: str, out: Path, ends: float) -> None:
+def train(config: str, data: str, out: Path, work: Path, ends: float) -> None:
     """Train a recipe, as many of its members as fit until `ends`, and keep its metrics and probabilities."""
     hours = (ends - time.monotonic()) / 3600
     if hours <= 0:
@@ -113,7 +124,7 @@ def train(config: str, data: str, out: Path, ends: float) -> None:
     began = time.monotonic()
     with (out / "log.txt").open("a") as log:
         process = subprocess.Popen(
-            [*command, "--hours", f"{hours:.4f}", "--output", str(out.resolve() / "runs")],
+            [*command, "--hours", f"{hours:.4f}", "--output", str(work / "runs")],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -125,7 +136,7 @@ def train(config: str, data: str, out: Path, ends: float) -> None:
             log.flush()
         process.wait()
     print(f"{config}: status {process.returncode} after {time.monotonic() - began:.0f} s", flush=True)
-    run = out / "runs" / config
+    run = work / "runs" / config
     for name, kept in {"metrics.json": ".json", "oof.npz": "-oof.npz", "test.npz": "-test.npz"}.items():
         if (run / name).exists():
             shutil.copyfile(run / name, out / f"{config}{kept}")

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,12 +62,12 @@ def test_workers_share_the_gpus_evenly(tmp_path, monkeypatch):
 
 
 def test_every_result_comes_back_and_the_workers_stay_the_same(tmp_path):
-    with local.processes(2, tmp_path) as start:
-        assert sorted(start(abs, [(-1,), (-2,), (-3,)])) == [1, 2, 3]
-        first, second = (set(start(pid_of, [(0.5,)] * 4)) for _ in range(2))
+    with local.processes(2, tmp_path) as submit:
+        assert sorted(submit(abs, [(-1,), (-2,), (-3,)])) == [1, 2, 3]
+        first, second = (set(submit(pid_of, [(0.5,)] * 4)) for _ in range(2))
     assert first == second and len(first) == 2
-    with local.processes(1, tmp_path) as start:
-        assert set(start(pid_of, [(0.0,)] * 2)) == {os.getpid()}
+    with local.processes(1, tmp_path) as submit:
+        assert set(submit(pid_of, [(0.0,)] * 2)) == {os.getpid()}
 
 
 def pid_of(seconds: float) -> int:
@@ -73,9 +75,44 @@ def pid_of(seconds: float) -> int:
     return os.getpid()
 
 
-def test_a_function_runs_apart_from_this_process():
-    with local.apart() as start:
-        assert set(start(pid_of, [(0.0,)] * 2)) - {os.getpid()}
+def test_workers_end_with_the_block_and_a_single_one_may_be_apart(tmp_path):
+    with local.processes(1, tmp_path, apart=True) as submit:
+        (worker,) = set(submit(pid_of, [(0.0,)] * 2))
+    assert worker != os.getpid()
+    while Path(f"/proc/{worker}").exists():  # it has been told to end
+        time.sleep(0.05)
+
+
+def test_a_job_is_asked_for_only_when_a_worker_is_free(tmp_path):
+    ended = []
+
+    def jobs():
+        for number in range(6):
+            assert len(ended) >= number - 2
+            yield (pid_of, 0.1)
+
+    with local.processes(2, tmp_path) as submit:
+        for result in submit(call, jobs()):
+            ended.append(result)
+    assert len(ended) == 6
+
+
+def test_an_error_of_a_job_is_raised_and_the_next_block_has_new_workers(tmp_path):
+    with pytest.raises(ZeroDivisionError), local.processes(2, tmp_path) as submit:
+        list(submit(divmod, [(1, 1), (1, 0)]))
+    with local.processes(2, tmp_path) as submit:
+        assert len(set(submit(threads, [()] * 2))) == 1
+
+
+def call(function, *arguments):
+    return function(*arguments)
+
+
+def threads() -> tuple[str, ...]:
+    """The watch over the process that was started is among them."""
+    names = tuple(sorted(thread.name for thread in threading.enumerate()))
+    assert any("watch" in name for name in names)
+    return names
 
 
 def test_workers_end_with_a_process_that_is_killed_before_it_hands_out_all_jobs(tmp_path):
@@ -90,8 +127,8 @@ def jobs():
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 
-with local.processes(2, Path()) as start:
-    list(start(Path.touch, jobs()))
+with local.processes(2, Path()) as submit:
+    list(submit(Path.touch, jobs()))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "begun"], capture_output=True, text=True, timeout=60, check=False

@@ -16,7 +16,7 @@ from digits import data, figures, ink, pictures, runs
 from digits.atomic import replacing
 from digits.errors import UserError, one_line, printable
 from digits.exported import Exported
-from digits.inference import Judging
+from digits.inference import RunNetworks
 from digits.progress import console, is_terminal
 
 OK, NOT_A_DIGIT = "ok", "not a digit"
@@ -58,7 +58,7 @@ class Judged:
         return self.status in (OK, NOT_A_DIGIT)
 
 
-def run(ensemble: Exported | Judging, places: Sequence[Path], folder: Path, split: bool = False) -> bool:
+def run(ensemble: Exported | RunNetworks, places: Sequence[Path], folder: Path, split: bool = False) -> bool:
     """Write `predictions.csv` and `predictions.png`, and print a table.
 
     Args:
@@ -107,7 +107,7 @@ def _look(path: Path, side: int) -> list[Seen]:
         return [Seen(name, nothing, problem=error.strerror or str(error))]
 
 
-def _judge(ensemble: Exported | Judging, seen: Sequence[Seen], split: bool) -> Iterator[Judged]:
+def _judge(ensemble: Exported | RunNetworks, seen: Sequence[Seen], split: bool) -> Iterator[Judged]:
     counts = [len(of.digits) for of in seen]
     probabilities, novelty = ensemble.predict(np.concatenate([of.digits for of in seen]))
     ends = np.cumsum(counts)
@@ -116,7 +116,7 @@ def _judge(ensemble: Exported | Judging, seen: Sequence[Seen], split: bool) -> I
 
 
 def _verdict(
-    ensemble: Exported | Judging, seen: Seen, probabilities: np.ndarray, novelty: np.ndarray, split: bool
+    ensemble: Exported | RunNetworks, seen: Seen, probabilities: np.ndarray, novelty: np.ndarray, split: bool
 ) -> Judged:
     count = len(probabilities)
     if seen.problem:
@@ -142,7 +142,7 @@ def _write(judged: Sequence[Judged], path: Path) -> None:
     runs.write_csv(path, ["file", "digit", "confidence", "status"], lines)
 
 
-def _draw(judged: Sequence[Judged], ensemble: Exported | Judging, path: Path) -> None:
+def _draw(judged: Sequence[Judged], ensemble: Exported | RunNetworks, path: Path) -> None:
     """The first pictures, what the networks saw, and the three most probable digits."""
     shown = [of for of in judged if of.is_readable][:SHEET]
     panels = [

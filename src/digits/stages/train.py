@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from digits.augment import augment
 from digits.config import Config
 from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
-from digits.errors import UserError, plain
+from digits.errors import UserError, plain, shown
 from digits.runs import Member, Run
 from digits.seeds import derive
 from digits.workers import gpus as devices
@@ -196,16 +197,15 @@ def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]
     if workers is None:
         workers = _workers_on_gpus(plan, gpus) if gpus else backend.room_for(plan.config.training.threads)
     workers = min(workers, len(plan.missing))
-    with local.processes(workers, plan.run.folder, gpus if workers > 1 else 0) as start:
-        every = plan.works(_count(start, plan, plan.config, workers))
+    with local.processes(workers, plan.run.folder, gpus) as submit:
+        every = plan.works(_count(submit, plan, plan.config, workers))
         works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
         cost.say_recipe(every, works)
-        budget = _budget(start, plan, works, workers)
+        budget = _budget(submit, plan, works, workers)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             train = _try_member if plan.patient else _train_member
-            until = plan.deadline.training_stops
-            jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
-            yield from start(train, jobs)
+            jobs = (Job(plan.config, member, pipe, budget.stops(member)) for member in budget.in_time())
+            yield from submit(train, ((job, plan.tables, plan.run) for job in jobs))
 
 
 def _checked(plan: Plan) -> tuple[Plan, int]:
@@ -214,19 +214,25 @@ def _checked(plan: Plan) -> tuple[Plan, int]:
     if not gpus:
         return plan, 0
     way = self_check.find_way(plan.config, *plan.tables.form)
-    training = way.apply(plan.config.training)
-    return replace(plan, config=plan.config.model_copy(update={"training": training})), devices.count()
+    os.environ.update(way.environment)
+    return replace(plan, config=way.settings(plan.config)), 0 if way is self_check.PROCESSOR else gpus
 
 
 def _workers_on_gpus(plan: Plan, gpus: int) -> int:
     """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
 
     def rate(workers: int) -> float:
-        """Forward multiply-adds that all workers together train on in a second."""
-        with local.apart() if workers == 1 else local.processes(workers, plan.run.folder, gpus) as start:
-            macs = _count(start, plan, plan.config, workers)
-            speeds = _speeds(start, plan, workers)
-        per_second = workers * sum(macs[label] * speed.images for label, speed in speeds.items()) / len(macs)
+        """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
+        try:
+            with local.processes(workers, plan.run.folder, gpus, apart=True) as submit:
+                macs = _count(submit, plan, plan.config, workers)
+                measured = _measured(submit, plan, workers)
+        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+            measured = [("", None)]
+        if not all(speed for _, speed in measured):
+            print(f"{cost.networks(workers)} at a time: more than the GPU holds", flush=True)
+            return 0.0
+        per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
         print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
         work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
         return 0.0 if work < SHORT * per_second else per_second
@@ -236,13 +242,13 @@ def _workers_on_gpus(plan: Plan, gpus: int) -> int:
     return devices.worthwhile(rate, gpus, min(len(plan.missing), backend.room_for(threads=1)))
 
 
-def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict[str, int]:
+def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> dict[str, int]:
     """Forward multiply-adds of the architectures of a config.
 
-    Every worker counts, so that each has imported TensorFlow when speeds are measured.
+    Every worker counts, so that each has imported its backend when speeds are measured.
     """
-    question = (config.architectures, *plan.tables.form, config.training.threads)
-    *_, macs = start(warm_up.count, [question] * workers)
+    question = (config.architectures, *plan.tables.form, plan.config.training.threads)
+    *_, macs = submit(warm_up.count, [question] * workers)
     return macs
 
 
@@ -255,7 +261,7 @@ def _unfinished(run: Run, member: Member, work: Work) -> Work:
     return replace(work, epochs=max(0, work.epochs - done))
 
 
-def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
+def _budget(submit: local.Submit, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
     """Measure how fast this machine is, and print how long training will take.
 
     Raises:
@@ -269,34 +275,41 @@ def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: 
         return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(start, plan, workers) if limited or macs >= SMALL else {}
+    speeds = _speeds(submit, plan, workers) if limited or macs >= SMALL else {}
     budget = Budget(works, workers, plan.deadline, speeds, took)
     if speeds and budget.schedule():
         seconds = cost.say_expected(budget)
         if seconds > LONG and not limited:
-            _say_faster(start, plan, workers, macs, seconds)
+            _say_faster(submit, plan, macs, seconds)
     elif speeds and len(works) == len(runs.members(plan.config)):
         raise UserError(budget.too_little())
     return budget
 
 
-def _speeds(start: local.Start, plan: Plan, workers: int) -> dict[str, Speed]:
-    """Speed of each architecture that is missing, while all workers are as busy as they will be."""
+def _speeds(submit: local.Submit, plan: Plan, workers: int) -> dict[str, Speed]:
+    """Speed of each architecture that is missing; without those whose training fails."""
+    return {label: speed for label, speed in _measured(submit, plan, workers) if speed}
+
+
+def _measured(submit: local.Submit, plan: Plan, workers: int) -> list[tuple[str, Speed | None]]:
+    """Label and speed of the architectures that are missing, while all workers are as busy as they will be."""
     missing = {member.architecture for member in plan.missing}
-    architectures = [of for of in plan.config.architectures if of.label in missing]
+    architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
     count = math.ceil(len(architectures) / workers) * workers
     rows, (_, classes) = warm_up.some(plan.tables.rows, plan.config.training), plan.tables.form
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
-    jobs = [(of, plan.config, rows, classes, seconds) for of in itertools.islice(itertools.cycle(architectures), count)]
-    return {label: speed for label, speed in start(warm_up.measure, jobs) if speed}
+    turns = itertools.islice(itertools.cycle(architectures), count)
+    return list(
+        submit(warm_up.measure, [(architecture, plan.config, rows, classes, seconds) for architecture in turns])
+    )
 
 
-def _say_faster(start: local.Start, plan: Plan, workers: int, macs: float, seconds: float) -> None:
+def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(_count(start, plan, fast, workers))
+        works = replace(plan, config=fast).works(_count(submit, plan, fast, workers=1))
         taken = seconds / macs * cost.training_macs(works.values())
         if fast != plan.config and taken < seconds:
             faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
@@ -309,7 +322,7 @@ def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]
         return _train_member(job, tables, run)
     except Exception as error:  # whatever it is, the other members are worth having
         logger.exception("member %s", job.member.name)
-        return job.member, f"{type(error).__name__}: {error}"
+        return job.member, f"{type(error).__name__}: {shown(str(error))}"
 
 
 def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
@@ -343,8 +356,8 @@ def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]
 
     with remote.connect(scheduler) as client:
         question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
-        with local.apart() as start:
-            every = plan.works(*start(warm_up.count, [question]))
+        with local.processes(1, plan.run.folder, apart=True) as submit:
+            every = plan.works(*submit(warm_up.count, [question]))
         works = {member: every[member] for member in plan.missing}
         cost.say_recipe(every, works)
         jobs = {member.name: Job(plan.config, member) for member in plan.missing}

@@ -15,6 +15,7 @@ from digits import backend
 from digits.errors import shown
 
 GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
+PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # the environment of who sees no GPU
 QUESTIONS = {
     "tensorflow": "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))",
     "jax": "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))",
@@ -22,16 +23,23 @@ QUESTIONS = {
 
 
 def count() -> int:
-    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
+    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
+
+    Where there is one and the backend cannot use it, a line says so, and this process and those that it starts compute
+    on the processor.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    there = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()  # the latter in Linux on Windows
+    if hidden or not there:
         return 0
     question = [sys.executable, "-c", QUESTIONS[backend.name()]]
     answer = subprocess.run(question, capture_output=True, text=True, errors="replace", check=False)
-    if answer.returncode:
-        reason = shown(answer.stderr.strip().rpartition("\n")[2])
-        print(f"The GPU cannot be used ({reason}); training on the processor", flush=True)
-        return 0
-    return int(answer.stdout.split()[-1])
+    found = int(answer.stdout.split()[-1]) if answer.returncode == 0 else 0
+    if not found:
+        reason = shown(answer.stderr.strip().rpartition("\n")[2]) if answer.returncode else "it is not found"
+        print(f"The GPU cannot be used by {backend.BACKENDS[backend.name()]} ({reason}): training on the processor")
+        os.environ.update(PROCESSOR)
+    return found
 
 
 def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
@@ -42,6 +50,8 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
         gpus: how many there are; one member each is the least.
         most: members at a time.
     """
+    if most <= gpus:
+        return gpus
     workers, before = gpus, 0.0
     while workers <= most and (reached := rate(workers)) > GAIN * before:
         workers, before = 2 * workers, reached

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import select
+import signal
 import tempfile
 import threading
 import time
@@ -81,7 +82,7 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
 def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
     """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
 
-    What either raises, the block raises at its end.
+    What either raises ends the block, and is raised by it.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "progress"
@@ -91,6 +92,9 @@ def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Pa
         listener.start()
         try:
             yield path
+        except KeyboardInterrupt:
+            if listener.error is None:
+                raise
         finally:
             os.write(pipe, END + b"\n")
             listener.join()
@@ -105,7 +109,7 @@ class _Listener(threading.Thread):
     def __init__(self, pipe: int, hear: Callable[[str], None], tick: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.pipe, self.hear, self.tick = pipe, hear, tick
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         rest = b""
@@ -123,5 +127,6 @@ class _Listener(threading.Thread):
         if self.error is None:
             try:
                 function(*arguments)
-            except Exception as error:
+            except BaseException as error:  # also the SystemExit that rich makes of a closed standard output
                 self.error = error
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # wakes whatever it waits for

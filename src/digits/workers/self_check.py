@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from digits import backend, config
-from digits.config import Config, EarlyStopping, Schedule, Training
+from digits.config import Config, EarlyStopping, Schedule
 from digits.errors import shown
+from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
 TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
@@ -36,16 +37,17 @@ class Way:
     environment: dict[str, str] = field(default_factory=dict)
     precision: str | None = None
 
-    def apply(self, training: Training) -> Training:
-        """The settings of training, computed this way; sets the variables for processes that this one starts."""
-        os.environ.update(self.environment)
-        return training.model_copy(update={"precision": self.precision or training.precision})
+    def settings(self, settings: Config) -> Config:
+        """The config in this way's precision."""
+        if self.precision is None:
+            return settings
+        return config.replaced(settings, {"training.precision": self.precision}, "of the self-check")
 
 
 UNDETERMINED = {backend.UNDETERMINED: "1"}
-PROCESSOR = Way("on the processor", {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"})
+PROCESSOR = Way("on the processor", gpus.PROCESSOR)
 WAYS = (
-    Way("as the config says"),
+    Way("with the config's settings"),
     Way("without determinism", UNDETERMINED),
     Way("without determinism, in float32", UNDETERMINED, "float32"),
     PROCESSOR,
@@ -57,6 +59,7 @@ def find_way(settings: Config, side: int, classes: int) -> Way:
 
     Prints a line for each way that fails.
     """
+    print("Checking the GPU: one training step, one prediction, save and load ...", flush=True)
     for way, following in itertools.pairwise(WAYS):
         problem = _problem(way, settings, side, classes)
         if problem is None:
@@ -67,7 +70,7 @@ def find_way(settings: Config, side: int, classes: int) -> Way:
 
 def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
     """Why a way does not work here; None where it does."""
-    order = {"config": settings.model_dump(mode="json"), "side": side, "classes": classes, "precision": way.precision}
+    order = {"config": way.settings(settings).model_dump(mode="json"), "side": side, "classes": classes}
     command = [sys.executable, "-m", "digits.workers.self_check"]
     try:
         done = subprocess.run(
@@ -133,11 +136,8 @@ class Silent:
 def main() -> None:
     """Check what standard input says; the last line of standard error says what is wrong."""
     order = json.load(sys.stdin)
-    settings = config.parse(order["config"], "of the self-check")
-    if order["precision"]:
-        settings = config.replaced(settings, {"training.precision": order["precision"]}, "of the self-check")
     try:
-        check(settings, order["side"], order["classes"])
+        check(config.parse(order["config"], "of the self-check"), order["side"], order["classes"])
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {shown(str(error))}")
 

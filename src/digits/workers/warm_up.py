@@ -16,7 +16,8 @@ from digits.cost import Speed, images_per_epoch
 from digits.data import Rows
 from digits.seeds import derive
 
-STEPS = 100  # of an epoch of the warm-up
+STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
+CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
 EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
@@ -57,8 +58,10 @@ def measure(
     backend.start(config.training.threads)
     from digits import training
 
-    settings, seed, numbers = _without_watching(config.training), derive(config.seed, "warm-up"), np.arange(len(rows))
-    watch = _Stopwatch(images_per_epoch(len(rows), settings), seconds)
+    settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
+    steps = STEPS if backend.device() else CPU_STEPS
+    numbers = np.arange(min(len(rows), steps * settings.batch_size))
+    watch = _Stopwatch(images_per_epoch(len(numbers), settings), seconds)
     recipe = (architecture, settings, config.augmentation, classes)
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
