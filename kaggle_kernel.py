@@ -11,10 +11,10 @@
 #   make submit DATA=digit-recognizer.zip
 #
 # Upload it as a script (`make push`), or paste all of it into one cell of a notebook; add the competition
-# `digit-recognizer` as input. It needs no internet and installs nothing. Two GPUs train a network each at a time, four
-# CPU cores four; a TPU is of no use to it. The working folder gets submission.csv as soon as the first network is
-# trained, and a better one with each that follows; at the end also the probabilities of the training rows (out of
-# fold) and of the test rows, figures, and log.txt.
+# `digit-recognizer` as input. It needs no internet and installs nothing. Each GPU trains as many networks at a time as
+# it trains fastest, four CPU cores train four; a TPU is of no use to it. The working folder gets submission.csv as soon
+# as the first network is trained, and a better one with each that follows; at the end also the probabilities of the
+# training rows (out of fold) and of the test rows, figures, and log.txt.
 
 import json
 import os
@@ -57,7 +57,8 @@ def main():
         raise SystemExit(f"error: the working folder {working} cannot be written: {error.strerror}") from None
     command = [sys.executable, "-u", "-m", "digits.kaggle", str(source / "settings.json")]
     paths = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    own = {"PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1", "KERAS_BACKEND": "tensorflow"}
+    environment = {**os.environ, **own}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with log, subprocess.Popen(command, env=environment, **options) as process:
         for line in process.stdout:
@@ -1568,7 +1569,8 @@ def clusters(record: Mapping[str, Any]) -> list[str]:
         f"{'above' if short >= 0 else 'below'} it.",
     ]
     controls = record["controls"]
-    if "raw" in controls and "aligned" in controls:
+    several = record["fold_probe_before"] is not None  # folds, whose spaces differ
+    if several and "raw" in controls and "aligned" in controls:
         raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
         told.append(
             f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "
@@ -2017,6 +2019,7 @@ import joblib
 from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
+JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
 
 
@@ -2046,7 +2049,7 @@ def load() -> None:
     os.environ["KERAS_BACKEND"] = name()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "avx2" in _cpu_flags():
-        # TensorFlow turns oneDNN on by itself only where there is AVX512-VNNI or better; docs/speed has the gain
+        # by itself TensorFlow does so only where there is AVX512-VNNI or better; docs/speed-and-scale.md has the gain
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # several processes may share a GPU, so that none takes all of its memory at once
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -2087,9 +2090,10 @@ def _start_tensorflow(threads: int) -> None:
 
 def _start_jax(threads: int) -> None:
     """JAX reads its number of threads and XLA's flags from the environment, once."""
-    if os.environ.get("NPROC") != str(threads):
+    if os.environ.get(JAX_THREADS) != str(threads):
         if "jax" in sys.modules:
             raise UserError(f"training.threads {threads}: JAX already runs with another number")
+        os.environ[JAX_THREADS] = str(threads)
         flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
         if is_deterministic():
             flags.append("--xla_gpu_deterministic_ops=true")
@@ -2846,6 +2850,12 @@ class Budget:
         """Time that an epoch took over the time expected of it; None of a member that is not trained."""
         taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
         return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+
+    def stops(self, member: Member) -> float:
+        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
+        speed, work = self.speeds.get(member.architecture), self.works[member]
+        predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
+        return self.deadline.training_stops - predicting
 
     def schedule(self) -> dict[Member, float]:
         """Members that fit, each with the second in which it ends."""
@@ -3719,9 +3729,13 @@ import errno
 import re
 from concurrent.futures import BrokenExecutor
 
-MEMORY = "give fewer WORKERS=, or more memory; the same command goes on with what is finished"
+MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
 GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
-OF_BACKENDS = ("InternalError", "UnknownError", "AbortedError", "JaxRuntimeError", "XlaRuntimeError")
+OF_BACKENDS = {
+    *("InternalError", "UnknownError", "AbortedError", "FailedPreconditionError", "NotFoundError"),
+    *("UnimplementedError", "JaxRuntimeError", "XlaRuntimeError", "RuntimeError"),
+}
+OF_GPUS = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -3755,7 +3769,7 @@ def plain(error: BaseException) -> str | None:
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
-    if type(error).__name__ in OF_BACKENDS and re.search("CUDA|cuDNN|cuBLAS|GPU", str(error)):
+    if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
     if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
         return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
@@ -3869,7 +3883,7 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset, config)
     members = runs.members(config)
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
     alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
@@ -3900,7 +3914,7 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset, config)
     parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
     names = [member.name for member in runs.members(config)]
     forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
@@ -5557,7 +5571,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from digits import config, data, runs
@@ -5567,7 +5580,7 @@ from digits.data import Source
 from digits.errors import UserError
 from digits.kaggle_command import COMPETITION
 from digits.progress import duration
-from digits.runs import Member, Run
+from digits.runs import Run
 
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
@@ -5616,9 +5629,10 @@ def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
     outcome = pipeline.make_submission(
         recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
     )
-    whole = _whole(recipe, outcome.trained)
-    if whole is None:
-        print("No clusters and no report: no architecture has a network in every fold", flush=True)
+    try:
+        whole = run.covered(recipe)
+    except UserError as error:
+        print(f"No clusters and no report: {error}", flush=True)
     else:
         look = run.folder.parent / "eda"
         cluster.run(whole, dataset, run)
@@ -5658,13 +5672,6 @@ def _with_maps_at_hand(recipe: Config) -> Config:
     """The config with those maps of the clusters that the installed packages can draw."""
     maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
     return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
-
-
-def _whole(recipe: Config, done: Sequence[Member]) -> Config | None:
-    """The config of the architectures that have all their members; None where there is none."""
-    missing = {member.architecture for member in set(runs.members(recipe)) - set(done)}
-    kept = [architecture.model_dump() for architecture in recipe.architectures if architecture.label not in missing]
-    return config.replaced(recipe, {"architectures": kept}, "of the kernel") if kept else None
 
 
 if __name__ == "__main__":
@@ -5774,6 +5781,7 @@ import numpy as np
 
 from digits import runs
 from digits.analysis import calibration, ensembling
+from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.runs import Member, Run
@@ -5805,8 +5813,13 @@ class Calibrated:
     by_fold: dict[int, dict[str, float]]
 
 
-def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of a finished run, as `make submit` wrote them.
+def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+
+    Args:
+        run: finished, or covered by `config`.
+        dataset: of the run.
+        config: only the rows of its folds; all rows by default.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
@@ -5823,7 +5836,23 @@ def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
     if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
         raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
-    return ensemble
+    return ensemble if config is None else _of_config(ensemble, run, config)
+
+
+def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
+    """The rows of the config's folds."""
+    members = runs.members(config)
+    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
+    own = np.concatenate([runs.read_arrays(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+    kept = np.isin(ensemble["rows"], own)
+    if kept.sum() != len(own):
+        raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
+    of_rows = ("rows", "labels", "probabilities")
+    return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
+
+
+def _kind(member: Member) -> tuple[str, int]:
+    return member.architecture, member.seed
 
 
 def are_rows_of(rows: np.ndarray, count: int) -> bool:
@@ -6329,10 +6358,10 @@ FILES["digits/pipeline.py"] = r'''"""The order of stages up to a submission, for
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from digits import logits, runs
 from digits.config import Config
+from digits.cost import Deadline
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.logits import Logits
@@ -6342,7 +6371,16 @@ from digits.stages.train import Outcome
 
 
 def make_submission(
-    config: Config, dataset: Dataset, run: Run, read_seconds: float, rest: str | None = None, **options: Any
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    read_seconds: float,
+    rest: str | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    deadline: Deadline | None = None,
+    patient: bool = False,
 ) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
@@ -6351,7 +6389,7 @@ def make_submission(
         run: where everything goes; the caller holds its lock.
         read_seconds: that reading the data took; the table and the metrics show it.
         rest: the command that trains the members for which there is no time.
-        options: of `train.run`: workers, scheduler, deadline, patient.
+        workers, scheduler, deadline, patient: as those of `train.run`.
 
     Raises:
         UserError: not a single member was trained.
@@ -6369,7 +6407,7 @@ def make_submission(
             scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
             print(f"submission.csv: {len(trained)} of {figures['members_planned']} members, {scores}", flush=True)
 
-    outcome = train.run(config, dataset, run, after=after, **options)
+    outcome = train.run(config, dataset, run, workers, scheduler, deadline, after, patient)
     if not outcome.trained:
         reason = next(iter(outcome.problems.values()), "the time was over; the same command resumes its checkpoint")
         raise UserError(f"no member was trained: {reason}")
@@ -6691,7 +6729,7 @@ import numpy as np
 
 from digits import backend
 from digits.atomic import TEMPORARY, replacing
-from digits.config import Config, differences, parse, revise
+from digits.config import Config, differences, parse, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
 
@@ -6717,7 +6755,7 @@ class Member:
 
 
 def members(config: Config) -> list[Member]:
-    """Every member of a config, in the order of training: all folds of one architecture before the next."""
+    """Every member of a config, in the order of ensembling: all folds of one architecture before the next."""
     return [
         Member(architecture.label, seed, fold)
         for seed in range(config.seeds)
@@ -6866,6 +6904,31 @@ class Run:
         if not stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
         return parse(read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
+
+    def covered(self, config: Config) -> Config:
+        """The config of those networks of an unfinished run that make something whole.
+
+        These are the networks of its first folds that have all their networks, or of the architectures that are trained
+        in every fold, whichever are more. A finished run is covered by its own config.
+
+        Raises:
+            UserError: no fold has all its networks yet.
+        """
+        metrics = read_json(self.metrics) if self.metrics.exists() else {}
+        planned = members(config)
+        if metrics.get("members_planned") in (None, metrics.get("members")):
+            return config
+        missing = [member for member in planned if not self.member(member).exists()]
+        folds = min((member.fold for member in missing), default=len(config.folds.trained))
+        unfinished = {member.architecture for member in missing}
+        kept = [of.model_dump() for of in config.architectures if of.label not in unfinished]
+        parts = [{"folds.limit": folds}] * (folds > 0) + [{"architectures": kept}] * bool(kept)
+        if not parts:
+            raise UserError(
+                f"run {self.folder} holds {len(planned) - len(missing)} of {len(planned)} networks, and no fold has "
+                f"all of its own yet; continue: make submit RUN={self.folder.name}"
+            )
+        return max((replaced(config, part, str(self.origin)) for part in parts), key=lambda part: len(members(part)))
 
     def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
@@ -9034,6 +9097,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -9047,7 +9111,7 @@ from digits.augment import augment
 from digits.config import Config
 from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
-from digits.errors import UserError, plain
+from digits.errors import UserError, plain, shown
 from digits.runs import Member, Run
 from digits.seeds import derive
 from digits.workers import gpus as devices
@@ -9218,16 +9282,15 @@ def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]
     if workers is None:
         workers = _workers_on_gpus(plan, gpus) if gpus else backend.room_for(plan.config.training.threads)
     workers = min(workers, len(plan.missing))
-    with local.processes(workers, plan.run.folder, gpus if workers > 1 else 0) as start:
-        every = plan.works(_count(start, plan, plan.config, workers))
+    with local.processes(workers, plan.run.folder, gpus) as submit:
+        every = plan.works(_count(submit, plan, plan.config, workers))
         works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
         cost.say_recipe(every, works)
-        budget = _budget(start, plan, works, workers)
+        budget = _budget(submit, plan, works, workers)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             train = _try_member if plan.patient else _train_member
-            until = plan.deadline.training_stops
-            jobs = ((Job(plan.config, member, pipe, until), plan.tables, plan.run) for member in budget.in_time())
-            yield from start(train, jobs)
+            jobs = (Job(plan.config, member, pipe, budget.stops(member)) for member in budget.in_time())
+            yield from submit(train, ((job, plan.tables, plan.run) for job in jobs))
 
 
 def _checked(plan: Plan) -> tuple[Plan, int]:
@@ -9236,19 +9299,25 @@ def _checked(plan: Plan) -> tuple[Plan, int]:
     if not gpus:
         return plan, 0
     way = self_check.find_way(plan.config, *plan.tables.form)
-    training = way.apply(plan.config.training)
-    return replace(plan, config=plan.config.model_copy(update={"training": training})), devices.count()
+    os.environ.update(way.environment)
+    return replace(plan, config=way.settings(plan.config)), 0 if way is self_check.PROCESSOR else gpus
 
 
 def _workers_on_gpus(plan: Plan, gpus: int) -> int:
     """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
 
     def rate(workers: int) -> float:
-        """Forward multiply-adds that all workers together train on in a second."""
-        with local.apart() if workers == 1 else local.processes(workers, plan.run.folder, gpus) as start:
-            macs = _count(start, plan, plan.config, workers)
-            speeds = _speeds(start, plan, workers)
-        per_second = workers * sum(macs[label] * speed.images for label, speed in speeds.items()) / len(macs)
+        """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
+        try:
+            with local.processes(workers, plan.run.folder, gpus, apart=True) as submit:
+                macs = _count(submit, plan, plan.config, workers)
+                measured = _measured(submit, plan, workers)
+        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+            measured = [("", None)]
+        if not all(speed for _, speed in measured):
+            print(f"{cost.networks(workers)} at a time: more than the GPU holds", flush=True)
+            return 0.0
+        per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
         print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
         work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
         return 0.0 if work < SHORT * per_second else per_second
@@ -9258,13 +9327,13 @@ def _workers_on_gpus(plan: Plan, gpus: int) -> int:
     return devices.worthwhile(rate, gpus, min(len(plan.missing), backend.room_for(threads=1)))
 
 
-def _count(start: local.Start, plan: Plan, config: Config, workers: int) -> dict[str, int]:
+def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> dict[str, int]:
     """Forward multiply-adds of the architectures of a config.
 
-    Every worker counts, so that each has imported TensorFlow when speeds are measured.
+    Every worker counts, so that each has imported its backend when speeds are measured.
     """
-    question = (config.architectures, *plan.tables.form, config.training.threads)
-    *_, macs = start(warm_up.count, [question] * workers)
+    question = (config.architectures, *plan.tables.form, plan.config.training.threads)
+    *_, macs = submit(warm_up.count, [question] * workers)
     return macs
 
 
@@ -9277,7 +9346,7 @@ def _unfinished(run: Run, member: Member, work: Work) -> Work:
     return replace(work, epochs=max(0, work.epochs - done))
 
 
-def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
+def _budget(submit: local.Submit, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
     """Measure how fast this machine is, and print how long training will take.
 
     Raises:
@@ -9291,34 +9360,41 @@ def _budget(start: local.Start, plan: Plan, works: dict[Member, Work], workers: 
         return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(start, plan, workers) if limited or macs >= SMALL else {}
+    speeds = _speeds(submit, plan, workers) if limited or macs >= SMALL else {}
     budget = Budget(works, workers, plan.deadline, speeds, took)
     if speeds and budget.schedule():
         seconds = cost.say_expected(budget)
         if seconds > LONG and not limited:
-            _say_faster(start, plan, workers, macs, seconds)
+            _say_faster(submit, plan, macs, seconds)
     elif speeds and len(works) == len(runs.members(plan.config)):
         raise UserError(budget.too_little())
     return budget
 
 
-def _speeds(start: local.Start, plan: Plan, workers: int) -> dict[str, Speed]:
-    """Speed of each architecture that is missing, while all workers are as busy as they will be."""
+def _speeds(submit: local.Submit, plan: Plan, workers: int) -> dict[str, Speed]:
+    """Speed of each architecture that is missing; without those whose training fails."""
+    return {label: speed for label, speed in _measured(submit, plan, workers) if speed}
+
+
+def _measured(submit: local.Submit, plan: Plan, workers: int) -> list[tuple[str, Speed | None]]:
+    """Label and speed of the architectures that are missing, while all workers are as busy as they will be."""
     missing = {member.architecture for member in plan.missing}
-    architectures = [of for of in plan.config.architectures if of.label in missing]
+    architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
     count = math.ceil(len(architectures) / workers) * workers
     rows, (_, classes) = warm_up.some(plan.tables.rows, plan.config.training), plan.tables.form
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
-    jobs = [(of, plan.config, rows, classes, seconds) for of in itertools.islice(itertools.cycle(architectures), count)]
-    return {label: speed for label, speed in start(warm_up.measure, jobs) if speed}
+    turns = itertools.islice(itertools.cycle(architectures), count)
+    return list(
+        submit(warm_up.measure, [(architecture, plan.config, rows, classes, seconds) for architecture in turns])
+    )
 
 
-def _say_faster(start: local.Start, plan: Plan, workers: int, macs: float, seconds: float) -> None:
+def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(_count(start, plan, fast, workers))
+        works = replace(plan, config=fast).works(_count(submit, plan, fast, workers=1))
         taken = seconds / macs * cost.training_macs(works.values())
         if fast != plan.config and taken < seconds:
             faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
@@ -9331,7 +9407,7 @@ def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]
         return _train_member(job, tables, run)
     except Exception as error:  # whatever it is, the other members are worth having
         logger.exception("member %s", job.member.name)
-        return job.member, f"{type(error).__name__}: {error}"
+        return job.member, f"{type(error).__name__}: {shown(str(error))}"
 
 
 def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
@@ -9365,8 +9441,8 @@ def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]
 
     with remote.connect(scheduler) as client:
         question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
-        with local.apart() as start:
-            every = plan.works(*start(warm_up.count, [question]))
+        with local.processes(1, plan.run.folder, apart=True) as submit:
+            every = plan.works(*submit(warm_up.count, [question]))
         works = {member: every[member] for member in plan.missing}
         cost.say_recipe(every, works)
         jobs = {member.name: Job(plan.config, member) for member in plan.missing}
@@ -10200,6 +10276,7 @@ from digits import backend
 from digits.errors import shown
 
 GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
+PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # the environment of who sees no GPU
 QUESTIONS = {
     "tensorflow": "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))",
     "jax": "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))",
@@ -10207,16 +10284,23 @@ QUESTIONS = {
 
 
 def count() -> int:
-    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(Path("/dev").glob("nvidia[0-9]*")):
+    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
+
+    Where there is one and the backend cannot use it, a line says so, and this process and those that it starts compute
+    on the processor.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    there = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()  # the latter in Linux on Windows
+    if hidden or not there:
         return 0
     question = [sys.executable, "-c", QUESTIONS[backend.name()]]
     answer = subprocess.run(question, capture_output=True, text=True, errors="replace", check=False)
-    if answer.returncode:
-        reason = shown(answer.stderr.strip().rpartition("\n")[2])
-        print(f"The GPU cannot be used ({reason}); training on the processor", flush=True)
-        return 0
-    return int(answer.stdout.split()[-1])
+    found = int(answer.stdout.split()[-1]) if answer.returncode == 0 else 0
+    if not found:
+        reason = shown(answer.stderr.strip().rpartition("\n")[2]) if answer.returncode else "it is not found"
+        print(f"The GPU cannot be used by {backend.BACKENDS[backend.name()]} ({reason}): training on the processor")
+        os.environ.update(PROCESSOR)
+    return found
 
 
 def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
@@ -10227,6 +10311,8 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
         gpus: how many there are; one member each is the least.
         most: members at a time.
     """
+    if most <= gpus:
+        return gpus
     workers, before = gpus, 0.0
     while workers <= most and (reached := rate(workers)) > GAIN * before:
         workers, before = 2 * workers, reached
@@ -10261,59 +10347,66 @@ def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/local.py"] = r'''"""This machine's worker processes: how many, and what they are given to do."""
+FILES["digits/workers/local.py"] = r'''"""This machine's worker processes: how they are started, given work and ended."""
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import joblib
+from joblib.executor import get_memmapping_executor
 
 from digits.workers import gpus as devices
 
-Start = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
+Submit = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @contextmanager
-def processes(workers: int, folder: Path, gpus: int = 0) -> Iterator[Start]:
-    """Start worker processes that end with this one; a single worker is this process itself.
+def processes(workers: int, folder: Path, gpus: int = 0, apart: bool = False) -> Iterator[Submit]:
+    """Start worker processes, which end with the block, or with this process if it is killed.
+
+    A single worker is this process itself. Large arrays are shared with the workers, not copied.
 
     Args:
-        workers: processes; they stay the same for all calls within the block, so TensorFlow is imported once in each.
+        workers: processes; they stay the same within the block, so that each imports its backend once.
         folder: holds the locks of the GPUs.
-        gpus: of the machine; several workers share them.
+        gpus: of the machine; the workers share them.
+        apart: give a single worker a process of its own, too.
 
     Yields:
-        `start(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
+        `submit(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
         `jobs` only when a worker is free.
     """
-    parallel = joblib.Parallel(
-        n_jobs=workers,
-        return_as="generator_unordered",
-        pre_dispatch=workers,
-        batch_size=1,
-        initializer=_start_worker,
-        initargs=(os.getpid(), folder, gpus, workers),
+    if workers == 1 and not apart:
+        yield lambda function, jobs: (function(*job) for job in jobs)
+        return
+    pool = get_memmapping_executor(
+        workers, initializer=_start_worker, initargs=(os.getpid(), folder, gpus, workers), env=ONE_THREAD
     )
-    with warnings.catch_warnings(), parallel:
-        warnings.filterwarnings("ignore", "(?s).*workers have been cancelled")  # another error says why
-        yield lambda function, jobs: parallel(joblib.delayed(function)(*job) for job in jobs)
+    try:
+        yield functools.partial(_submit, pool, workers)
+    finally:
+        pool.terminate(kill_workers=True)
 
 
-@contextmanager
-def apart() -> Iterator[Start]:
-    """The same as `processes` for a single worker, in a process of its own that ends with the block."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        yield lambda function, jobs: (pool.submit(function, *job).result() for job in jobs)
+def _submit(
+    pool: Executor, workers: int, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    running: set[Future] = set()
+    for job in jobs:
+        running.add(pool.submit(function, *job))
+        if len(running) == workers:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    yield from (future.result() for future in as_completed(running))
 
 
 def _start_worker(launcher: int, folder: Path, gpus: int, workers: int) -> None:
@@ -10344,6 +10437,7 @@ import json
 import math
 import os
 import select
+import signal
 import tempfile
 import threading
 import time
@@ -10417,7 +10511,7 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
 def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
     """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
 
-    What either raises, the block raises at its end.
+    What either raises ends the block, and is raised by it.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "progress"
@@ -10427,6 +10521,9 @@ def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Pa
         listener.start()
         try:
             yield path
+        except KeyboardInterrupt:
+            if listener.error is None:
+                raise
         finally:
             os.write(pipe, END + b"\n")
             listener.join()
@@ -10441,7 +10538,7 @@ class _Listener(threading.Thread):
     def __init__(self, pipe: int, hear: Callable[[str], None], tick: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.pipe, self.hear, self.tick = pipe, hear, tick
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         rest = b""
@@ -10459,8 +10556,9 @@ class _Listener(threading.Thread):
         if self.error is None:
             try:
                 function(*arguments)
-            except Exception as error:
+            except BaseException as error:  # also the SystemExit that rich makes of a closed standard output
                 self.error = error
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # wakes whatever it waits for
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -10483,8 +10581,9 @@ from pathlib import Path
 import numpy as np
 
 from digits import backend, config
-from digits.config import Config, EarlyStopping, Schedule, Training
+from digits.config import Config, EarlyStopping, Schedule
 from digits.errors import shown
+from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
 TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
@@ -10502,16 +10601,17 @@ class Way:
     environment: dict[str, str] = field(default_factory=dict)
     precision: str | None = None
 
-    def apply(self, training: Training) -> Training:
-        """The settings of training, computed this way; sets the variables for processes that this one starts."""
-        os.environ.update(self.environment)
-        return training.model_copy(update={"precision": self.precision or training.precision})
+    def settings(self, settings: Config) -> Config:
+        """The config in this way's precision."""
+        if self.precision is None:
+            return settings
+        return config.replaced(settings, {"training.precision": self.precision}, "of the self-check")
 
 
 UNDETERMINED = {backend.UNDETERMINED: "1"}
-PROCESSOR = Way("on the processor", {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"})
+PROCESSOR = Way("on the processor", gpus.PROCESSOR)
 WAYS = (
-    Way("as the config says"),
+    Way("with the config's settings"),
     Way("without determinism", UNDETERMINED),
     Way("without determinism, in float32", UNDETERMINED, "float32"),
     PROCESSOR,
@@ -10523,6 +10623,7 @@ def find_way(settings: Config, side: int, classes: int) -> Way:
 
     Prints a line for each way that fails.
     """
+    print("Checking the GPU: one training step, one prediction, save and load ...", flush=True)
     for way, following in itertools.pairwise(WAYS):
         problem = _problem(way, settings, side, classes)
         if problem is None:
@@ -10533,7 +10634,7 @@ def find_way(settings: Config, side: int, classes: int) -> Way:
 
 def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
     """Why a way does not work here; None where it does."""
-    order = {"config": settings.model_dump(mode="json"), "side": side, "classes": classes, "precision": way.precision}
+    order = {"config": way.settings(settings).model_dump(mode="json"), "side": side, "classes": classes}
     command = [sys.executable, "-m", "digits.workers.self_check"]
     try:
         done = subprocess.run(
@@ -10599,11 +10700,8 @@ class Silent:
 def main() -> None:
     """Check what standard input says; the last line of standard error says what is wrong."""
     order = json.load(sys.stdin)
-    settings = config.parse(order["config"], "of the self-check")
-    if order["precision"]:
-        settings = config.replaced(settings, {"training.precision": order["precision"]}, "of the self-check")
     try:
-        check(settings, order["side"], order["classes"])
+        check(config.parse(order["config"], "of the self-check"), order["side"], order["classes"])
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {shown(str(error))}")
 
@@ -10631,7 +10729,8 @@ from digits.cost import Speed, images_per_epoch
 from digits.data import Rows
 from digits.seeds import derive
 
-STEPS = 100  # of an epoch of the warm-up
+STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
+CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
 EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
@@ -10672,8 +10771,10 @@ def measure(
     backend.start(config.training.threads)
     from digits import training
 
-    settings, seed, numbers = _without_watching(config.training), derive(config.seed, "warm-up"), np.arange(len(rows))
-    watch = _Stopwatch(images_per_epoch(len(rows), settings), seconds)
+    settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
+    steps = STEPS if backend.device() else CPU_STEPS
+    numbers = np.arange(min(len(rows), steps * settings.batch_size))
+    watch = _Stopwatch(images_per_epoch(len(numbers), settings), seconds)
     recipe = (architecture, settings, config.augmentation, classes)
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):

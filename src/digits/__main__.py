@@ -21,7 +21,7 @@ from digits.config import Config
 from digits.cost import MOST_HOURS, Deadline
 from digits.data import Dataset, Source
 from digits.errors import UserError, one_line, plain
-from digits.runs import Run
+from digits.runs import Run, members
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -194,7 +194,7 @@ def cluster_command(
     """Cluster a run's out-of-fold features: purity, silhouette, maps, sheets, and suspicious labels."""
     source = _find(data_source)
     run = _run(output, run_name or _default_name(source))
-    settings = run.adapted(overrides or [], preset)
+    settings = _covered(run, run.adapted(overrides or [], preset))
     from digits.stages import cluster  # takes longer to import than the mistakes above take to find
 
     dataset, _ = _read(source, output)
@@ -230,7 +230,7 @@ def explore_command(
         from digits.stages import cluster
 
         with run.locked():
-            cluster.run(run.config(), _read(source, output)[0], run)
+            cluster.run(_covered(run, run.config()), _read(source, output)[0], run)
     from digits.stages import explore
 
     explore.run(run, data_source, output / "cache", port)
@@ -531,8 +531,17 @@ def _finished(data_source: str | None, run_name: str | None, output: Path) -> tu
     """The config of a run that is there, the run, and its rows; cheap mistakes are found first."""
     source = _find(data_source)
     run = _run(output, run_name or _default_name(source))
-    settings = run.config()
+    settings = _covered(run, run.config())
     return settings, run, _read(source, output)[0]
+
+
+def _covered(run: Run, settings: Config) -> Config:
+    """The config of the networks that an unfinished run holds; says so."""
+    covered = run.covered(settings)
+    if covered is not settings:
+        count, planned = len(members(covered)), len(members(settings))
+        print(f"Run {run.folder.name} is unfinished: this is of {count} of its {planned} networks", flush=True)
+    return covered
 
 
 def _default_name(source: Source) -> str:

@@ -70,7 +70,7 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset, config)
     members = runs.members(config)
     drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
     alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
@@ -101,7 +101,7 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset)
+    ensemble = read_ensemble(run, dataset, config)
     parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
     names = [member.name for member in runs.members(config)]
     forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}

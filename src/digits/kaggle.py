@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from digits import config, data, runs
@@ -23,7 +22,7 @@ from digits.data import Source
 from digits.errors import UserError
 from digits.kaggle_command import COMPETITION
 from digits.progress import duration
-from digits.runs import Member, Run
+from digits.runs import Run
 
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
@@ -72,9 +71,10 @@ def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
     outcome = pipeline.make_submission(
         recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
     )
-    whole = _whole(recipe, outcome.trained)
-    if whole is None:
-        print("No clusters and no report: no architecture has a network in every fold", flush=True)
+    try:
+        whole = run.covered(recipe)
+    except UserError as error:
+        print(f"No clusters and no report: {error}", flush=True)
     else:
         look = run.folder.parent / "eda"
         cluster.run(whole, dataset, run)
@@ -114,13 +114,6 @@ def _with_maps_at_hand(recipe: Config) -> Config:
     """The config with those maps of the clusters that the installed packages can draw."""
     maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
     return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
-
-
-def _whole(recipe: Config, done: Sequence[Member]) -> Config | None:
-    """The config of the architectures that have all their members; None where there is none."""
-    missing = {member.architecture for member in set(runs.members(recipe)) - set(done)}
-    kept = [architecture.model_dump() for architecture in recipe.architectures if architecture.label not in missing]
-    return config.replaced(recipe, {"architectures": kept}, "of the kernel") if kept else None
 
 
 if __name__ == "__main__":

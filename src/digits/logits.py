@@ -9,6 +9,7 @@ import numpy as np
 
 from digits import runs
 from digits.analysis import calibration, ensembling
+from digits.config import Config
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.runs import Member, Run
@@ -40,8 +41,13 @@ class Calibrated:
     by_fold: dict[int, dict[str, float]]
 
 
-def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of a finished run, as `make submit` wrote them.
+def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+
+    Args:
+        run: finished, or covered by `config`.
+        dataset: of the run.
+        config: only the rows of its folds; all rows by default.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
@@ -58,7 +64,23 @@ def read_ensemble(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
         raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
     if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
         raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
-    return ensemble
+    return ensemble if config is None else _of_config(ensemble, run, config)
+
+
+def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
+    """The rows of the config's folds."""
+    members = runs.members(config)
+    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
+    own = np.concatenate([runs.read_arrays(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+    kept = np.isin(ensemble["rows"], own)
+    if kept.sum() != len(own):
+        raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
+    of_rows = ("rows", "labels", "probabilities")
+    return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
+
+
+def _kind(member: Member) -> tuple[str, int]:
+    return member.architecture, member.seed
 
 
 def are_rows_of(rows: np.ndarray, count: int) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from digits import logits, runs
 from digits.config import Config
+from digits.cost import Deadline
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.logits import Logits
@@ -16,7 +16,16 @@ from digits.stages.train import Outcome
 
 
 def make_submission(
-    config: Config, dataset: Dataset, run: Run, read_seconds: float, rest: str | None = None, **options: Any
+    config: Config,
+    dataset: Dataset,
+    run: Run,
+    read_seconds: float,
+    rest: str | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    deadline: Deadline | None = None,
+    patient: bool = False,
 ) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
@@ -25,7 +34,7 @@ def make_submission(
         run: where everything goes; the caller holds its lock.
         read_seconds: that reading the data took; the table and the metrics show it.
         rest: the command that trains the members for which there is no time.
-        options: of `train.run`: workers, scheduler, deadline, patient.
+        workers, scheduler, deadline, patient: as those of `train.run`.
 
     Raises:
         UserError: not a single member was trained.
@@ -43,7 +52,7 @@ def make_submission(
             scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
             print(f"submission.csv: {len(trained)} of {figures['members_planned']} members, {scores}", flush=True)
 
-    outcome = train.run(config, dataset, run, after=after, **options)
+    outcome = train.run(config, dataset, run, workers, scheduler, deadline, after, patient)
     if not outcome.trained:
         reason = next(iter(outcome.problems.values()), "the time was over; the same command resumes its checkpoint")
         raise UserError(f"no member was trained: {reason}")

@@ -37,7 +37,7 @@ import numpy as np
 
 from digits import backend
 from digits.atomic import TEMPORARY, replacing
-from digits.config import Config, differences, parse, revise
+from digits.config import Config, differences, parse, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
 
@@ -212,6 +212,31 @@ class Run:
         if not stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
         return parse(read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
+
+    def covered(self, config: Config) -> Config:
+        """The config of those networks of an unfinished run that make something whole.
+
+        These are the networks of its first folds that have all their networks, or of the architectures that are trained
+        in every fold, whichever are more. A finished run is covered by its own config.
+
+        Raises:
+            UserError: no fold has all its networks yet.
+        """
+        metrics = read_json(self.metrics) if self.metrics.exists() else {}
+        planned = members(config)
+        if metrics.get("members_planned") in (None, metrics.get("members")):
+            return config
+        missing = [member for member in planned if not self.member(member).exists()]
+        folds = min((member.fold for member in missing), default=len(config.folds.trained))
+        unfinished = {member.architecture for member in missing}
+        kept = [of.model_dump() for of in config.architectures if of.label not in unfinished]
+        parts = [{"folds.limit": folds}] * (folds > 0) + [{"architectures": kept}] * bool(kept)
+        if not parts:
+            raise UserError(
+                f"run {self.folder} holds {len(planned) - len(missing)} of {len(planned)} networks, and no fold has "
+                f"all of its own yet; continue: make submit RUN={self.folder.name}"
+            )
+        return max((replaced(config, part, str(self.origin)) for part in parts), key=lambda part: len(members(part)))
 
     def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.

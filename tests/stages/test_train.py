@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 
 import numpy as np
@@ -11,8 +12,9 @@ from command import complain, digits, refuse, start, succeed
 from digits import backend, config, cost, runs
 from digits.data import Rows
 from digits.data.demo import demo
+from digits.errors import UserError
 from digits.runs import Member, Run
-from digits.stages import train
+from digits.stages import submit, train
 from digits.submission import check
 
 SHORT = ["--set", "folds.count=5", "--set", "training.epochs=25", "--set", "architectures=[mlp]"]
@@ -108,3 +110,45 @@ def test_train_alone_says_what_is_left(tmp_path):
     trained = len(list((tmp_path / "r/members").glob("[!.]*")))
     if trained < 5:
         assert f"Members: {trained} of 5. To train the others: make train RUN=r" in done.stdout
+
+
+def test_the_stages_after_training_look_at_the_whole_folds_of_an_unfinished_run(tmp_path):
+    settings = config.parse(
+        {"folds": {"count": 3}, "architectures": ["mlp", {"net": "mlp", "name": "other"}], "training": {"epochs": 2}},
+        "test",
+    )
+    data, run = demo(), Run(tmp_path / "r")
+    with run.locked():
+        train.run(settings, data, run, workers=1)
+        for name in ("other-s0-f1", "mlp-s0-f2", "other-s0-f2"):
+            shutil.rmtree(run.folder / "members" / name)
+        trained = [member for member in runs.members(settings) if run.member(member).exists()]
+        submit.run(settings, data, run, {}, trained)
+    assert run.covered(settings) == config.replaced(settings, {"folds.limit": 1}, "test")
+    shutil.rmtree(run.folder / "members" / "other-s0-f0")
+    with pytest.raises(UserError, match="holds 2 of 6 networks, and no fold has all of its own yet"):
+        run.covered(settings)
+
+
+def test_evaluate_cluster_and_report_of_an_unfinished_run(tmp_path):
+    both = ["--set", "folds.count=3", "--set", "training.epochs=4", "--set", "architectures=[mlp,small]"]
+    succeed("submit", "--output", tmp_path, "--run", "r", *both)
+    for name in ("small-s0-f1", "mlp-s0-f2", "small-s0-f2"):
+        shutil.rmtree(tmp_path / "r/members" / name)
+    hours = 0.003
+    while digits("submit", "--output", tmp_path, "--run", "r", *both, "--hours", str(hours)).returncode:
+        hours *= 1.5
+    output = ("--output", tmp_path, "--run", "r")
+    metrics = json.loads((tmp_path / "r/metrics.json").read_text())
+    for stage in ("evaluate", "cluster", "report"):
+        said = succeed(stage, "--data", "demo", *output, *["--set", "cluster.maps=[]"] * (stage == "cluster"))
+        assert ("is unfinished: this is of" in said) == (metrics["members"] < 6)
+
+
+def test_a_closed_output_ends_the_run(tmp_path):
+    process = start("submit", "--output", tmp_path, "--run", "r", *SHORT, "--set", "training.epochs=2000")
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait(timeout=300)
+    assert process.returncode != 0
+    assert "Traceback" not in process.stderr.read()

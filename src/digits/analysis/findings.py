@@ -163,7 +163,8 @@ def clusters(record: Mapping[str, Any]) -> list[str]:
         f"{'above' if short >= 0 else 'below'} it.",
     ]
     controls = record["controls"]
-    if "raw" in controls and "aligned" in controls:
+    several = record["fold_probe_before"] is not None  # folds, whose spaces differ
+    if several and "raw" in controls and "aligned" in controls:
         raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
         told.append(
             f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "

@@ -116,8 +116,8 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
         UserError: there is no such run, it is not finished or clustered, or was made from other data.
     """
     run = Run(run_folder)
-    config = run.config()
     run.check_contents()
+    config = run.covered(run.config())
     dataset = data.read(data.find(data_source), cache)
     kept = features.restore(run, config, dataset)
     record = _record(run)
