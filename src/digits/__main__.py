@@ -307,7 +307,7 @@ def predict_command(
     if run_name:
         run = _run(output, run_name)
         path = run.exported
-        if not export.is_current(run, run.config(), path):
+        if not export.is_current(run, run.covered(run.config()), path):
             if backend.name() == "tensorflow":
                 export_command(data_source, run_name, output=output)
             else:
