@@ -3726,6 +3726,7 @@ FILES["digits/errors.py"] = r'''"""The exception that stands for a user's mistak
 from __future__ import annotations
 
 import errno
+import os
 import re
 from concurrent.futures import BrokenExecutor
 
@@ -3771,14 +3772,20 @@ def plain(error: BaseException) -> str | None:
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
     if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
-    if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
-        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
+    if type(error).__name__ == "PicklingError" and (refusal := _refusal(error)):  # joblib's, of large arrays
+        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(refusal)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
     if isinstance(error, OSError) and error.errno in REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {REFUSALS[error.errno]}"
     return None
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """What the system refused while joblib wrote an array, which it passes on as the text of its cause."""
+    found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:
@@ -6819,7 +6826,8 @@ class Run:
         folder = self.member(member)
         if not is_whole(folder):
             raise UserError(
-                f"member {member.name} of run {self.folder} is missing or damaged; train it first: make train"
+                f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
+                f"make submit RUN={self.folder.name}"
             )
         return folder
 
@@ -6914,7 +6922,7 @@ class Run:
         Raises:
             UserError: no fold has all its networks yet.
         """
-        metrics = read_json(self.metrics) if self.metrics.exists() else {}
+        metrics = read_json(self.metrics) if self.metrics.is_file() else {}  # a pipe is refused with the lock
         planned = members(config)
         if metrics.get("members_planned") in (None, metrics.get("members")):
             return config

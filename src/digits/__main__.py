@@ -298,7 +298,7 @@ def predict_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Say which digits people's own pictures show; exit status 1 where a picture could not be read."""
-    from digits import backend, exported, inference
+    from digits import backend, exported
     from digits.stages import export, predict
 
     if not images:
@@ -311,6 +311,8 @@ def predict_command(
             if backend.name() == "tensorflow":
                 export_command(data_source, run_name, output=output)
             else:
+                from digits import inference
+
                 settings, run, dataset = _finished(data_source, run_name, output)
                 path, ensemble = run.folder, inference.load_networks(run, settings, dataset)
     ensemble = ensemble or exported.load(path)
@@ -495,7 +497,8 @@ def _command(
     overrides: list[str] | None,
 ) -> str:
     """The Make command with these options."""
-    given = {"BACKEND": os.environ.get("KERAS_BACKEND"), "DATA": data_source, "CONFIG": config_file}
+    backend = os.environ.get("KERAS_BACKEND")
+    given = {"BACKEND": backend if backend != "tensorflow" else None, "DATA": data_source, "CONFIG": config_file}
     given |= {"RUN": run_name, "WORKERS": workers}
     given["SET"] = " ".join(overrides or [])
     return shlex.join(["make", target, *(f"{name}={value}" for name, value in given.items() if value)])

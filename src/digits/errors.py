@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from concurrent.futures import BrokenExecutor
 
@@ -48,14 +49,20 @@ def plain(error: BaseException) -> str | None:
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
     if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
-    if type(error).__name__ == "PicklingError" and isinstance(error.__context__, OSError):  # joblib's, of large arrays
-        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(error.__context__)}"
+    if type(error).__name__ == "PicklingError" and (refusal := _refusal(error)):  # joblib's, of large arrays
+        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(refusal)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
     if isinstance(error, OSError) and error.errno in REFUSALS:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {REFUSALS[error.errno]}"
     return None
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """What the system refused while joblib wrote an array, which it passes on as the text of its cause."""
+    found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:

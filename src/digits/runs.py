@@ -127,7 +127,8 @@ class Run:
         folder = self.member(member)
         if not is_whole(folder):
             raise UserError(
-                f"member {member.name} of run {self.folder} is missing or damaged; train it first: make train"
+                f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
+                f"make submit RUN={self.folder.name}"
             )
         return folder
 
@@ -222,7 +223,7 @@ class Run:
         Raises:
             UserError: no fold has all its networks yet.
         """
-        metrics = read_json(self.metrics) if self.metrics.exists() else {}
+        metrics = read_json(self.metrics) if self.metrics.is_file() else {}  # a pipe is refused with the lock
         planned = members(config)
         if metrics.get("members_planned") in (None, metrics.get("members")):
             return config

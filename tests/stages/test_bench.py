@@ -12,7 +12,8 @@ def test_it_writes_every_table_and_the_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "NET_SECONDS", 0.1)
     monkeypatch.setattr(bench.augmentation, "IMAGES", 1000)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # as the bench does, which would leave them to other tests
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     source = data.find(None, root=tmp_path / "nothing", mounts=())
     dataset = data.read(source, tmp_path)
     short = config.load("configs/default.yaml", ["training.epochs=1"])

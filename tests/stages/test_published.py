@@ -64,7 +64,7 @@ def test_the_metrics_say_where_they_come_from(run):
     assert "checksum" not in published
     for key in ("config", "data", "versions"):
         assert published[key] == record[key]
-    assert published["machine"].keys() == {"system", "processor", "cores"}
+    assert published["machine"].keys() == {"system", "processor", "cores", "onednn"}
     assert record["machine"]["system"].startswith(published["machine"]["system"])
     assert "-" not in published["machine"]["system"]
     assert (published["run"], published["members"], published["members_planned"]) == ("short", 2, 2)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -42,8 +42,12 @@ def cluster(workers: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def trainings(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """What trains members in a cluster."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [of for of in below if of.status() != psutil.STATUS_ZOMBIE and "train-member" in of.cmdline()]
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end while we look
+            if child.status() != psutil.STATUS_ZOMBIE and "train-member" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def until(process: subprocess.Popen[str], words: str) -> None:

@@ -1,7 +1,5 @@
 """The self-check of an accelerator, on a processor: what it takes for working, and what it does where a way fails."""
 
-import os
-
 import pytest
 
 from digits import config
@@ -41,4 +39,3 @@ def test_a_way_changes_the_precision_alone(way):
     settings = way.settings(SETTINGS)
     assert settings.training.precision == (way.precision or "auto")
     assert config.replaced(settings, {"training.precision": "auto"}, "test") == SETTINGS
-    assert not way.environment.keys() & os.environ.keys()

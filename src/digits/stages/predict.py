@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -16,8 +17,10 @@ from digits import data, figures, ink, pictures, runs
 from digits.atomic import replacing
 from digits.errors import UserError, one_line, printable
 from digits.exported import Exported
-from digits.inference import RunNetworks
 from digits.progress import console, is_terminal
+
+if TYPE_CHECKING:
+    from digits.inference import RunNetworks
 
 OK, NOT_A_DIGIT = "ok", "not a digit"
 MOST_READERS = 4  # of pictures at a time: each takes up to 0.2 GB
