@@ -2002,7 +2002,7 @@ def _transforms(settings: Augmentation) -> list[BasicTransform]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/backend.py"] = r'''"""How Keras' backend is chosen and started: quietly, deterministic, with the config's number of threads."""
+FILES["digits/backend.py"] = r'''"""Choose and start Keras' backend: quietly, deterministic, with the config's number of threads."""
 
 from __future__ import annotations
 
@@ -2118,7 +2118,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def onednn() -> bool:
-    """Whether TensorFlow computes with oneDNN on this processor."""
+    """TensorFlow computes with oneDNN on this processor."""
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
 
 
@@ -2136,7 +2136,7 @@ def device() -> str | None:
 
 
 def is_deterministic() -> bool:
-    """Whether the same training gives the same bytes again on this machine."""
+    """The same training gives the same bytes again on this machine."""
     return UNDETERMINED not in os.environ
 
 
@@ -2648,7 +2648,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/cost.py"] = r'''"""What training costs: multiply-adds (MACs), seconds on this machine, and which members fit into a time limit."""
+FILES["digits/cost.py"] = r'''"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
 
 from __future__ import annotations
 
@@ -2704,7 +2704,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do for a member.
+    """Training that is left of one member.
 
     images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
     predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
@@ -2723,7 +2723,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one of this machine's workers while all of them train.
+    """Speed of one worker of this machine while all of them train.
 
     images: trained on in a second. start: seconds to build and compile a network.
     """
@@ -2738,7 +2738,7 @@ class Speed:
 
 
 def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
-    """What there is to do for every member of a config, in the order of training.
+    """Work of every member of a config, in the order of training.
 
     Args:
         config: the recipe.
@@ -2862,7 +2862,7 @@ class Budget:
         return schedule(self.seconds(), self.workers, self.deadline.left())
 
     def too_little(self) -> str:
-        """What to do where no member fits."""
+        """Message for the user where no member fits."""
         seconds = {member: taken for member, taken in self.seconds().items() if taken}
         member = min(seconds, key=seconds.__getitem__)
         hours = self.deadline.hours_for(MARGIN * seconds[member])
@@ -3783,14 +3783,14 @@ def plain(error: BaseException) -> str | None:
 
 
 def _refusal(error: BaseException) -> OSError | None:
-    """What the system refused while joblib wrote an array, which it passes on as the text of its cause."""
+    """Error of the system while joblib wrote an array, which passes it on as the text of its cause."""
     found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another way to say that memory ran out: a backend's, the system's as it loads a library or starts a
-    thread, or Python's own where a library's C code failed without a word.
+    """Memory ran out, said in another way: a backend's, the system's as it loads a library or starts a thread, or
+    Python's own where a library's C code failed without a word.
     """
     backends = type(error).__name__ == "ResourceExhaustedError" or (
         type(error).__name__ in OF_BACKENDS and "RESOURCE_EXHAUSTED" in str(error)
@@ -6493,11 +6493,11 @@ class TimeLeft:
         self._images[name] = 0.0
 
     def share(self) -> float:
-        """What is done of the training that was left at the start, 0..1."""
+        """Share of the training that was left at the start and is done, 0..1."""
         return 1 - self._macs_left() / self._total if self._total else 1.0
 
     def images_per_second(self, now: float) -> float | None:
-        """Of all workers together; None before anything is trained."""
+        """Speed of all workers together; None before anything is trained."""
         _, images, busy = self._recent(now)
         return images / busy * self._busy() if images else None
 
@@ -7005,7 +7005,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What this machine is; `onednn`: whether TensorFlow computes with it."""
+    """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
     own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
     return own | ({"onednn": backend.onednn()} if backend.name() == "tensorflow" else {})
 
@@ -8991,7 +8991,7 @@ def _draw(run: Run, dataset: Dataset) -> None:
 
 
 def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
-    """What these members took to train; their MACs are null where an earlier version has trained one of them."""
+    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
     records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
     macs = [record.get("training_macs") for record in records]
     return {
@@ -9166,7 +9166,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call has come to. trained: members, in the order of the config. problems: why others failed, by name."""
+    """Result of a call. trained: members, in the order of the config. problems: why others failed, by name."""
 
     trained: list[Member]
     problems: dict[str, str] = field(default_factory=dict)
@@ -9226,7 +9226,7 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a call is to train. missing: members, in the order of training. patient: as that of `run`."""
+    """Training that a call is to do. missing: members, in the order of training. patient: as that of `run`."""
 
     config: Config
     run: Run
@@ -9236,11 +9236,11 @@ class Plan:
     patient: bool
 
     def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
-        """What there is to do for every member of the config; forward multiply-adds by architecture given."""
+        """Work of every member of the config. macs: forward multiply-adds by architecture."""
         return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
 
     def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
-        """What shows the training of the missing members; what is left to do for each of them given."""
+        """Progress display of the missing members. works: training that is left of each."""
         every, epochs = cost.order(self.config), self.config.training.epochs
         tasks = {
             member.name: progress.Task(
@@ -9346,7 +9346,7 @@ def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> di
 
 
 def _unfinished(run: Run, member: Member, work: Work) -> Work:
-    """What is left to do for a member that may have a checkpoint."""
+    """Work of a member without the epochs that its checkpoint holds, if it has one."""
     try:
         done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT)["history"])
     except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too
@@ -10226,7 +10226,7 @@ def steps(
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/training/steps.py"] = r'''"""What the compiled code of every Keras backend gives to the loop."""
+FILES["digits/training/steps.py"] = r'''"""Interface of the compiled code of every Keras backend."""
 
 from __future__ import annotations
 
@@ -10263,7 +10263,7 @@ def kept_share(taken: KerasTensor, ema: float) -> KerasTensor:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/__init__.py"] = r'''"""Where members are trained: this machine's processes and GPUs, and how they report their progress."""
+FILES["digits/workers/__init__.py"] = r'''"""Places where members are trained: this machine's processes and GPUs; and the reports of their progress."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -10435,8 +10435,8 @@ def end_with(launcher: int) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/messages.py"] = r'''"""How workers report: lines of JSON, through a named pipe to the process that was started, or through standard output
-where a cluster's worker carries them on.
+FILES["digits/workers/messages.py"] = r'''"""Progress reports of workers: lines of JSON, through a named pipe to the process that was started, or through the
+standard output that a cluster's worker passes on.
 """
 
 from __future__ import annotations
@@ -10599,7 +10599,7 @@ TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
 
 @dataclass(frozen=True)
 class Way:
-    """How networks are computed.
+    """A way to compute networks.
 
     name: as messages say it. environment: variables of every process that computes. precision: in place of the
     config's, where it is not None.
@@ -10719,7 +10719,7 @@ if __name__ == "__main__":
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/warm_up.py"] = r'''"""What a worker measures before it trains: the multiply-adds of a network, and the speed of its training steps."""
+FILES["digits/workers/warm_up.py"] = r'''"""Measure before training: the multiply-adds of a network, and the speed of its training steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Keras' backend is chosen and started: quietly, deterministic, with the config's number of threads."""
+"""Choose and start Keras' backend: quietly, deterministic, with the config's number of threads."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def onednn() -> bool:
-    """Whether TensorFlow computes with oneDNN on this processor."""
+    """TensorFlow computes with oneDNN on this processor."""
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
 
 
@@ -132,7 +132,7 @@ def device() -> str | None:
 
 
 def is_deterministic() -> bool:
-    """Whether the same training gives the same bytes again on this machine."""
+    """The same training gives the same bytes again on this machine."""
     return UNDETERMINED not in os.environ
 
 

@@ -1,4 +1,4 @@
-"""What training costs: multiply-adds (MACs), seconds on this machine, and which members fit into a time limit."""
+"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do for a member.
+    """Training that is left of one member.
 
     images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
     predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
@@ -73,7 +73,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one of this machine's workers while all of them train.
+    """Speed of one worker of this machine while all of them train.
 
     images: trained on in a second. start: seconds to build and compile a network.
     """
@@ -88,7 +88,7 @@ class Speed:
 
 
 def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
-    """What there is to do for every member of a config, in the order of training.
+    """Work of every member of a config, in the order of training.
 
     Args:
         config: the recipe.
@@ -212,7 +212,7 @@ class Budget:
         return schedule(self.seconds(), self.workers, self.deadline.left())
 
     def too_little(self) -> str:
-        """What to do where no member fits."""
+        """Message for the user where no member fits."""
         seconds = {member: taken for member, taken in self.seconds().items() if taken}
         member = min(seconds, key=seconds.__getitem__)
         hours = self.deadline.hours_for(MARGIN * seconds[member])

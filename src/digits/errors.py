@@ -60,14 +60,14 @@ def plain(error: BaseException) -> str | None:
 
 
 def _refusal(error: BaseException) -> OSError | None:
-    """What the system refused while joblib wrote an array, which it passes on as the text of its cause."""
+    """Error of the system while joblib wrote an array, which passes it on as the text of its cause."""
     found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Whether it is another way to say that memory ran out: a backend's, the system's as it loads a library or starts a
-    thread, or Python's own where a library's C code failed without a word.
+    """Memory ran out, said in another way: a backend's, the system's as it loads a library or starts a thread, or
+    Python's own where a library's C code failed without a word.
     """
     backends = type(error).__name__ == "ResourceExhaustedError" or (
         type(error).__name__ in OF_BACKENDS and "RESOURCE_EXHAUSTED" in str(error)

@@ -68,11 +68,11 @@ class TimeLeft:
         self._images[name] = 0.0
 
     def share(self) -> float:
-        """What is done of the training that was left at the start, 0..1."""
+        """Share of the training that was left at the start and is done, 0..1."""
         return 1 - self._macs_left() / self._total if self._total else 1.0
 
     def images_per_second(self, now: float) -> float | None:
-        """Of all workers together; None before anything is trained."""
+        """Speed of all workers together; None before anything is trained."""
         _, images, busy = self._recent(now)
         return images / busy * self._busy() if images else None
 

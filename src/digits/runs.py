@@ -306,7 +306,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What this machine is; `onednn`: whether TensorFlow computes with it."""
+    """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
     own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
     return own | ({"onednn": backend.onednn()} if backend.name() == "tensorflow" else {})
 

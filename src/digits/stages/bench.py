@@ -137,7 +137,7 @@ def _packed(images: np.ndarray, settings: Augmentation, pack: int) -> float:
 
 
 def _nets(out: Console, configs: dict[str, Config], train: Rows) -> dict[str, Any]:
-    """What every architecture costs, and how fast it trains in each way to compute that is installed here.
+    """Cost of every architecture, and its speed in each way to compute that is installed here.
 
     In float32, which all ways share, and in the precision that the config takes here.
     """

@@ -109,7 +109,7 @@ def _draw(run: Run, dataset: Dataset) -> None:
 
 
 def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
-    """What these members took to train; their MACs are null where an earlier version has trained one of them."""
+    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
     records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
     macs = [record.get("training_macs") for record in records]
     return {

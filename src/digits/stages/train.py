@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call has come to. trained: members, in the order of the config. problems: why others failed, by name."""
+    """Result of a call. trained: members, in the order of the config. problems: why others failed, by name."""
 
     trained: list[Member]
     problems: dict[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a call is to train. missing: members, in the order of training. patient: as that of `run`."""
+    """Training that a call is to do. missing: members, in the order of training. patient: as that of `run`."""
 
     config: Config
     run: Run
@@ -143,11 +143,11 @@ class Plan:
     patient: bool
 
     def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
-        """What there is to do for every member of the config; forward multiply-adds by architecture given."""
+        """Work of every member of the config. macs: forward multiply-adds by architecture."""
         return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
 
     def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
-        """What shows the training of the missing members; what is left to do for each of them given."""
+        """Progress display of the missing members. works: training that is left of each."""
         every, epochs = cost.order(self.config), self.config.training.epochs
         tasks = {
             member.name: progress.Task(
@@ -253,7 +253,7 @@ def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> di
 
 
 def _unfinished(run: Run, member: Member, work: Work) -> Work:
-    """What is left to do for a member that may have a checkpoint."""
+    """Work of a member without the epochs that its checkpoint holds, if it has one."""
     try:
         done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT)["history"])
     except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too

@@ -1,4 +1,4 @@
-"""What the compiled code of every Keras backend gives to the loop."""
+"""Interface of the compiled code of every Keras backend."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where members are trained: this machine's processes and GPUs, and how they report their progress."""
+"""Places where members are trained: this machine's processes and GPUs; and the reports of their progress."""

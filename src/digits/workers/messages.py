@@ -1,5 +1,5 @@
-"""How workers report: lines of JSON, through a named pipe to the process that was started, or through standard output
-where a cluster's worker carries them on.
+"""Progress reports of workers: lines of JSON, through a named pipe to the process that was started, or through the
+standard output that a cluster's worker passes on.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
 
 @dataclass(frozen=True)
 class Way:
-    """How networks are computed.
+    """A way to compute networks.
 
     name: as messages say it. environment: variables of every process that computes. precision: in place of the
     config's, where it is not None.

@@ -1,4 +1,4 @@
-"""What a worker measures before it trains: the multiply-adds of a network, and the speed of its training steps."""
+"""Measure before training: the multiply-adds of a network, and the speed of its training steps."""
 
 from __future__ import annotations
 
