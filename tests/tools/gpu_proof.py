@@ -107,7 +107,7 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
                 job = (architecture, recipe, rows, 10, SECONDS)
                 speeds = [speed for _, speed in submit(warm_up.measure, [job] * workers) if speed]
                 own[str(workers)] = {
-                    "images_per_second": sum(speed.images for speed in speeds),
+                    "images_per_second": float(sum(speed.images for speed in speeds)),
                     "start_seconds": max((speed.start for speed in speeds), default=None),
                     "failed": workers - len(speeds),
                 }
