@@ -6843,10 +6843,6 @@ class Run:
             )
         return self.clusters
 
-    def training_seconds(self, member: Member) -> float:
-        """How long the epochs of a finished member took."""
-        return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
-
     def history(self, member: Member) -> np.ndarray:
         """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
         return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
@@ -9323,7 +9319,7 @@ def _workers_on_gpus(plan: Plan, gpus: int) -> int:
         except BrokenExecutor:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):
-            print(f"{cost.networks(workers)} at a time: more than the GPU holds", flush=True)
+            print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
             return 0.0
         per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
         print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)

@@ -144,10 +144,6 @@ class Run:
             )
         return self.clusters
 
-    def training_seconds(self, member: Member) -> float:
-        """How long the epochs of a finished member took."""
-        return read_json(self.member(member) / "member.json", seconds=float)["seconds"]
-
     def history(self, member: Member) -> np.ndarray:
         """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
         return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)

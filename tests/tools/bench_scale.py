@@ -37,6 +37,7 @@ from digits.atomic import replacing
 from digits.data import Rows
 from digits.figures.style import SERIES, canvas, caption, styled
 from digits.runs import Run
+from digits.workers import gpus
 
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 LIMIT = 8e9  # bytes that the whole shall do with
@@ -118,14 +119,15 @@ def _parts(rows: int, training: Watched, run: Run) -> Iterator[Stage]:
     trained, saved, predicted = (
         [(of / name).stat().st_mtime for of in members] for name in ("history.csv", "model.keras", "test.npz")
     )
-    epoch = max(run.training_seconds(member) for member in runs.members(run.config()))
+    records = [run.member(member) / "member.json" for member in runs.members(run.config())]
+    epoch = max(runs.read_json(record, seconds=float)["seconds"] for record in records)
     yield training.stage(rows, "of it: an epoch", max(trained) - epoch, max(trained))
     yield training.stage(rows, "of it: prediction", min(saved), max(predicted))
 
 
 def _watch(*arguments: str) -> Watched:
     """Run Python with these arguments to its end and look at the memory of all its processes meanwhile."""
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
+    environment = os.environ | gpus.PROCESSOR
     looks = [(time.time(), 0.0, 0.0)]
     with subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, start_new_session=True

@@ -24,7 +24,7 @@ from digits.benchmarks import augmentation, convergence, inference, reading, tra
 from digits.config import Architecture, Augmentation, Config
 from digits.data import Dataset, Rows, Source
 from digits.progress import duration
-from digits.workers import warm_up
+from digits.workers import gpus, warm_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +50,7 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
         folder: for `bench.txt`, `bench.json` and `convergence.png`.
         limit: seconds that each config may train in the race.
     """
-    # of this process and its children: the processor is measured; JAX fails where it sees no GPU, unless told so
-    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    os.environ |= gpus.PROCESSOR  # of this process and its children: the processor is measured
     out = Console(width=None if progress.is_terminal() else 120, highlight=False, markup=False, record=True)
     out.print(f"{runs.processor()}, {joblib.cpu_count()} cores")
     load = os.getloadavg()[0]

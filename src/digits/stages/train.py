@@ -230,7 +230,7 @@ def _workers_on_gpus(plan: Plan, gpus: int) -> int:
         except BrokenExecutor:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):
-            print(f"{cost.networks(workers)} at a time: more than the GPU holds", flush=True)
+            print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
             return 0.0
         per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
         print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
