@@ -145,7 +145,7 @@ export: $(VENV)/installed
 .PHONY: pretrained
 pretrained: $(VENV)/installed
 	@$(DIGITS) export $(DATA_OPTIONS) $(call option,run,$(RUN)) --folds 1 --small \
-		--out src/digits/pretrained/ensemble.onnx
+		--out src/digits/stages/predict/pretrained/ensemble.onnx
 
 ## Open the explorer of a finished run in your browser (RUN DATA PORT)
 .PHONY: explore
@@ -186,7 +186,7 @@ submit-kaggle: $(VENV)/installed
 ## Write the files of a run that are committed, into output/published/<run>/ (RUN NAME)
 .PHONY: publish
 publish: $(VENV)/installed
-	@$(DIGITS) publish $(call option,run,$(RUN)) $(call option,name,$(NAME))
+	@$(VENV)/bin/python tests/tools/publish.py $(call option,run,$(RUN)) $(call option,name,$(NAME))
 
 ## Fetch the competition's data with the kaggle command
 .PHONY: data
@@ -196,7 +196,7 @@ data: $(VENV)/installed
 ## Measure this machine: speed of every part, and which config is accurate first (DATA)
 .PHONY: bench
 bench: $(VENV)/installed
-	@$(DIGITS) bench $(DATA_OPTIONS)
+	@$(VENV)/bin/python tests/tools/bench.py $(DATA_OPTIONS)
 
 ## Measure how time and memory grow up to a million rows; goes on where it was stopped (DATA ROWS)
 .PHONY: bench-scale
@@ -207,7 +207,7 @@ bench-scale: $(VENV)/installed
 .PHONY: test
 test: $(VENV)/installed-dev
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
-	@KERAS_BACKEND=jax $(VENV)/bin/python -m pytest -q -n auto tests/test_training.py tests/models
+	@KERAS_BACKEND=jax $(VENV)/bin/python -m pytest -q -n auto tests/training/test_training.py tests/models
 
 ## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (23 minutes)
 .PHONY: torture
@@ -222,7 +222,7 @@ fuzz: $(VENV)/installed-dev
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 .PHONY: kernel-test
 kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed
-	@KAGGLE_PYTHON=$(abspath $(VENV)/kaggle/bin/python) $(VENV)/bin/python -m pytest -q tests/test_kernel.py
+	@KAGGLE_PYTHON=$(abspath $(VENV)/kaggle/bin/python) $(VENV)/bin/python -m pytest -q tests/stages/kaggle/test_kernel.py
 
 ## Check style and format
 .PHONY: lint

@@ -55,7 +55,7 @@ def main():
         log = (working / "log.txt").open("a", encoding="utf-8")
     except OSError as error:
         raise SystemExit(f"error: the working folder {working} cannot be written: {error.strerror}") from None
-    command = [sys.executable, "-u", "-m", "digits.kaggle", str(source / "settings.json")]
+    command = [sys.executable, "-u", "-m", "digits.stages.kaggle.on_kaggle", str(source / "settings.json")]
     paths = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1", "KERAS_BACKEND": "tensorflow"}
     environment = {**os.environ, **own}
@@ -183,2005 +183,12 @@ __version__ = "0.1.0"
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/__init__.py"] = r'''"""Pure functions on arrays: no TensorFlow, no files."""
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/alignment.py"] = r'''"""Bring the feature spaces of several networks into one, without labels.
-
-Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so theirs may never
-be pooled as they are. Images that all of them have seen the same way, the unlabelled test images, anchor
-their spaces: each is centred, scaled, and turned onto the mean of all (generalised orthogonal Procrustes
-analysis: J. C. Gower, "Generalized Procrustes Analysis", Psychometrika 40, 1975).
-"""
+FILES["digits/competition.py"] = r'''"""What a fork edits first: the competition."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from scipy.linalg import orthogonal_procrustes
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
-
-MOST_ROUNDS = 100
-TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
-PROBE_ROWS = 10_000
-
-
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """The way from one network's space into the common one.
-
-    mean: float (d,). scale: the root mean square distance of its anchors from their mean, or 1 where they are one
-    point. rotation: float (d, c), its rows or its columns orthonormal, c the width of the widest space.
-    residual: the share of the anchors' variance that the common shape does not explain, 0..1.
-    """
-
-    mean: np.ndarray
-    scale: float
-    rotation: np.ndarray
-    residual: float
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features of this network, float (n, d), in the common space: float (n, c)."""
-        return (features - self.mean) / self.scale @ self.rotation
-
-
-def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
-    """Fit the alignment of every network.
-
-    Args:
-        anchors: for each network the features of the same images in the same order, float (m, d); a narrower
-            space is filled up with zeros to the width of the widest.
-
-    Returns:
-        One alignment a network, in their order.
-    """
-    means = [features.mean(axis=0) for features in anchors]
-    centred = [features - mean for features, mean in zip(anchors, means, strict=True)]
-    scales = [float(np.sqrt((features**2).sum(axis=1).mean())) or 1.0 for features in centred]
-    width = max(features.shape[1] for features in anchors)
-    shapes = [_widened(features / scale, width) for features, scale in zip(centred, scales, strict=True)]
-    with threadpool_limits(1):  # threads that wait for each other's small products take longer than one alone
-        rotations, residuals = _procrustes(shapes)
-    return [
-        Alignment(mean, scale, rotation[: len(mean)], residual)
-        for mean, scale, rotation, residual in zip(means, scales, rotations, residuals, strict=True)
-    ]
-
-
-def _widened(features: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(features, ((0, 0), (0, width - features.shape[1])))
-
-
-def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
-    """Rotate all shapes onto their mean, until the mean stands still."""
-    common, before = shapes[0], np.inf
-    for _ in range(MOST_ROUNDS):
-        rotations = [orthogonal_procrustes(shape, common)[0] for shape in shapes]
-        turned = [shape @ rotation for shape, rotation in zip(shapes, rotations, strict=True)]
-        common = np.mean(turned, axis=0)
-        residuals = [float(((shape - common) ** 2).sum(axis=1).mean()) for shape in turned]
-        if before - np.mean(residuals) < TOLERANCE:
-            break
-        before = np.mean(residuals)
-    return rotations, residuals
-
-
-def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
-    """How well the fold can be told from the features: accuracy of a cross-validated logistic regression.
-
-    Chance is one over the number of folds; features of unaligned networks give nearly 1, one fold alone NaN.
-
-    Args:
-        features: float (n, d), row by row.
-        folds: int (n,).
-        seed: of the `PROBE_ROWS` rows that are looked at, and of how they are split.
-    """
-    if len(np.unique(folds)) < 2:
-        return float("nan")
-    draw = np.random.default_rng(seed)
-    rows = draw.permutation(len(features))[:PROBE_ROWS]
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
-    parts = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with threadpool_limits(1), warnings.catch_warnings():  # threads: a hundred times as long where others work too
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted says as much
-        return float(cross_val_score(probe, features[rows], folds[rows], cv=parts).mean())
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/calibration.py"] = r'''"""How far stated probabilities can be believed."""
-
-from __future__ import annotations
-
-import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-
-
-def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
-
-    Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
-    sure a network says it is, never what it chooses.
-
-    Args:
-        logits: float (n, classes).
-        targets: class indices int (n,).
-    """
-    rows = np.arange(len(targets))
-    logits = logits.astype(np.float64)
-
-    def loss(log_temperature: float) -> float:
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, targets].mean()
-
-    found = minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/clustering.py"] = r'''"""Clusterings of feature vectors, and how well they agree with the labels.
-
-No clusterer sees a label. For features of a network that was trained on labels, agreement with the labels is a
-statement about the network, and not to be compared with records of unsupervised clustering.
-"""
-
-from __future__ import annotations
-
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-from joblib import Parallel, delayed
-from scipy.optimize import linear_sum_assignment
-from sklearn import cluster, metrics, mixture
-from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
-
-NOISE = -1  # the cluster of rows that a clusterer leaves out
-DRAWS = 1000
-REFITS = 10
-REFIT_ROWS = 5_000
-NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
-CHUNK = 256  # rows of the distance matrix at a time
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A statistic with the 95 % interval of a bootstrap over rows."""
-
-    value: float
-    low: float
-    high: float
-
-
-def kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Lloyd's k-means, the best of ten starts.
-
-    Args:
-        features: float (n, d).
-        k: number of clusters; ignored by those that find their own.
-        seed: of the starts.
-
-    Returns:
-        The cluster of every row, int (n,), as every clusterer of this module does.
-    """
-    return cluster.KMeans(k, n_init=10, random_state=seed).fit_predict(features)
-
-
-def minibatch_kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """k-means that looks at 4,096 rows at a time, the best of ten starts: for rows by the million."""
-    return cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed).fit_predict(features)
-
-
-def gaussian_mixture(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """A mixture of Gaussians with full covariances, each row to its most probable component."""
-    return mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed).fit_predict(features)
-
-
-def ward(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Agglomerative clustering by Ward's criterion."""
-    return cluster.AgglomerativeClustering(k, linkage="ward").fit_predict(features)
-
-
-def dbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """DBSCAN with epsilon at the knee of the k-distance curve; it finds its own number of clusters."""
-    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS).fit_predict(features)
-
-
-def hdbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """HDBSCAN with clusters of at least 1 % of the rows; it finds their number itself."""
-    smallest = max(NEIGHBOURS, len(features) // 100)
-    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(features)
-
-
-def spectral(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Spectral clustering of the graph of nearest neighbours."""
-    method = cluster.SpectralClustering(
-        k, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, assign_labels="cluster_qr", random_state=seed
-    )
-    with warnings.catch_warnings():  # groups without a path between them are what is looked for
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        return method.fit_predict(features)
-
-
-@dataclass(frozen=True)
-class Clusterer:
-    """A way to cluster: `fit(features, k, seed)`, and how many rows it can take in reasonable time."""
-
-    fit: Callable[[np.ndarray, int, int], np.ndarray]
-    most_rows: int | None = None
-
-
-CLUSTERERS = {
-    "kmeans": Clusterer(kmeans),
-    "minibatch_kmeans": Clusterer(minibatch_kmeans),
-    "gaussian_mixture": Clusterer(gaussian_mixture),
-    "ward": Clusterer(ward, 10_000),
-    "dbscan": Clusterer(dbscan, 10_000),
-    "hdbscan": Clusterer(hdbscan, 10_000),
-    "spectral": Clusterer(spectral, 5_000),
-}
-
-
-def neighbour_distances(features: np.ndarray) -> np.ndarray:
-    """The distance of every row to its `NEIGHBOURS`-th nearest, ascending: float64 (n,)."""
-    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)
-    return np.sort(near.kneighbors()[0][:, -1]).astype(np.float64)
-
-
-def knee(curve: np.ndarray) -> float:
-    """The value of an ascending curve where it bends upward: the point farthest below its chord.
-
-    V. Satopaa et al., "Finding a 'Kneedle' in a Haystack", 2011, without the smoothing.
-    """
-    place = np.linspace(0, 1, len(curve))
-    span = curve[-1] - curve[0]
-    height = (curve - curve[0]) / span if span > 0 else place
-    return float(curve[np.argmax(place - height)])
-
-
-def contingency(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How many rows of each cluster, ascending, have each class, ascending: int (clusters, classes)."""
-    return metrics.cluster.contingency_matrix(clusters, targets)
-
-
-def ordered(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The same clusters, numbered from 0 in the order of their most frequent class, the largest first: int (n,)."""
-    numbers = np.unique(clusters[clusters != NOISE])
-    majorities = [np.bincount(targets[clusters == number]).argmax() for number in numbers]
-    sizes = [(clusters == number).sum() for number in numbers]
-    renumbered = np.full(len(clusters), NOISE)
-    for place, old in enumerate(numbers[np.lexsort((np.negative(sizes), majorities))] if len(numbers) else ()):
-        renumbered[clusters == old] = place
-    return renumbered
-
-
-def purity(clusters: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows that have the most frequent class of their cluster; a row left out as noise counts as wrong.
-
-    C. D. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval", 2008, section 16.3.
-    """
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    return float(contingency(clusters[kept], targets[kept]).max(axis=1).sum() / len(targets))
-
-
-def hungarian_accuracy(clusters: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows that are right when each class is given to one cluster at most, in the best way."""
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    table = contingency(clusters[kept], targets[kept])
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(targets))
-
-
-def agreement(clusters: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Every score of a clustering against the classes; noise is one more cluster in all but the first two."""
-    homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(targets, clusters)
-    return {
-        "purity": purity(clusters, targets),
-        "hungarian_accuracy": hungarian_accuracy(clusters, targets),
-        "nmi": float(metrics.normalized_mutual_info_score(targets, clusters)),
-        "ari": float(metrics.adjusted_rand_score(targets, clusters)),
-        "homogeneity": float(homogeneity),
-        "completeness": float(completeness),
-        "noise": float((clusters == NOISE).mean()),
-        "clusters": len(np.unique(clusters[clusters != NOISE])),
-    }
-
-
-def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """The silhouette of every row, exact: float64 (n,), NaN for noise, 0 in a cluster of one.
-
-    The value of scikit-learn's `silhouette_samples` (P. J. Rousseeuw, 1987), in a fraction of the time: the
-    distances of many rows to all others are added up cluster by cluster as one matrix product.
-    """
-    values = np.full(len(clusters), np.nan)
-    kept = np.flatnonzero(clusters != NOISE)
-    numbers, own, sizes = np.unique(clusters[kept], return_inverse=True, return_counts=True)
-    if not 1 < len(numbers) < len(kept):
-        return values
-    points = (features[kept] - features[kept].mean(axis=0)).astype(np.float32)
-    squares = np.einsum("nd,nd->n", points, points)
-    member = np.zeros((len(kept), len(numbers)), np.float32)
-    member[np.arange(len(kept)), own] = 1
-
-    def of_chunk(start: int) -> np.ndarray:
-        rows = np.arange(start, min(start + CHUNK, len(kept)))
-        distances = points[rows] @ points.T
-        distances *= -2
-        distances += squares
-        distances += squares[rows, None]
-        np.maximum(distances, 0, out=distances)
-        np.sqrt(distances, out=distances)
-        distances[np.arange(len(rows)), rows] = 0
-        return _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
-
-    with threadpool_limits(1), Parallel(-1, prefer="threads") as parallel:  # a thread a chunk, not a product
-        values[kept] = np.concatenate(parallel(delayed(of_chunk)(start) for start in range(0, len(kept), CHUNK)))
-    return values
-
-
-def _silhouettes(sums: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """From the summed distances of rows to each cluster, float (n, clusters), and the cluster of each row, int (n,)."""
-    rows = np.arange(len(own))
-    inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[rows, own] = np.inf
-    outside = means.min(axis=1)
-    larger = np.maximum(inside, outside)
-    values = np.divide(outside - inside, larger, out=np.zeros(len(own)), where=larger > 0)
-    return np.where(sizes[own] > 1, values, 0.0)
-
-
-def purity_interval(clusters: np.ndarray, targets: np.ndarray, seed: int) -> Interval:
-    """Purity with its interval over the draw of rows, the clusters as they are."""
-    kept = clusters != NOISE
-    table = contingency(clusters[kept], targets[kept])
-    shares = np.append(table.ravel(), (~kept).sum()) / len(targets)
-    draws = np.random.default_rng(seed).multinomial(len(targets), shares, DRAWS)[:, :-1]
-    purities = draws.reshape(DRAWS, *table.shape).max(axis=2).sum(axis=1) / len(targets)
-    return Interval(purity(clusters, targets), *_quantiles(purities))
-
-
-def mean_interval(values: np.ndarray, seed: int) -> Interval:
-    """The mean of finite values with its interval over the draw of rows; NaN where there is none."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return Interval(np.nan, np.nan, np.nan)
-    draw = np.random.default_rng(seed)
-    means = np.array([values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)])
-    return Interval(float(values.mean()), *_quantiles(means))
-
-
-def stability(features: np.ndarray, clusters: np.ndarray, method: str, k: int, seed: int) -> np.ndarray:
-    """How little the clusters depend on which rows there are: ARI of `REFITS` refits, float64 (refits,).
-
-    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them with the clusters given.
-    """
-    draw = np.random.default_rng(seed)
-    scores = []
-    for _ in range(REFITS):
-        rows = draw.integers(0, len(features), min(REFIT_ROWS, len(features)))
-        scores.append(metrics.adjusted_rand_score(clusters[rows], CLUSTERERS[method].fit(features[rows], k, seed)))
-    return np.array(scores)
-
-
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """k-means for several k: int (s,), the sum of squared distances (s,), and the mean silhouette (s,)."""
-
-    k: np.ndarray
-    inertia: np.ndarray
-    silhouette: np.ndarray
-
-
-def sweep(features: np.ndarray, most: int, seed: int) -> Sweep:
-    """k-means with 2 to `most` clusters."""
-    ks = np.arange(2, most + 1)
-    models = [cluster.KMeans(int(k), n_init=3, random_state=seed).fit(features) for k in ks]
-    means = [np.nanmean(silhouettes(features, model.labels_)) for model in models]
-    return Sweep(ks, np.array([model.inertia_ for model in models]), np.array(means))
-
-
-def _quantiles(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/comparison.py"] = r'''"""Two classifiers on the same rows: what differs, and whether it could be chance."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-
-DRAWS = 10_000
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean paired difference, B minus A, with the interval of a paired bootstrap."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def accuracy_difference(
-    a_right: np.ndarray, b_right: np.ndarray, generator: np.random.Generator, level: float = 0.95
-) -> Difference:
-    """Accuracy of B minus accuracy of A: bool (n,) each, row by row."""
-    rows = len(a_right)
-    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
-    shares = np.array([gained, lost, rows - gained - lost]) / rows
-    draws = generator.multinomial(rows, shares, DRAWS)  # the same as drawing rows: only three kinds differ
-    return _interval((gained - lost) / rows, (draws[:, 0] - draws[:, 1]) / rows, level)
-
-
-def mean_difference(
-    a: np.ndarray, b: np.ndarray, generator: np.random.Generator, level: float = 0.95, draws: int = 1000
-) -> Difference:
-    """Mean of B minus mean of A: float (n,) each, row by row; a loss, say."""
-    differences = b - a
-    rows = len(differences)
-    means = np.array([differences[generator.integers(0, rows, rows)].mean() for _ in range(draws)])
-    return _interval(float(differences.mean()), means, level)
-
-
-def mcnemar(a_right: np.ndarray, b_right: np.ndarray) -> float:
-    """The two-sided p-value of McNemar's exact test: bool (n,) each, row by row.
-
-    Of the rows that only one of the two got right, each should have an even share if they are equally good
-    (Q. McNemar, Psychometrika 12, 1947; exact binomial form).
-    """
-    from scipy.stats import binomtest  # takes longer to import than everything else here
-
-    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-
-
-def _interval(mean: float, draws: np.ndarray, level: float) -> Difference:
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(mean, float(low), float(high))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/drift.py"] = r'''"""Whether two tables were drawn from one population, by a classifier that tries to tell them apart."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
-from threadpoolctl import threadpool_limits
-
-from digits.analysis.clustering import Interval
-from digits.seeds import as_int, derive
-
-ROWS = 30_000  # of each table, at most: with half of them to judge, an AUC of 0.51 stands out
-LEAST = 10  # of each table, below which nothing can be said
-LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal tables in a hundred seems to
-
-
-@dataclass(frozen=True, eq=False)
-class TwoSampleTest:
-    """What the classifier made of the rows that it was not fitted to.
-
-    is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
-    auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
-    """
-
-    is_test: np.ndarray
-    scores: np.ndarray
-    auc: Interval
-    accuracy: float
-    p_value: float
-
-    @property
-    def differ(self) -> bool:
-        """Whether it can tell the tables apart."""
-        return self.p_value < LEVEL
-
-
-def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSequence) -> TwoSampleTest | None:
-    """A classifier two-sample test (D. Lopez-Paz, M. Oquab, "Revisiting Classifier Two-Sample Tests", 2017).
-
-    As many rows of one table as of the other are drawn; gradient-boosted trees learn from half of them and guess the
-    table of the other half. If both tables come from one population, the number of right guesses is binomial with
-    even odds. Cross-validation would judge every row, but its guesses are not independent: on random halves of MNIST
-    the standard deviation of their number was 1.2 times the binomial one.
-
-    Args:
-        train: features of rows, float (n, d).
-        test: of others, float (m, d).
-        seed: of the rows taken and of the trees.
-
-    Returns:
-        None where one of them has fewer than `LEAST` rows.
-    """
-    from scipy.stats import binomtest  # takes longer to import than everything else here
-
-    size = min(len(train), len(test), ROWS) // 2
-    if size < LEAST // 2:
-        return None
-    draw = np.random.default_rng(derive(seed, "rows"))
-    drawn = [of[draw.permutation(len(of))[: 2 * size]] for of in (train, test)]
-    seen, judged = (np.concatenate([of[half] for of in drawn]) for half in (slice(size), slice(size, None)))
-    is_test = np.arange(2 * size) >= size
-    model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, random_state=as_int(derive(seed, "trees")))
-    with threadpool_limits(1):  # more threads mostly wait for each other on so few rows
-        scores = model.fit(seen, is_test).predict_proba(judged)[:, 1]
-    right = (scores > 0.5) == is_test
-    p_value = float(binomtest(int(right.sum()), len(right), alternative="greater").pvalue)
-    return TwoSampleTest(is_test, scores, _auc(is_test, scores), float(right.mean()), p_value)
-
-
-def _auc(positive: np.ndarray, scores: np.ndarray) -> Interval:
-    """The area under the ROC curve (J. Hanley, B. McNeil, Radiology 143, 1982)."""
-    area = float(roc_auc_score(positive, scores))
-    many, others = int(positive.sum()), int((~positive).sum())
-    above, below = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (many - 1) * (above - area**2) + (others - 1) * (below - area**2)
-    margin = 1.96 * np.sqrt(variance / (many * others))
-    return Interval(area, max(0.0, float(area - margin)), min(1.0, float(area + margin)))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/duplicates.py"] = r'''"""Images that are there twice: byte by byte, or but for a little noise.
-
-Rows are those of the training table, then those of the test table, numbered through.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-
-import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
-
-from digits.analysis.exploration import white
-from digits.data.folds import first_copies
-from digits.seeds import as_int, derive
-
-NEIGHBOURS = 10  # the last of them says how densely images lie around a row
-LIMIT = 0.25  # of the distance to the last neighbour: nearer is a near duplicate, see `closest_pairs`
-CANDIDATES = 1_000  # rows whose distances are measured in pixels, at least
-CELL = 1_000  # rows of a cell, on average
-PROBES = 8  # cells that are searched for the neighbours of a row
-FITTED_ROWS = 10_000  # that the cells are found on
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs of rows, each pair once.
-
-    first, second: rows, int64 (p,), the first is the earlier. distance: Euclidean between the pixels in shares of
-    white, float64 (p,). ratio: of that to the distance of the last of `NEIGHBOURS` neighbours, float64 (p,).
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    distance: np.ndarray
-    ratio: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, chosen: np.ndarray | slice) -> Pairs:
-        """The pairs of these places, in their order."""
-        return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen], self.ratio[chosen])
-
-    def followed_by(self, others: Pairs) -> Pairs:
-        """These pairs, then the others."""
-        columns = (np.append(getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
-        return Pairs(*columns)
-
-    def where(self, train_rows: int) -> np.ndarray:
-        """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
-        return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
-
-
-def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
-    """Every copy beside the first image of its table that it is a copy of, and of the training table if it is a test
-    row: three copies of an image in one table are two pairs.
-
-    Args:
-        images: uint8 (n, side, side).
-        train_rows: how many of them, from the first on, are the training table.
-    """
-    rows = np.arange(len(images))
-    anywhere = first_copies(images)
-    within = np.append(anywhere[:train_rows], train_rows + first_copies(images[train_rows:]))
-    across = (rows >= train_rows) & (anywhere < train_rows)
-    copies = within != rows
-    first = np.append(within[copies], anywhere[across])
-    second = np.append(rows[copies], rows[across])
-    order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], np.zeros(len(first)), np.zeros(len(first)))
-
-
-def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> Pairs:
-    """Pairs of different images that are closer than their surroundings suggest, the closest first.
-
-    How far apart two images are says little by itself: two ones written by anybody are closer than two eights by one
-    hand. So the distance to a neighbour is measured by that to the tenth neighbour of the same row (D. Lowe's test for
-    keypoints, 2004, with the tenth for his second, so that several copies do not hide each other; more than ten do).
-    A pair with a ratio r on one side has r / (1 - r) at most on the other, by the triangle inequality.
-
-    Among the 70,000 images of MNIST no ratio is below 0.28, and one row in a thousand is below 0.45. Of copies with
-    noise of up to 10 grey levels, and of those with JPEG's losses at quality 75, 98 % and more were found below
-    `LIMIT`; of copies turned by two degrees two thirds, of those moved by a quarter of a pixel half, of those moved by
-    a whole one none. Pairs up to `LIMIT` are near duplicates. Those above are given too, because they say where the
-    natural ones begin.
-
-    Neighbours are looked for between components, in nearby cells only, where there are many rows; what is close there
-    is measured pixel by pixel.
-
-    Args:
-        images: uint8 (n, side, side).
-        components: of each, float32 (n, d).
-        seed: of the cells.
-    """
-    distinct = np.unique(first_copies(images))
-    if len(distinct) < 3:
-        return _unique(*np.zeros((4, 0)))
-    near, apart = _neighbours(components[distinct], seed)
-    closeness = np.divide(apart[:, 0], apart[:, -1], out=np.zeros(len(apart)), where=apart[:, -1] > 0)
-    doubtful = closeness <= 2 * LIMIT  # components miss a part of every distance, so twice the limit
-    doubtful[np.argsort(closeness, kind="stable")[:CANDIDATES]] = True
-    rows, others = distinct[doubtful], distinct[near[doubtful]]
-    distances = _distances(images, rows, others)
-    ratios = distances / distances.max(axis=1, keepdims=True)
-    close = ratios <= LIMIT
-    close[np.arange(len(rows)), distances.argmin(axis=1)] = True
-    each = np.broadcast_to(rows[:, None], others.shape)
-    return _unique(each[close], others[close], distances[close], ratios[close])
-
-
-def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> Pairs:
-    """As pairs, by ratio; of a pair that is there from both sides, the smaller ratio."""
-    first, second = np.minimum(rows, others).astype(np.int64), np.maximum(rows, others).astype(np.int64)
-    order = np.lexsort((second, first, ratios))
-    _, earliest = np.unique(np.stack([first, second], axis=1)[order], axis=0, return_index=True)
-    return Pairs(first, second, distances, ratios).take(order[np.sort(earliest)])
-
-
-def _distances(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Between the pixels of rows, int (r,), and of some others each, int (r, k): float64 (r, k), in shares of white."""
-    distances = np.empty(others.shape)
-    for column, of in enumerate(others.T):
-        difference = images[rows].astype(np.float32) - images[of]
-        distances[:, column] = np.linalg.norm(difference.reshape(len(rows), -1), axis=1) / white(images)
-    return distances
-
-
-def _neighbours(points: np.ndarray, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
-    """The neighbours of each point, int64 (n, k), and their distances, float64 (n, k), the nearest first.
-
-    k is `NEIGHBOURS`, or one less than there are points. Up to `PROBES` cells of points are searched in full; beyond,
-    a far neighbour can be missed, but hardly one that is much closer than the rest.
-    """
-    count = min(NEIGHBOURS, len(points) - 1)
-    near = np.empty((len(points), count), np.int64)
-    apart = np.empty((len(points), count))
-    with threadpool_limits(1):  # threads that wait for each other after every cell take two and a half times as long
-        for rows, around in _cells(points, count + 1, seed):
-            index = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(points[around])
-            distances, places = index.kneighbors(points[rows])
-            found = around[places]
-            others = found != rows[:, None]
-            others[others.all(axis=1), -1] = False  # a row that does not find itself is one of many in one place
-            near[rows] = found[others].reshape(-1, count)
-            apart[rows] = distances[others].reshape(-1, count)
-    return near, apart
-
-
-def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The points of each cell of k-means, int (r,), and those of the cells around it, itself included, int (s,).
-
-    least: points around a cell, for which more cells are taken where `PROBES` hold fewer.
-    """
-    everything = np.arange(len(points))
-    count = len(points) // CELL
-    if count <= PROBES:
-        yield everything, everything
-        return
-    sample = np.random.default_rng(derive(seed, "cells")).permutation(len(points))[: max(FITTED_ROWS, count)]
-    model = KMeans(count, n_init=1, max_iter=20, random_state=as_int(derive(seed, "kmeans"))).fit(points[sample])
-    cell = model.predict(points)
-    sizes = np.bincount(cell, minlength=count)
-    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(sizes)[:-1])
-    centres = model.cluster_centers_
-    for number in np.flatnonzero(sizes):
-        nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
-        enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
-        around = [members[of] for of in nearest[: max(PROBES, enough)]]
-        yield members[number], np.sort(np.concatenate(around))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/ensembling.py"] = r'''"""How the members' logits become one set of probabilities."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-import numpy as np
-from scipy.special import softmax
-
-
-def combine(logits: np.ndarray, rule: str) -> np.ndarray:
-    """Probabilities float64 (n, classes) from the members' logits float32 (members, n, classes)."""
-    return RULES[rule](logits.astype(np.float64))
-
-
-def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
-    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-
-
-def _mean(logits: np.ndarray) -> np.ndarray:
-    return softmax(logits, axis=2).mean(axis=0)
-
-
-def _geometric(logits: np.ndarray) -> np.ndarray:
-    return softmax(logits.mean(axis=0), axis=1)
-
-
-def _vote(logits: np.ndarray) -> np.ndarray:
-    """The share of members that chose each class; ties go to the higher mean probability."""
-    classes = logits.shape[2]
-    votes = np.eye(classes)[logits.argmax(axis=2)].mean(axis=0)
-    return (1 - 1e-6) * votes + 1e-6 * _mean(logits)
-
-
-# The normalised geometric mean of softmaxes is the softmax of the mean logits: one rule with two names.
-RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "logits": _geometric,
-    "geometric": _geometric,
-    "vote": _vote,
-}
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/evaluation.py"] = r'''"""How good predictions are, digit by digit; how far their probabilities can be believed; what an ensemble adds."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
-
-import numpy as np
-
-BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
-DRAWS = 200  # of what a perfectly calibrated classifier would show
-
-
-@dataclass(frozen=True)
-class Score:
-    """A share with its 95 % interval; its value is NaN, and the interval 0 to 1, where there is nothing to count."""
-
-    value: float
-    low: float
-    high: float
-
-
-def wilson(hits: int, rows: int, level: float = 0.95) -> Score:
-    """A share of independent rows with the score interval of E. B. Wilson (JASA 22, 1927).
-
-    Other than the mean plus or minus two deviations it holds near 0 and 1, and for a handful of rows.
-    """
-    if rows == 0:
-        return Score(float("nan"), 0.0, 1.0)
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, squared = hits / rows, z * z / rows
-    middle = (share + squared / 2) / (1 + squared)
-    reach = z * np.sqrt(share * (1 - share) / rows + squared / (4 * rows)) / (1 + squared)
-    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
-    return Score(share, min(low, share), max(high, share))  # rounding may leave 0 or 1 just outside
-
-
-# --- digit by digit ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Digit:
-    """How one class fares: the rows that have its label, those that were taken for it, and the scores of both."""
-
-    support: int
-    predicted: int
-    precision: Score
-    recall: Score
-    f1: Score
-
-
-def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
-    """Rows by class and choice, int (classes, classes), from int (n,) each."""
-    counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (targets, chosen), 1)
-    return counts
-
-
-def by_digit(counts: np.ndarray) -> list[Digit]:
-    """The scores of every class of a confusion matrix, int (classes, classes), a row a label."""
-    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    return [
-        Digit(of, said, wilson(right, said), wilson(right, of), f1(right, said - right, of - right))
-        for right, of, said in zip(hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
-    ]
-
-
-def f1(hits: int, false_positives: int, false_negatives: int) -> Score:
-    """The harmonic mean of precision and recall, with its interval.
-
-    F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
-    that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
-    F1. It needs no bootstrap, which says 1 to 1 where there is no mistake.
-    """
-    share = wilson(hits, hits + false_positives + false_negatives)
-    return Score(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two classes, `first` < `second`, and how many rows of the one were taken for the other."""
-
-    first: int
-    second: int
-    first_as_second: int
-    second_as_first: int
-
-    @property
-    def rows(self) -> int:
-        return self.first_as_second + self.second_as_first
-
-
-def confused_pairs(counts: np.ndarray) -> list[Pair]:
-    """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
-    pairs = [
-        Pair(first, second, int(counts[first, second]), int(counts[second, first]))
-        for first in range(len(counts))
-        for second in range(first + 1, len(counts))
-    ]
-    return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
-
-
-# --- calibration -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Bins:
-    """Rows in bins of confidence, the least confident first; bins without rows are left out.
-
-    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
-    95 % interval (Wilson), float (b,).
-    """
-
-    rows: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    @property
-    def gap(self) -> float:
-        """The mean distance of confidence and accuracy, each bin with the weight of its rows."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
-
-
-def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
-    ordered = np.sort(confidence)
-    starts = np.arange(1, bins) * len(ordered) // bins
-    return np.unique(ordered[starts])
-
-
-def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
-    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
-
-    Args:
-        confidence: float (n,), of the choice.
-        right: bool (n,), whether it was right.
-        edges: float (b - 1,).
-    """
-    numbers = np.searchsorted(edges, confidence, side="right")
-    rows = np.bincount(numbers, minlength=len(edges) + 1)
-    sums = [np.bincount(numbers, weights=of, minlength=len(rows))[rows > 0] for of in (confidence, right)]
-    rows = rows[rows > 0]
-    shares = [wilson(round(hits), count) for hits, count in zip(sums[1], rows.tolist(), strict=True)]
-    low, high = np.array([[share.low, share.high] for share in shares]).T
-    return Bins(rows, sums[0] / rows, sums[1] / rows, low, high)
-
-
-@dataclass(frozen=True)
-class CalibrationError:
-    """The expected calibration error (ECE) of top choices.
-
-    ece: in bins of equal mass. if_calibrated: the mean of what the same rows would show if every confidence were true.
-    if_calibrated_high: what 95 % of such draws stay below. equal_width: the ECE in as many bins of equal width, the
-    form that most papers give.
-    """
-
-    ece: float
-    if_calibrated: float
-    if_calibrated_high: float
-    equal_width: float
-    bins: int
-
-
-def calibration_error(
-    confidence: np.ndarray, right: np.ndarray, generator: np.random.Generator, bins: int = BINS
-) -> CalibrationError:
-    """The mean distance of confidence and accuracy over bins that hold nearly as many rows each.
-
-    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
-    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
-    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
-    has: a perfect classifier does not get 0. How much it does get is drawn here (consistency resampling, J. Broecker
-    and L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
-
-    Args:
-        confidence: float (n,), the probability of the choice.
-        right: bool (n,), whether it was right.
-        generator: of those draws.
-        bins: how many.
-    """
-    edges = equal_mass_edges(confidence, bins)
-    numbers = np.searchsorted(edges, confidence, side="right")
-    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
-    gaps = np.empty(DRAWS)
-    for place in range(DRAWS):
-        drawn = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
-        gaps[place] = np.abs(drawn - expected).sum() / len(confidence)
-    return CalibrationError(
-        binned(confidence, right, edges).gap,
-        float(gaps.mean()),
-        float(np.quantile(gaps, 0.95)),
-        binned(confidence, right, np.arange(1, bins) / bins).gap,
-        bins,
-    )
-
-
-# --- what could be left to people --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Coverage:
-    """What accuracy is where only the most confident rows are judged; a point wherever the confidence changes.
-
-    rows: judged, int (k,), ascending. accuracy: of these, float (k,). threshold: the least confident of them,
-    float (k,).
-    """
-
-    rows: np.ndarray
-    accuracy: np.ndarray
-    threshold: np.ndarray
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Judged rows as shares of all, float (k,)."""
-        return self.rows / self.rows[-1]
-
-    def widest(self, accuracy: float) -> int | None:
-        """The last point at which the accuracy is reached; None where it never is."""
-        reached = np.flatnonzero(self.accuracy >= accuracy)
-        return int(reached[-1]) if len(reached) else None
-
-    def at(self, share: float) -> int:
-        """The first point that judges at least this share of the rows."""
-        return int(np.argmax(self.shares >= share))
-
-
-def coverage(confidence: np.ndarray, right: np.ndarray) -> Coverage:
-    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
-    order = np.argsort(-confidence, kind="stable")
-    ordered = confidence[order]
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    judged = last + 1
-    return Coverage(judged, np.cumsum(right[order])[last] / judged, ordered[last])
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The rows whose confidence reaches a threshold that was chosen on other rows: their share of all, how accurate."""
-
-    coverage: float
-    accuracy: Score
-
-
-def cross_fitted_selection(
-    confidence: np.ndarray, right: np.ndarray, folds: np.ndarray, accuracy: float
-) -> Selected | None:
-    """What becomes of a promised accuracy: each fold is judged above the threshold that keeps it on the other folds.
-
-    A threshold that is read off the rows that are then scored keeps its promise there by construction.
-
-    Args:
-        confidence: float (n,).
-        right: bool (n,).
-        folds: int (n,).
-        accuracy: that the threshold shall keep.
-
-    Returns:
-        None where there is one fold alone.
-    """
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        return None
-    judged = np.zeros(len(folds), bool)
-    for fold in numbers:
-        others = coverage(confidence[folds != fold], right[folds != fold])
-        point = others.widest(accuracy)
-        if point is not None:
-            judged[folds == fold] = confidence[folds == fold] >= others.threshold[point]
-    return Selected(float(judged.mean()), wilson(int(right[judged].sum()), int(judged.sum())))
-
-
-# --- members and the ensemble ------------------------------------------------------------------------------
-
-
-def agreement(choices: np.ndarray) -> np.ndarray:
-    """The share of equal choices of every pair of members, float (m, m).
-
-    Args:
-        choices: int (m, n), negative where a member has not judged a row; NaN where two have no row in common.
-    """
-    shares = np.full((len(choices), len(choices)), np.nan)
-    for (one, other), _ in np.ndenumerate(shares):
-        common = (choices[one] >= 0) & (choices[other] >= 0)
-        if common.any():
-            shares[one, other] = (choices[one, common] == choices[other, common]).mean()
-    return shares
-
-
-def mean_agreement(shares: np.ndarray) -> float | None:
-    """The mean over all pairs that have rows in common; None where there is none."""
-    pairs = shares[np.triu_indices(len(shares), 1)]
-    known = pairs[np.isfinite(pairs)]
-    return float(known.mean()) if len(known) else None
-
-
-@dataclass(frozen=True)
-class Rescue:
-    """One member against the ensemble, on the rows that it judged.
-
-    rescued: rows that the ensemble got right and it did not. spoilt: rows that it got right and the ensemble did not.
-    """
-
-    rows: int
-    mistakes: int
-    rescued: int
-    spoilt: int
-
-
-def rescue(chosen: np.ndarray, ensemble: np.ndarray, targets: np.ndarray) -> Rescue:
-    """Count what the ensemble rescued and spoilt: int (n,) each, on the rows that the member judged."""
-    alone, together = chosen == targets, ensemble == targets
-    return Rescue(len(targets), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
-
-
-def total(rescues: Sequence[Rescue]) -> Rescue:
-    """Members of several folds taken together."""
-    fields = ("rows", "mistakes", "rescued", "spoilt")
-    return Rescue(*(sum(getattr(of, field) for of in rescues) for field in fields))
-
-
-def grouped(rescues: Mapping[str, Rescue], groups: Mapping[str, str]) -> dict[str, Rescue]:
-    """The totals of members by group: `groups` gives each member's."""
-    return {
-        name: total([of for member, of in rescues.items() if groups[member] == name])
-        for name in dict.fromkeys(groups.values())
-    }
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/exploration.py"] = r'''"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
-from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
-
-from digits.seeds import derive
-
-COMPONENTS = 50  # four fifths of the variance of handwritten digits
-FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
-BLOCK = 100_000  # rows that are brought from bytes to floats at a time
-
-
-class Shapes(NamedTuple):
-    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
-
-    ink: np.ndarray
-    slant: np.ndarray
-
-
-def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
-    return np.bincount(targets, minlength=classes)
-
-
-def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the standard deviation of every pixel in every class, in shares of white.
-
-    Args:
-        images: uint8 (n, side, side).
-        targets: the class of each, int (n,); each class has a row.
-        classes: how many.
-
-    Returns:
-        Two of float64 (classes, side, side).
-    """
-    groups = (images[targets == of] / white(images) for of in range(classes))
-    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
-    return np.stack(means), np.stack(deviations)
-
-
-def inked(images: np.ndarray) -> np.ndarray:
-    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
-    return np.count_nonzero(images, axis=0) / len(images)
-
-
-def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
-    levels = np.iinfo(images.dtype).max + 1
-    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
-
-
-def shapes(images: np.ndarray) -> Shapes:
-    """The ink and the slant of images, uint8 (n, side, side).
-
-    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
-    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
-    Without ink, or with ink in one row of pixels only, there is none: 0.
-    """
-    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
-    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
-    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
-    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
-    mass = sums[:, 0]
-    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
-    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
-    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
-    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
-    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
-
-
-def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
-    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
-
-    The projection is orthogonal: distances between components are never larger than between images.
-
-    Args:
-        images: uint8 (n, side, side).
-        seed: of the rows.
-
-    Returns:
-        float32 (n, at most `COMPONENTS`).
-    """
-    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
-    pixels = images[rows].reshape(len(rows), -1) / white(images)
-    count = min(COMPONENTS, *pixels.shape)
-    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
-        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
-        projected = [model.transform(block / white(images)) for block in _blocks(images)]
-        return np.concatenate(projected).astype(np.float32, copy=False)
-
-
-def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
-    flat = images.reshape(len(images), -1)
-    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
-
-
-def white(images: np.ndarray) -> np.float32:
-    """The largest intensity that an image can have."""
-    return np.float32(np.iinfo(images.dtype).max)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/findings.py"] = r'''"""What the figures of a run say, in sentences: each is chosen and filled by what was measured."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from math import sqrt
-from typing import Any
-
-CHANCE = 0.05  # a direction whose p-value is below is called one
-
-
-def scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], folds: int) -> list[str]:
-    """How good the predictions are, what the ensemble adds, and whether the folds differ.
-
-    Args:
-        metrics: of the run, `metrics.json`.
-        evaluation: `evaluation/metrics.json`.
-        folds: that were trained.
-    """
-    rows, mistakes = evaluation["rows"], evaluation["mistakes"]
-    low, high = evaluation["accuracy_interval"]
-    told = [
-        f"Of {rows:,} training rows, each judged only by networks that never saw it, {mistakes:,} are wrong: an "
-        f"accuracy of {evaluation['accuracy']:.5f} (95 % interval {low:.5f} to {high:.5f}).",
-        f"On the test rows a score of {metrics['predicted_score']:.5f} is expected ({metrics['predicted_low']:.5f} to "
-        f"{metrics['predicted_high']:.5f}), {metrics['fold_gain']:.5f} of it from averaging over the folds.",
-    ]
-    singles = metrics["oof_accuracy_by_architecture"]
-    if len(singles) > 1:
-        best = max(singles, key=singles.get)
-        fewer = (metrics["oof_accuracy"] - singles[best]) * rows
-        told.append(
-            f"The best kind of network alone, {best}, reaches {singles[best]:.5f}; all kinds together make "
-            f"{abs(fewer):.0f} mistakes {'fewer' if fewer > 0 else 'more'} than it."
-        )
-    if metrics["oof_accuracy_std"]:
-        told.append(_spread(metrics, folds))
-    return told
-
-
-def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Whether the folds differ by more than rows drawn at random would."""
-    accuracy = metrics["oof_accuracy"]
-    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
-    seen = metrics["oof_accuracy_std"]
-    verdict = "which is no more than the draw of their rows explains" if seen < 1.5 * chance else "more than chance"
-    return f"The {folds} folds differ by a standard deviation of {seen:.5f}, {verdict} ({chance:.5f})."
-
-
-def digits(evaluation: Mapping[str, Any]) -> list[str]:
-    """Which digits are hard, and which are taken for which."""
-    ranked = sorted((of for of in evaluation["digits"] if of["f1"] is not None), key=lambda of: of["f1"])
-    told = []
-    if len(ranked) > 1:
-        worst, best = ranked[0], ranked[-1]
-        clear = worst["f1_interval"][1] < best["f1_interval"][0]
-        verdict = "their intervals do not overlap" if clear else "their intervals overlap, so this order is uncertain"
-        told.append(
-            f"The hardest digit is {worst['digit']} (F1 {worst['f1']:.4f}), the easiest {best['digit']} "
-            f"({best['f1']:.4f}); {verdict}."
-        )
-    if evaluation["confused"]:
-        told.append(_confusion(evaluation["confused"], evaluation["mistakes"]))
-    return told
-
-
-def _confusion(pairs: Sequence[Mapping[str, Any]], mistakes: int) -> str:
-    first, second = pairs[0]["digits"]
-    rows = pairs[0]["rows"]
-    told = f"{first} and {second} are confused most often: {rows} of {mistakes:,} mistakes ({rows / mistakes:.0%}), "
-    return told + _direction(first, second, pairs[0]["first_as_second"], pairs[0]["second_as_first"])
-
-
-def _direction(first: int, second: int, forth: int, back: int) -> str:
-    from scipy.stats import binomtest  # takes longer to import than everything else here
-
-    if binomtest(forth, forth + back).pvalue >= CHANCE:
-        return f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction."
-    taken, times, other = (first, forth, second) if forth > back else (second, back, first)
-    return f"mostly a {taken} that is taken for a {other} ({times} times)."
-
-
-def confidence(evaluation: Mapping[str, Any]) -> list[str]:
-    """How far the probabilities can be believed, and how many rows they can decide."""
-    stages = evaluation["calibration"]["stages"]
-    raw, scaled = stages["unscaled"], stages["scaled by architecture"]
-    excess = scaled["mean_confidence"] - scaled["accuracy"]
-    high = scaled["if_calibrated_high"]
-    verdict = (
-        "which is within what chance does" if scaled["ece"] <= high else f"more than chance does (up to {high:.4f})"
-    )
-    told = [
-        f"Confidence and accuracy differ by {scaled['ece']:.4f} on average (expected calibration error), {verdict}; "
-        f"before temperature scaling it was {raw['ece']:.4f}. On the whole the ensemble is "
-        f"{'too sure' if excess > 0 else 'not sure enough'} by {abs(excess):.4f}."
-    ]
-    coverage = evaluation["coverage"]
-    promised, kept = coverage["promised_accuracy"], coverage["cross_fitted"]
-    if coverage["threshold"] is None:
-        told.append(f"No threshold on the confidence makes {promised:.1%} of the decided rows right.")
-    else:
-        told.append(
-            f"{coverage['coverage']:.2%} of the rows can be decided with {promised:.1%} of them right, by a confidence "
-            f"of {coverage['threshold']:.4f} or more; of the surest {coverage['nearly_all']:.0%}, "
-            f"{coverage['accuracy_of_nearly_all']:.3%} are right."
-        )
-    if kept:
-        low, high = kept["accuracy_interval"]
-        told.append(
-            f"Where every fold takes its threshold from the others, {kept['coverage']:.2%} are decided and "
-            f"{kept['accuracy']:.3%} of those are right ({low:.3%} to {high:.3%})."
-        )
-    return told
-
-
-def ensemble(evaluation: Mapping[str, Any]) -> list[str]:
-    """What the members agree on, and what averaging them rescued and spoilt."""
-    told = []
-    agreement = evaluation["agreement"]["test"]["mean"]
-    if agreement is not None:
-        told.append(f"Two networks choose the same digit for {agreement:.2%} of the test rows on average.")
-    together = evaluation["rescued"]["architectures"]
-    if len(together) > 1:
-        for name, of in together.items():
-            told.append(
-                f"Of the {of['mistakes']:,} mistakes of {name} alone the ensemble rescued {of['rescued']:,}, and it "
-                f"spoilt {of['spoilt']:,} rows that {name} had right."
-            )
-        hopeless = evaluation["rescued"]["all_wrong"]
-        told.append(f"{hopeless:,} rows are wrong whichever of them is asked.")
-    return told
-
-
-def tuning(trials: Sequence[Mapping[str, Any]], objective: str) -> list[str]:
-    """What a search found.
-
-    Args:
-        trials: lines of its `leaderboard.csv`, the best first.
-        objective: that it ranked them by, `log_loss` or `accuracy`.
-    """
-    counts = {
-        status: sum(of["status"] == status for of in trials) for status in dict.fromkeys(of["status"] for of in trials)
-    }
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    done = [of for of in trials if of["status"] == "done"]
-    if not done:
-        return [f"{len(trials)} trials ({told}); none of them has a score."]
-    best, error = float(done[0][objective]), float(done[0][f"{objective}_se"])
-    name = objective.replace("_", " ")
-    sentence = f"{len(trials)} trials ({told}); the best has a {name} of {best:.5f}, standard error {error:.5f}"
-    within = sum(abs(float(of[objective]) - best) <= error for of in done) - 1
-    return [f"{sentence}, and {within} {'other is' if within == 1 else 'others are'} within one standard error of it."]
-
-
-def clusters(record: Mapping[str, Any]) -> list[str]:
-    """What `clusters/metrics.json` says."""
-    low, high = record["purity_interval"]
-    short = record["oof_accuracy"] - record["purity"]
-    told = [
-        f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
-        f"{record['purity']:.4f} ({low:.4f} to {high:.4f}) and a silhouette of {record['silhouette']:.3f}; the "
-        f"accuracy of the networks, {record['oof_accuracy']:.4f}, is the ceiling, and {abs(short):.4f} "
-        f"{'above' if short >= 0 else 'below'} it.",
-    ]
-    controls = record["controls"]
-    several = record["fold_probe_before"] is not None  # folds, whose spaces differ
-    if several and "raw" in controls and "aligned" in controls:
-        raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
-        told.append(
-            f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "
-            f"{aligned:.3f}. Before alignment a probe guesses from the features which fold's network made them, in "
-            f"{record['fold_probe_before']:.1%} of the cases, after it in {record['fold_probe_after']:.1%}; chance is "
-            f"{record['fold_probe_chance']:.1%}."
-        )
-    return told
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/label_issues.py"] = r'''"""Rows whose label may be wrong: those that nothing else agrees with."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-from sklearn.neighbors import NearestNeighbors
-
-NEIGHBOURS = 10
-SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time would grow with their square
-
-
-@dataclass(frozen=True, eq=False)
-class Queue:
-    """Candidates, the most suspicious first.
-
-    rows: int (q,), places in the arrays that were given. believed: float (q,), the probability of the given
-    label. neighbours: float (q,), the share of the nearest rows that have the given label.
-    """
-
-    rows: np.ndarray
-    believed: np.ndarray
-    neighbours: np.ndarray
-
-
-def label_queue(
-    probabilities: np.ndarray, targets: np.ndarray, cluster_classes: np.ndarray, features: np.ndarray
-) -> Queue:
-    """Rows whose out-of-fold prediction, cluster and neighbours all speak against their label.
-
-    Ranked by the probability of the given label, ascending, as in confident learning (C. G. Northcutt,
-    L. Jiang, I. L. Chuang, 2021); the members that give it never saw the row.
-
-    Args:
-        probabilities: out-of-fold, float (n, classes).
-        targets: the class of the label of each row, int (n,).
-        cluster_classes: the most frequent class of the cluster of each row, int (n,); -1 for noise.
-        features: in which rows have neighbours, float (n, d); they are looked for among `SEARCHED` rows at most.
-    """
-    odd = np.flatnonzero((probabilities.argmax(axis=1) != targets) & (cluster_classes != targets))
-    if not len(odd):
-        return Queue(odd, np.empty(0), np.empty(0))
-    searched = np.sort(np.random.default_rng(0).permutation(len(features))[:SEARCHED])
-    most = min(NEIGHBOURS + 1, len(searched))  # of which the nearest is the row itself, where it is among them
-    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features[searched])
-    found = searched[near.kneighbors(features[odd], return_distance=False)]
-    others = found != odd[:, None]
-    others[others.all(axis=1), -1] = False
-    share = ((targets[found] == targets[odd, None]) & others).sum(axis=1) / (most - 1)
-    contradicted = share < 0.5
-    odd, share = odd[contradicted], share[contradicted]
-    believed = probabilities[odd, targets[odd]]
-    order = np.argsort(believed, kind="stable")
-    return Queue(odd[order], believed[order], share[order])
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/metrics.py"] = r'''"""Scores and what they say about rows nobody has scored yet."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-
-
-def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows whose most probable class is the target: probabilities (n, c), targets (n,)."""
-    return float((probabilities.argmax(axis=1) == targets).mean())
-
-
-def log_losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Negative log probability of each row's target, in nats (n,); probabilities are kept above 1e-15."""
-    return -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-15, 1))
-
-
-def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean negative log probability of the targets, in nats."""
-    return float(log_losses(probabilities, targets).mean())
-
-
-@dataclass(frozen=True)
-class PredictedScore:
-    """An expected accuracy on unseen rows with the interval that should hold it in `level` of all cases."""
-
-    score: float
-    low: float
-    high: float
-    level: float = 0.95
-
-
-def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0, level: float = 0.95) -> PredictedScore:
-    """What a test accuracy will be, from out-of-fold rows.
-
-    The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
-    posterior of the true accuracy) and the chance in which test rows were drawn, both from one
-    population. It does not cover a test set that differs from the training rows.
-
-    Args:
-        correct: out-of-fold rows that were right.
-        scored: out-of-fold rows.
-        unseen: test rows.
-        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
-        level: of the interval.
-    """
-    from scipy.stats import betabinom  # takes longer to import than everything else here
-
-    expected = min(correct / scored + gain, 1.0)
-    right = expected * scored + 0.5
-    wrong = (1 - expected) * scored + 0.5
-    low, high = betabinom.ppf([(1 - level) / 2, (1 + level) / 2], unseen, right, wrong) / unseen
-    return PredictedScore(expected, float(low), float(high), level)
-
-
-def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
-    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
-
-    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
-    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
-    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
-
-    Args:
-        by_fold: the class that each fold's networks choose, int (folds, n).
-        ensemble: the class that all of them choose together, int (n,).
-        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
-    """
-    rows = np.arange(len(ensemble))
-    return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/spaces.py"] = r'''"""Where rows can be clustered and drawn: a source of features, and steps that bring it to fewer dimensions.
-
-A space has a name such as `aligned`, `pixels-pca` or `pixels-pca-tsne`: the source, then the steps.
-"""
-
-from __future__ import annotations
-
-import importlib
-import itertools
-import sys
-import warnings
-from collections.abc import Callable, Mapping
-from types import ModuleType
-
-import joblib
-import numpy as np
-from sklearn.decomposition import PCA
-
-COMPONENTS = 50  # of the PCA step: what t-SNE is commonly given
-ITERATIONS, EVERY = 750, 25  # that openTSNE takes in all, and between two words on its progress
-
-
-def pca(features: np.ndarray, seed: int, components: int = COMPONENTS) -> np.ndarray:
-    """The first principal components, float32 (n, at most `components`)."""
-    most = min(components, *features.shape)
-    return PCA(most, svd_solver="randomized", random_state=seed).fit_transform(features).astype(np.float32)
-
-
-def tsne(
-    features: np.ndarray, seed: int, perplexity: float = 30.0, progress: Callable[[float], object] | None = None
-) -> np.ndarray:
-    """A t-SNE map, float32 (n, 2) (L. van der Maaten, G. Hinton, 2008; openTSNE's implementation).
-
-    Args:
-        features: float (n, d).
-        seed: of the start and of the tree that finds neighbours.
-        perplexity: how many neighbours count; lowered where there are too few rows for it.
-        progress: called now and then with the share of the work that is done.
-    """
-    import openTSNE
-
-    perplexity = min(perplexity, (len(features) - 1) / 3)
-    done = itertools.count(1)
-    model = openTSNE.TSNE(
-        perplexity=perplexity,
-        n_jobs=joblib.cpu_count(),
-        random_state=seed,
-        callbacks=progress and [lambda *_: progress(min(1.0, next(done) * EVERY / ITERATIONS)) and None],
-        callbacks_every_iters=EVERY,
-    )
-    return np.asarray(model.fit(features), np.float32)
-
-
-def umap(features: np.ndarray, seed: int) -> np.ndarray:
-    """A UMAP map of 15 neighbours, float32 (n, 2) (L. McInnes, J. Healy, J. Melville, 2018)."""
-    umap = _without_tensorflow("umap")
-    neighbours = min(15, len(features) - 1)
-    return np.asarray(umap.UMAP(neighbours, random_state=seed, n_jobs=1).fit_transform(features), np.float32)
-
-
-def _without_tensorflow(name: str) -> ModuleType:
-    """Import a module that would import TensorFlow, for five seconds, because it is there."""
-    if name in sys.modules or "tensorflow" in sys.modules:
-        return importlib.import_module(name)
-    sys.modules["tensorflow"] = None  # Python's way to say that there is no such module
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Tensorflow not installed")
-            return importlib.import_module(name)
-    finally:
-        del sys.modules["tensorflow"]
-
-
-# What a step of that name does with (features, seed, perplexity).
-STEPS: dict[str, Callable[[np.ndarray, int, float], np.ndarray]] = {
-    "pca": lambda features, seed, _: pca(features, seed),
-    "tsne": tsne,
-    "umap": lambda features, seed, _: umap(features, seed),
-}
-
-
-def vectors(source: np.ndarray) -> np.ndarray:
-    """Rows of a source as points, float (n, d): features float (n, ...), images uint8 (n, ...) in shares of white."""
-    flat = source.reshape(len(source), -1)
-    return flat / np.float32(np.iinfo(np.uint8).max) if flat.dtype == np.uint8 else flat
-
-
-def reach(name: str, sources: Mapping[str, np.ndarray], seed: int, perplexity: float) -> np.ndarray:
-    """The rows in the space of that name: float (n, d) from the sources, float or uint8 (n, ...) each."""
-    source, *steps = name.split("-")
-    features = vectors(sources[source])
-    for step in steps:
-        features = STEPS[step](features, seed, perplexity)
-    return features
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/analysis/tuning.py"] = r'''"""What the trials of a search say: when to end one, and which hyperparameters mattered."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-
-LEAST = 5  # finished trials before one is ended for being worse than their median
-
-
-def is_hopeless(losses: list[float], finished: list[list[float]]) -> bool:
-    """Whether a trial is worse, after its folds so far, than the median of the finished ones after as many folds.
-
-    The median stopping rule (D. Golovin et al., "Google Vizier", KDD 2017), with folds in the place of epochs: how
-    low a loss is in the middle of a schedule says more about the schedule than about where it ends.
-
-    Args:
-        losses: of the folds so far, lower is better.
-        finished: the same of every trial that ran through all its folds.
-    """
-    comparable = [float(np.mean(of[: len(losses)])) for of in finished if len(of) >= len(losses)]
-    return len(comparable) >= LEAST and float(np.mean(losses)) > float(np.median(comparable))
-
-
-@dataclass(frozen=True)
-class Importance:
-    """How much of a forest's prediction a hyperparameter carries: mean and standard deviation over shufflings."""
-
-    mean: float
-    spread: float
-
-
-def importances(values: dict[str, np.ndarray], objective: np.ndarray, seed: int) -> tuple[dict[str, Importance], float]:
-    """Permutation importance (L. Breiman, "Random Forests", 2001) of every hyperparameter for the objective.
-
-    A random forest learns the objective from the values of four fifths of the trials; the importance of a column is
-    how much less it explains of the last fifth, in units of R^2, when that column alone is shuffled. Columns that rise
-    and fall together share theirs.
-
-    Args:
-        values: a float column (trials,) for each name; codes for what is no number.
-        objective: float (trials,); at least ten trials.
-        seed: of the forests, the parts and the shufflings.
-
-    Returns:
-        The importance by name, the highest first, and the R^2 of the forest on trials that it was not fitted to:
-        near zero or below, the importances say nothing.
-    """
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
-    from sklearn.metrics import r2_score
-    from sklearn.model_selection import KFold
-
-    table = np.column_stack(list(values.values())).astype(np.float64)
-    predicted, drops = np.empty(len(objective)), []
-    for seen, unseen in KFold(5, shuffle=True, random_state=seed).split(table):
-        forest = RandomForestRegressor(200, random_state=seed).fit(table[seen], objective[seen])
-        predicted[unseen] = forest.predict(table[unseen])
-        # A fifth of the trials has a variance of its own: errors are compared in that of all of them.
-        found = permutation_importance(
-            forest, table[unseen], objective[unseen], scoring="neg_mean_squared_error", n_repeats=10, random_state=seed
-        )
-        drops.append(found.importances / max(float(objective.var()), 1e-12))
-    shuffled = np.mean(drops, axis=0)
-    found = {name: Importance(float(row.mean()), float(row.std())) for name, row in zip(values, shuffled, strict=True)}
-    ranked = dict(sorted(found.items(), key=lambda item: -item[1].mean))
-    return ranked, float(r2_score(objective, predicted))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/atomic.py"] = r'''"""Files that are whole or absent: written under a temporary name, renamed when done."""
-
-from __future__ import annotations
-
-import errno
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-TEMPORARY = ".tmp-"  # how the names of unfinished files begin
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
-
-    Until then, and after an error or a kill, the earlier file stays whole.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno is None:  # NumPy says only how many items it could not write
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        if error.filename in (None, str(temporary)):  # a full disk does not say what it had no room for
-            error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/augment.py"] = r'''"""Augmentation with albumentations over a whole epoch at once.
-
-albumentations costs about 0.1 ms of Python for each call on a 28x28 image, whatever the image holds. So
-the images of a small pack travel through one call as channels of one image and share its draw; the packs
-are drawn anew each epoch, apart from the batches, so that no two images keep company for long.
-"""
-
-from __future__ import annotations
-
-import os
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from digits.config import Augmentation
-from digits.seeds import as_int, derive
-
-if TYPE_CHECKING:
-    from albumentations import BasicTransform
-
-
-def augment(
-    images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """Draw one augmented copy of every image, or of some.
-
-    Args:
-        images: uint8 (n, height, width).
-        settings: ranges and probabilities; `settings.pack` images share one draw.
-        seed: decides every draw; the same seed gives the same bytes.
-        rows: of which images, int (r,); by default of all.
-
-    Returns:
-        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
-    """
-    if not settings.is_active:
-        return images if rows is None else images[rows]
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates at import
-    import albumentations
-    import cv2
-
-    cv2.setNumThreads(0)  # OpenCV's own threads fight with TensorFlow's
-    draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
-    rows = np.arange(len(images)) if rows is None else rows
-    order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
-    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    for start in range(0, len(order), settings.pack):
-        places = order[start : start + settings.pack]
-        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
-        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
-    return augmented
-
-
-def _transforms(settings: Augmentation) -> list[BasicTransform]:
-    import albumentations
-
-    transforms: list[BasicTransform] = []
-    if settings.is_affine:
-        transforms.append(
-            albumentations.Affine(
-                rotate=(-settings.rotation, settings.rotation),
-                translate_percent=(-settings.shift, settings.shift),
-                scale=(1 - settings.zoom, 1 + settings.zoom),
-                shear=(-settings.shear, settings.shear),
-                p=1.0,
-            )
-        )
-    elastic, grid, erasing = settings.elastic, settings.grid, settings.erasing
-    if elastic.probability:
-        transforms.append(
-            albumentations.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability)
-        )
-    if grid.probability:
-        limits = (-grid.limit, grid.limit)
-        transforms.append(albumentations.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
-    if erasing.probability:
-        scale = (erasing.scale / 4, erasing.scale)
-        transforms.append(albumentations.Erasing(scale=scale, p=erasing.probability))
-    return transforms
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/backend.py"] = r'''"""Choose and start Keras' backend: quietly, deterministic, with the config's number of threads."""
-
-from __future__ import annotations
-
-import importlib.util
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import joblib
-
-from digits.errors import UserError, plain
-
-BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
-JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
-UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
-
-
-def name() -> str:
-    """The Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
-
-    Raises:
-        UserError: it is none that this project trains with, or it is not installed.
-    """
-    asked = os.environ.get("KERAS_BACKEND")
-    if asked and asked not in BACKENDS:
-        raise UserError(f"KERAS_BACKEND={asked}: choose {' or '.join(BACKENDS)} (make BACKEND=...)")
-    installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
-    if not installed:
-        raise UserError("neither TensorFlow nor JAX is installed here; install one: make")
-    if asked and asked not in installed:
-        raise UserError(f"{BACKENDS[asked]} is not installed here; install it: make BACKEND={asked} ...")
-    return asked or installed[0]
-
-
-def load() -> None:
-    """Import Keras with its backend, without what they print.
-
-    Raises:
-        UserError: see `name`.
-    """
-    os.environ["KERAS_BACKEND"] = name()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "avx2" in _cpu_flags():
-        # by itself TensorFlow does so only where there is AVX512-VNNI or better; docs/speed-and-scale.md has the gain
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # several processes may share a GPU, so that none takes all of its memory at once
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with _held_back():
-        import keras  # noqa: F401  # it brings the backend along
-
-
-def start(threads: int) -> None:
-    """Import Keras and give its backend `threads` threads in this process.
-
-    The number decides how sums are split, and so the last bits of every weight: it is a setting of the
-    config, never the number of cores.
-
-    Raises:
-        UserError: the backend already runs in this process with another number, or see `name`.
-    """
-    if name() == "jax":
-        _start_jax(threads)
-    else:
-        _start_tensorflow(threads)
-
-
-def _start_tensorflow(threads: int) -> None:
-    load()
-    import tensorflow as tf
-
-    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        raise UserError(f"training.threads {threads}: TensorFlow already runs with another number") from None
-    if is_deterministic():
-        tf.config.experimental.enable_op_determinism()
-
-
-def _start_jax(threads: int) -> None:
-    """JAX reads its number of threads and XLA's flags from the environment, once."""
-    if os.environ.get(JAX_THREADS) != str(threads):
-        if "jax" in sys.modules:
-            raise UserError(f"training.threads {threads}: JAX already runs with another number")
-        os.environ[JAX_THREADS] = str(threads)
-        flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
-        if is_deterministic():
-            flags.append("--xla_gpu_deterministic_ops=true")
-        os.environ.update(NPROC=str(threads), XLA_FLAGS=" ".join(flags).strip())
-    load()
-
-
-def room_for(threads: int) -> int:
-    """How many networks of `threads` threads each the cores of this machine hold at a time."""
-    return max(1, joblib.cpu_count() // threads)
-
-
-def resolve_precision(precision: str) -> str:
-    """`auto` as what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
-    if precision != "auto":
-        return precision
-    capability = _gpu_capability()
-    if capability is not None:
-        return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
-    sixteen_bits = {"avx512_bf16", "amx_bf16"} & _cpu_flags() and name() == "tensorflow"  # XLA has no such kernels
-    return "mixed_bfloat16" if sixteen_bits else "float32"
-
-
-def onednn() -> bool:
-    """TensorFlow computes with oneDNN on this processor."""
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
-
-
-def device() -> str | None:
-    """The name of the GPU that this process computes on; None where it is the processor."""
-    if name() == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return first.device_kind if first.platform == "gpu" else None
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
-
-
-def is_deterministic() -> bool:
-    """The same training gives the same bytes again on this machine."""
-    return UNDETERMINED not in os.environ
-
-
-def _gpu_capability() -> float | None:
-    """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
-    if name() == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return float(first.compute_capability) if first.platform == "gpu" else None
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return None
-    major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-    return major + minor / 10
-
-
-def _cpu_flags() -> set[str]:
-    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-
-
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """Hold back what the backend's libraries log while they load, which no setting of theirs can stop.
-
-    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException as error:
-            if plain(error) is None:
-                held.seek(0)
-                os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+COMPETITION = "digit-recognizer"
+COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2648,270 +655,12 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/cost.py"] = r'''"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
-
-from __future__ import annotations
-
-import dataclasses
-import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-
-from digits.config import Config, Training
-from digits.progress import about, clock
-from digits.runs import Member
-
-PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
-MARGIN = 1.15  # by which a member may take longer than expected
-AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
-AFTERWARDS_SECONDS = 600.0  # ... that long
-MOST_HOURS = 100_000.0
-VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A time limit. began: by `time.monotonic`, when the limited time began."""
-
-    began: float
-    hours: float = math.inf
-
-    @property
-    def training_ends(self) -> float:
-        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
-        return self.began + 3600 * self.hours - self._reserve
-
-    @property
-    def training_stops(self) -> float:
-        """By `time.monotonic`; a member that takes longer than expected may use half of the rest."""
-        return self.training_ends + self._reserve / 2
-
-    @property
-    def _reserve(self) -> float:
-        """Seconds for what comes after training."""
-        return min(AFTERWARDS * 3600 * self.hours, AFTERWARDS_SECONDS)
-
-    def left(self) -> float:
-        """Seconds that are left for training."""
-        return self.training_ends - time.monotonic()
-
-    def hours_for(self, seconds: float) -> float:
-        """Hours that this call would need for so much more training; rounded up to a hundredth."""
-        seconds += time.monotonic() - self.began
-        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
-
-
-@dataclass(frozen=True)
-class Work:
-    """Training that is left of one member.
-
-    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
-    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
-    """
-
-    images: int
-    epochs: int
-    scored: int
-    predicted: int
-    macs: int
-
-    @property
-    def training_macs(self) -> float:
-        return float(PASSES * self.macs * self.images * self.epochs)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Speed of one worker of this machine while all of them train.
-
-    images: trained on in a second. start: seconds to build and compile a network.
-    """
-
-    images: float
-    start: float
-
-    def seconds(self, work: Work, slowdown: float = 1.0) -> float:
-        """Expected time of a member; to predict an image is a forward pass only."""
-        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
-        return self.start + slowdown * images / self.images
-
-
-def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
-    """Work of every member of a config, in the order of training.
-
-    Args:
-        config: the recipe.
-        macs: forward multiply-adds by architecture.
-        rows: of the training table.
-        test_rows: of the test table.
-    """
-    settings, held_out = config.training, rows // config.folds.count
-    images = images_per_epoch(rows - held_out, settings)
-    scored = min(settings.monitor_rows or held_out, held_out)
-    predicted = VIEWS[config.tta] * (held_out + test_rows)
-    return {
-        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
-    }
-
-
-def order(config: Config) -> list[Member]:
-    """Members in the order of training: a network of every architecture before the second fold of any.
-
-    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
-    rows of a fold have all kinds of networks.
-    """
-    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
-    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
-
-
-def images_per_epoch(rows: int, settings: Training) -> int:
-    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
-    if settings.watches:
-        rows -= math.ceil(settings.early_stopping.inner_split * rows)
-    batch = min(settings.batch_size, rows)
-    return rows // batch * batch
-
-
-def training_macs(works: Iterable[Work]) -> float:
-    """Training MACs of members together."""
-    return sum(work.training_macs for work in works)
-
-
-def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
-    """The first of these members that will probably end in time.
-
-    Args:
-        seconds: expected time of each member, in the order of training.
-        left: seconds until training must end.
-    """
-    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
-
-
-def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
-    """Members that are trained in the time that is left, and the second in which each of them ends.
-
-    Args:
-        seconds, left: as those of `first_that_fits`.
-        workers: members at a time.
-    """
-    waiting, ends, free = dict(seconds), {}, [0.0] * workers
-    while waiting:
-        worker = free.index(min(free))
-        member = first_that_fits(waiting, left - free[worker])
-        if member is None:
-            break
-        free[worker] += waiting.pop(member)
-        ends[member] = free[worker]
-    return ends
-
-
-@dataclass
-class Budget:
-    """Which members fit into the time.
-
-    works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
-    by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
-    an epoch of a member took in this call; None until it is trained.
-    """
-
-    works: Mapping[Member, Work]
-    workers: int
-    deadline: Deadline
-    speeds: Mapping[str, Speed]
-    took: Callable[[Member], float | None]
-    begun: list[Member] = dataclasses.field(default_factory=list)
-
-    def in_time(self) -> Iterator[Member]:
-        """The members that will probably end in time, judged when a worker asks for the next one."""
-        while len(self.begun) < len(self.works):
-            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
-            member = first_that_fits(seconds, self.deadline.left())
-            if member is None:
-                least = about(min(seconds.values()))
-                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
-                return
-            self.begun.append(member)
-            yield member
-
-    def seconds(self) -> dict[Member, float]:
-        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
-        slow = [(member, self._slowdown(member)) for member in self.begun]
-        slow = [(member, factor) for member, factor in slow if factor]
-        expected = {}
-        for member, work in self.works.items():
-            factors = [factor for of, factor in slow if of.architecture == member.architecture]
-            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
-            speed = self.speeds.get(member.architecture)
-            expected[member] = speed.seconds(work, factor) if speed else 0.0
-        return expected
-
-    def _slowdown(self, member: Member) -> float | None:
-        """Time that an epoch took over the time expected of it; None of a member that is not trained."""
-        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
-        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
-
-    def stops(self, member: Member) -> float:
-        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
-        speed, work = self.speeds.get(member.architecture), self.works[member]
-        predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
-        return self.deadline.training_stops - predicting
-
-    def schedule(self) -> dict[Member, float]:
-        """Members that fit, each with the second in which it ends."""
-        return schedule(self.seconds(), self.workers, self.deadline.left())
-
-    def too_little(self) -> str:
-        """Message for the user where no member fits."""
-        seconds = {member: taken for member, taken in self.seconds().items() if taken}
-        member = min(seconds, key=seconds.__getitem__)
-        hours = self.deadline.hours_for(MARGIN * seconds[member])
-        epochs = int(self.works[member].epochs * self.deadline.left() / MARGIN / seconds[member])
-        fewer = f", or SET=training.epochs={epochs} and another RUN=" if epochs > 0 else ""
-        return (
-            f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
-            f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
-        )
-
-
-def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
-    """Print what the whole recipe costs on any machine."""
-    total, left = training_macs(every.values()), training_macs(missing.values())
-    rest = f", {short(left)} of them still to do" if left < total else ""
-    print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
-
-
-def say_expected(budget: Budget) -> float:
-    """Print how long the members take here that fit into the time; their seconds."""
-    ends, count = budget.schedule(), len(budget.works)
-    seconds = max(ends.values())
-    images = sum(budget.works[member].images * budget.works[member].epochs for member in ends) / (seconds or 1)
-    some = f"{len(ends)} of the {networks(count)} to train, " if len(ends) < count else ""
-    print(
-        f"Expected: {some}{about(seconds)} with {networks(budget.workers)} at a time "
-        f"({images:,.0f} images/s), to about {clock(seconds)}",
-        flush=True,
-    )
-    return seconds
-
-
-def networks(count: int) -> str:
-    """Such as `1 network` or `20 networks`."""
-    return f"{count} network{'s' * (count != 1)}"
-
-
-def short(macs: float) -> str:
-    """Such as `7.5e14`."""
-    digits, exponent = f"{macs:.1e}".split("e")
-    return f"{digits}e{int(exponent)}"
-'''
-
-# ----------------------------------------------------------------------------------------------------
 FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a source, read and check it, split it into folds."""
 
 from digits.data.folds import assign
-from digits.data.source import DEMO, Source, fetch, find
+from digits.data.source import DEMO, Source, find
 from digits.data.table import Dataset, Rows, read, read_images
+from digits.stages.kaggle.download import fetch
 
 __all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read", "read_images"]
 '''
@@ -3035,7 +784,6 @@ FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, lo
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -3044,9 +792,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO
 
-from digits import kaggle_command
+from digits.competition import COMPETITION, COMPETITION_URL
 from digits.errors import UserError
-from digits.kaggle_command import COMPETITION, COMPETITION_URL
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (
@@ -3060,8 +807,6 @@ TRAIN, TEST = TABLES = ("train.csv", "test.csv")
 MEMBER_LIMIT = 8 * 2**30
 RATIO_LIMIT = 200
 HARMLESS = 256 * 2**20
-
-DOWNLOAD_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -3169,28 +914,6 @@ def locate(path: Path) -> dict[str, Table]:
     raise UserError(f"{path}: no such file or folder; give a folder with train.csv and test.csv, or their zip")
 
 
-def fetch(root: Path = Path("input")) -> Path:
-    """Download the competition with the `kaggle` command and return the path of its zip.
-
-    Raises:
-        UserError: no `kaggle` command, no credentials, rules not accepted, no network, or a bad download.
-    """
-    folder = root / COMPETITION
-    kaggle_command.path(f"or put the zip from {COMPETITION_URL}/data into {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
-        arguments = ("competitions", "download", "-c", COMPETITION, "-p", unfinished)
-        kaggle_command.run(*arguments, seconds=DOWNLOAD_SECONDS, again="`make data`")
-        archive = Path(unfinished, f"{COMPETITION}.zip")
-        if not archive.is_file():
-            raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION_URL}/data")
-        for table in locate(archive).values():
-            with table.open() as stream:
-                while stream.read(2**20):  # to the end: only there does the zip's checksum speak
-                    pass
-        return archive.replace(folder / archive.name)
-
-
 def _holds_data(path: Path) -> bool:
     try:
         return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
@@ -3261,6 +984,202 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/data/submission.py"] = r'''"""The submission file: the only place that writes one, and the validator that it goes through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from digits.errors import UserError
+from digits.files.atomic import replacing
+
+PLAIN = re.compile("0|[1-9][0-9]{0,17}")
+HEADER = ["ImageId", "Label"]
+MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
+SHOWN = 5  # problems of one kind that are named before they are only counted
+
+
+@dataclass
+class Verdict:
+    """What the validator found: `problems` make a file invalid, `remarks` do not."""
+
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    labels: np.ndarray | None = None  # int64 (n,), where every line could be read
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+
+def write(path: Path, labels: np.ndarray, classes: np.ndarray) -> None:
+    """Write and validate a submission; an earlier file stays until this one is whole and valid.
+
+    Args:
+        labels: int64 (n,), in the order of the test rows.
+        classes: int64 (c,): the labels seen in training.
+
+    Raises:
+        ValueError: the file is not valid, a bug.
+    """
+    with replacing(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(HEADER)
+            writer.writerows((number, int(label)) for number, label in enumerate(labels, start=1))
+        verdict = check(temporary, len(labels), classes)
+        if not verdict.valid or not np.array_equal(verdict.labels, labels):
+            raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
+
+
+def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
+    """Judge a submission file, whoever made it.
+
+    Args:
+        path: the file.
+        rows: test rows that it must answer.
+        classes: int64 (c,): the labels seen in training.
+
+    Raises:
+        UserError: it cannot be read as text.
+    """
+    verdict = Verdict()
+    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
+    if not lines:
+        verdict.problems.append("the file is empty")
+        return verdict
+    _check_header(lines[0], verdict)
+    _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
+    _check_labels(lines[1:], classes, verdict)
+    return verdict
+
+
+def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
+    """Hold the labels of a readable file against those that a run's stored probabilities choose.
+
+    Args:
+        verdict: of `check`; gets the problems and remarks of the comparison.
+        chosen: int64 (n,), in the order of the test rows.
+        run: the run's name, for the words.
+        own: whether the file claims to be that run's own, and so must agree in every row.
+    """
+    labels = verdict.labels
+    if labels is None or len(labels) != len(chosen):
+        return
+    agreement = float((labels == chosen).mean())
+    if own and agreement < 1:
+        first = int(np.argmax(labels != chosen))
+        verdict.problems.append(
+            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first at ImageId {first + 1}: "
+            f"{labels[first]} instead of {chosen[first]}"
+        )
+    elif agreement < 0.5:
+        verdict.problems.append(
+            f"only {agreement:.1%} of the labels agree with run '{run}': {_guess_order(labels, chosen)}"
+        )
+    else:
+        verdict.remarks.append(f"agrees with run '{run}' on {agreement:.2%} of the rows")
+
+
+def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
+    by_name = np.array(sorted(range(1, len(labels) + 1), key=str)) - 1
+    if (labels == chosen[by_name]).mean() > 0.9:
+        return "the rows stand in file-name order (1, 10, 100, ...), not in number order"
+    return "the rows are probably in another order, or of other images"
+
+
+def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise UserError(f"submission {path}: {error.strerror}") from None
+    if len(content) > most:
+        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"submission {path}: not a text file in UTF-8") from None
+    if content.startswith(b"\xef\xbb\xbf"):
+        verdict.remarks.append("starts with a byte-order mark")
+    if "\r\n" in text:
+        verdict.remarks.append("has Windows line ends (CRLF)")
+    if "\r" in text.replace("\r\n", ""):
+        verdict.problems.append("has carriage returns that are no part of a line end (CRLF)")
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"submission {path}: not a CSV file: {error}") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _check_header(header: list[str], verdict: Verdict) -> None:
+    if header == HEADER:
+        return
+    if header and header[0].strip().lstrip("-").isdigit():
+        verdict.problems.append(f"line 1: the header 'ImageId,Label' is missing, found '{','.join(header)[:60]}'")
+    else:
+        verdict.problems.append(f"line 1: the header must be 'ImageId,Label', found '{','.join(header)[:60]}'")
+
+
+def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
+    if len(cells) != rows:
+        verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
+    ids = [int(cell) if PLAIN.fullmatch(cell) else None for cell in cells]
+    unreadable = [(at, cell) for at, (cell, number) in enumerate(zip(cells, ids, strict=True), 2) if number is None]
+    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
+    known = [number for number in ids if number is not None]
+    if known == list(range(len(known))) and len(known) == len(cells):
+        verdict.problems.append("ImageId starts at 0; it must start at 1")
+        return
+    repeated = [number for number, times in Counter(known).items() if times > 1]
+    _name(verdict, [f"ImageId {number} stands more than once" for number in repeated])
+    missing = sorted(set(range(1, rows + 1)).difference(known))
+    _name(verdict, [f"ImageId {number} is missing" for number in missing])
+    _name(verdict, [f"ImageId {number} is beyond the {rows} test rows" for number in known if not 1 <= number <= rows])
+    if not repeated and not missing and known != sorted(known):
+        verdict.problems.append("the rows are not in the order of ImageId 1, 2, 3, ...")
+
+
+def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
+    allowed = {str(label) for label in classes}
+    problems = []
+    for at, line in enumerate(lines, start=2):
+        if len(line) != 2:
+            problems.append(f"line {at}: {len(line)} cells instead of 2")
+        elif line[1] not in allowed:
+            problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
+    _name(verdict, problems)
+    if not problems:
+        verdict.labels = np.array([int(line[1]) for line in lines], dtype=np.int64)
+
+
+def _why_not(label: str, allowed: set[str]) -> str:
+    try:
+        number = float(label)
+    except ValueError:
+        return "is not a number"
+    if number.is_integer() and str(int(number)) in allowed:
+        return f"must be written as a whole number, {int(number)}"
+    return "is not a label seen in training"
+
+
+def _name(verdict: Verdict, problems: list[str]) -> None:
+    verdict.problems += problems[:SHOWN]
+    if len(problems) > SHOWN:
+        verdict.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/data/table.py"] = r'''"""Read the two CSVs straight into uint8 arrays, check every cell, keep the result in a cache.
 
 A well-formed table goes through pyarrow. Whatever pyarrow stumbles over is read again by a careful parser
@@ -3288,9 +1207,10 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from digits.atomic import TEMPORARY, replacing
-from digits.data.source import COMPETITION, TEST, TRAIN, Source, Table, locate
+from digits.competition import COMPETITION
+from digits.data.source import TEST, TRAIN, Source, Table, locate
 from digits.errors import UserError
+from digits.files.atomic import TEMPORARY, replacing
 
 LABEL = "label"
 PIXEL_LIMIT = 255
@@ -3721,14 +1641,583 @@ def _shown(columns: list[str]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/__init__.py"] = r'''"""From the members' logits to calibrated probabilities and scores with intervals."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/alignment.py"] = r'''"""Bring the feature spaces of several networks into one, without labels.
+
+Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so theirs may never
+be pooled as they are. Images that all of them have seen the same way, the unlabelled test images, anchor
+their spaces: each is centred, scaled, and turned onto the mean of all (generalised orthogonal Procrustes
+analysis: J. C. Gower, "Generalized Procrustes Analysis", Psychometrika 40, 1975).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import orthogonal_procrustes
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+MOST_ROUNDS = 100
+TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
+PROBE_ROWS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """The way from one network's space into the common one.
+
+    mean: float (d,). scale: the root mean square distance of its anchors from their mean, or 1 where they are one
+    point. rotation: float (d, c), its rows or its columns orthonormal, c the width of the widest space.
+    residual: the share of the anchors' variance that the common shape does not explain, 0..1.
+    """
+
+    mean: np.ndarray
+    scale: float
+    rotation: np.ndarray
+    residual: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Features of this network, float (n, d), in the common space: float (n, c)."""
+        return (features - self.mean) / self.scale @ self.rotation
+
+
+def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
+    """Fit the alignment of every network.
+
+    Args:
+        anchors: for each network the features of the same images in the same order, float (m, d); a narrower
+            space is filled up with zeros to the width of the widest.
+
+    Returns:
+        One alignment a network, in their order.
+    """
+    means = [features.mean(axis=0) for features in anchors]
+    centred = [features - mean for features, mean in zip(anchors, means, strict=True)]
+    scales = [float(np.sqrt((features**2).sum(axis=1).mean())) or 1.0 for features in centred]
+    width = max(features.shape[1] for features in anchors)
+    shapes = [_widened(features / scale, width) for features, scale in zip(centred, scales, strict=True)]
+    with threadpool_limits(1):  # threads that wait for each other's small products take longer than one alone
+        rotations, residuals = _procrustes(shapes)
+    return [
+        Alignment(mean, scale, rotation[: len(mean)], residual)
+        for mean, scale, rotation, residual in zip(means, scales, rotations, residuals, strict=True)
+    ]
+
+
+def _widened(features: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(features, ((0, 0), (0, width - features.shape[1])))
+
+
+def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+    """Rotate all shapes onto their mean, until the mean stands still."""
+    common, before = shapes[0], np.inf
+    for _ in range(MOST_ROUNDS):
+        rotations = [orthogonal_procrustes(shape, common)[0] for shape in shapes]
+        turned = [shape @ rotation for shape, rotation in zip(shapes, rotations, strict=True)]
+        common = np.mean(turned, axis=0)
+        residuals = [float(((shape - common) ** 2).sum(axis=1).mean()) for shape in turned]
+        if before - np.mean(residuals) < TOLERANCE:
+            break
+        before = np.mean(residuals)
+    return rotations, residuals
+
+
+def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
+    """How well the fold can be told from the features: accuracy of a cross-validated logistic regression.
+
+    Chance is one over the number of folds; features of unaligned networks give nearly 1, one fold alone NaN.
+
+    Args:
+        features: float (n, d), row by row.
+        folds: int (n,).
+        seed: of the `PROBE_ROWS` rows that are looked at, and of how they are split.
+    """
+    if len(np.unique(folds)) < 2:
+        return float("nan")
+    draw = np.random.default_rng(seed)
+    rows = draw.permutation(len(features))[:PROBE_ROWS]
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    parts = StratifiedKFold(3, shuffle=True, random_state=seed)
+    with threadpool_limits(1), warnings.catch_warnings():  # threads: a hundred times as long where others work too
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted says as much
+        return float(cross_val_score(probe, features[rows], folds[rows], cv=parts).mean())
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/calibration.py"] = r'''"""How far stated probabilities can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+
+def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
+
+    Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
+    sure a network says it is, never what it chooses.
+
+    Args:
+        logits: float (n, classes).
+        targets: class indices int (n,).
+    """
+    rows = np.arange(len(targets))
+    logits = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, targets].mean()
+
+    found = minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(found.x))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/comparison.py"] = r'''"""Two classifiers on the same rows: what differs, and whether it could be chance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digits.ensemble.interval import Interval, bootstrapped
+
+DRAWS = 10_000
+
+
+def accuracy_difference(a_right: np.ndarray, b_right: np.ndarray, generator: np.random.Generator) -> Interval:
+    """Accuracy of B minus accuracy of A with the interval of a paired bootstrap: bool (n,) each, row by row."""
+    rows = len(a_right)
+    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
+    shares = np.array([gained, lost, rows - gained - lost]) / rows
+    draws = generator.multinomial(rows, shares, DRAWS)  # the same as drawing rows: only three kinds differ
+    return bootstrapped((gained - lost) / rows, (draws[:, 0] - draws[:, 1]) / rows)
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray, generator: np.random.Generator, draws: int = 1000) -> Interval:
+    """Mean of B minus mean of A: float (n,) each, row by row; a loss, say."""
+    differences = b - a
+    rows = len(differences)
+    means = np.array([differences[generator.integers(0, rows, rows)].mean() for _ in range(draws)])
+    return bootstrapped(float(differences.mean()), means)
+
+
+def mcnemar(a_right: np.ndarray, b_right: np.ndarray) -> float:
+    """The two-sided p-value of McNemar's exact test: bool (n,) each, row by row.
+
+    Of the rows that only one of the two got right, each should have an even share if they are equally good
+    (Q. McNemar, Psychometrika 12, 1947; exact binomial form).
+    """
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/interval.py"] = r'''"""A statistic with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+LEVEL = 0.95  # of every interval
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, rows: int) -> Interval:
+    """Share of independent rows with the score interval of E. B. Wilson (JASA 22, 1927).
+
+    Unlike the mean plus or minus two deviations it holds near 0 and 1, and for a handful of rows. Of no rows the value
+    is NaN, and the interval 0 to 1.
+    """
+    if rows == 0:
+        return Interval(float("nan"), 0.0, 1.0)
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, squared = hits / rows, z * z / rows
+    middle = (share + squared / 2) / (1 + squared)
+    reach = z * np.sqrt(share * (1 - share) / rows + squared / (4 * rows)) / (1 + squared)
+    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+    return Interval(share, min(low, share), max(high, share))  # rounding may leave 0 or 1 just outside
+
+
+def bootstrapped(value: float, draws: np.ndarray) -> Interval:
+    """Statistic with the percentile interval of its bootstrap draws, float (draws,)."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/logits.py"] = r'''"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from digits import runs
+from digits.config import Config
+from digits.data import Dataset
+from digits.ensemble import calibration
+from digits.ensemble import rules as ensembling
+from digits.errors import UserError
+from digits.files import arrays, records
+from digits.runs import Member, Run
+
+BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+
+
+@dataclasses.dataclass(frozen=True)
+class Logits:
+    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
+
+    member: Member
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """Members whose softmax can be believed, and the temperatures that made it so.
+
+    temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
+    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
+    out-of-fold logits.
+    """
+
+    members: list[Logits]
+    temperatures: dict[str, float]
+    by_fold: dict[int, dict[str, float]]
+
+
+def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+
+    Args:
+        run: finished, or covered by `config`.
+        dataset: of the run.
+        config: only the rows of its folds; all rows by default.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    try:
+        ensemble = arrays.read_probabilities(run.oof)
+    except ValueError:
+        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
+        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
+    if str(ensemble["fingerprint"]) != dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    rows, classes = ensemble["rows"], ensemble["classes"]
+    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+        raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
+    if records.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
+        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
+    return ensemble if config is None else _of_config(ensemble, run, config)
+
+
+def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
+    """The rows of the config's folds."""
+    members = runs.members(config)
+    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
+    own = np.concatenate([arrays.read(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+    kept = np.isin(ensemble["rows"], own)
+    if kept.sum() != len(own):
+        raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
+    of_rows = ("rows", "labels", "probabilities")
+    return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
+
+
+def _kind(member: Member) -> tuple[str, int]:
+    return member.architecture, member.seed
+
+
+def are_rows_of(rows: np.ndarray, count: int) -> bool:
+    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
+
+
+def load(run: Run, member: Member) -> Logits:
+    """Read what a trained member gave.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    folder = run.whole(member)
+    try:
+        oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2")
+        test = arrays.read(folder / "test.npz", logits="f2")
+    except ValueError as error:
+        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    return Logits(member, oof["rows"], oof["logits"], test["logits"])
+
+
+def folds(members: Iterable[Logits]) -> list[int]:
+    """The folds that the members were trained for, in their order."""
+    return list(dict.fromkeys(logits.member.fold for logits in members))
+
+
+def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of one fold: those that judge the same out-of-fold rows."""
+    return [logits for logits in members if logits.member.fold == fold]
+
+
+def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of all other folds."""
+    return [logits for logits in members if logits.member.fold != fold]
+
+
+def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
+    """The members of each architecture."""
+    groups: dict[str, list[Logits]] = {}
+    for logits in members:
+        groups.setdefault(logits.member.architecture, []).append(logits)
+    return groups
+
+
+def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
+    """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
+
+    Args:
+        members: as they were loaded.
+        targets: the class of every training row, int (n,).
+    """
+    architectures = by_architecture(members)
+    overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
+    fitted = {
+        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
+        for fold in folds(members)
+    }
+    scaled = [
+        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
+        for name, peers in architectures.items()
+        for fold in folds(peers)
+        for logits in of_fold(peers, fold)
+    ]
+    return Calibrated(scaled, overall, fitted)
+
+
+def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    """That of all their out-of-fold rows together; 1 where there are none."""
+    if not members:
+        return 1.0
+    rows = np.concatenate([logits.rows for logits in members])
+    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
+
+
+def ensemble_temperatures(
+    members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
+) -> tuple[dict[int, float], float]:
+    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
+
+    The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
+    temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
+    fold either.
+
+    Args:
+        members: as they were loaded.
+        calibrated: the same, calibrated.
+        targets: the class of every training row, int (n,).
+    """
+    fitted = {}
+    for fold, temperatures in calibrated.by_fold.items():
+        others = [
+            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
+            for logits in without_fold(members, fold)
+        ]
+        fitted[fold] = _ensemble_temperature(others, targets)
+    return fitted, _ensemble_temperature(calibrated.members, targets)
+
+
+def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    if not members:
+        return 1.0
+    rows, beliefs = out_of_fold(members, BELIEFS)
+    return calibration.temperature(ensembling.log_probabilities(beliefs), targets[rows])
+
+
+def sharpened(
+    rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
+) -> np.ndarray:
+    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
+    divisors = np.empty((len(rows), 1))
+    for logits in members:
+        divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
+    return ensembling.combine(ensembling.log_probabilities(beliefs)[None] / divisors, "logits")
+
+
+def test(members: Iterable[Logits], rule: str) -> np.ndarray:
+    """The probabilities of the test rows, float (m, c)."""
+    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
+
+
+def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    rows, probabilities = [], []
+    for fold in folds(members):
+        peers = of_fold(members, fold)
+        rows.append(peers[0].rows)
+        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in peers]), rule))
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/metrics.py"] = r'''"""Scores and what they say about rows nobody has scored yet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digits.ensemble.interval import LEVEL, Interval
+
+
+def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows whose most probable class is the target: probabilities (n, c), targets (n,)."""
+    return float((probabilities.argmax(axis=1) == targets).mean())
+
+
+def log_losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Negative log probability of each row's target, in nats (n,); probabilities are kept above 1e-15."""
+    return -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-15, 1))
+
+
+def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean negative log probability of the targets, in nats."""
+    return float(log_losses(probabilities, targets).mean())
+
+
+def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
+    """Rows by class and choice, int (classes, classes), from int (n,) each."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (targets, chosen), 1)
+    return counts
+
+
+def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> Interval:
+    """What a test accuracy will be, from out-of-fold rows.
+
+    The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
+    posterior of the true accuracy) and the chance in which test rows were drawn, both from one
+    population. It does not cover a test set that differs from the training rows.
+
+    Args:
+        correct: out-of-fold rows that were right.
+        scored: out-of-fold rows.
+        unseen: test rows.
+        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
+    """
+    from scipy.stats import betabinom  # takes longer to import than everything else here
+
+    expected = min(correct / scored + gain, 1.0)
+    right = expected * scored + 0.5
+    wrong = (1 - expected) * scored + 0.5
+    low, high = betabinom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], unseen, right, wrong) / unseen
+    return Interval(expected, float(low), float(high))
+
+
+def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
+    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
+
+    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
+    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
+    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
+
+    Args:
+        by_fold: the class that each fold's networks choose, int (folds, n).
+        ensemble: the class that all of them choose together, int (n,).
+        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
+    """
+    rows = np.arange(len(ensemble))
+    return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/ensemble/rules.py"] = r'''"""How the members' logits become one set of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import softmax
+
+
+def combine(logits: np.ndarray, rule: str) -> np.ndarray:
+    """Probabilities float64 (n, classes) from the members' logits float32 (members, n, classes)."""
+    return RULES[rule](logits.astype(np.float64))
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+
+def _mean(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits, axis=2).mean(axis=0)
+
+
+def _geometric(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits.mean(axis=0), axis=1)
+
+
+def _vote(logits: np.ndarray) -> np.ndarray:
+    """The share of members that chose each class; ties go to the higher mean probability."""
+    classes = logits.shape[2]
+    votes = np.eye(classes)[logits.argmax(axis=2)].mean(axis=0)
+    return (1 - 1e-6) * votes + 1e-6 * _mean(logits)
+
+
+# The normalised geometric mean of softmaxes is the softmax of the mean logits: one rule with two names.
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": _mean,
+    "logits": _geometric,
+    "geometric": _geometric,
+    "vote": _vote,
+}
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/errors.py"] = r'''"""The exception that stands for a user's mistake, words for what a machine refuses, and text that is not ours."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
+import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
 GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
@@ -3782,6 +2271,29 @@ def plain(error: BaseException) -> str | None:
     return None
 
 
+def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a command: a user's mistake, a disk that refuses or too little memory end in one line and status 2.
+
+    A bug keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            print(f"error: {one_line(line)}", file=sys.stderr)
+        sys.exit(2)
+
+    return guarded
+
+
 def _refusal(error: BaseException) -> OSError | None:
     """Error of the system while joblib wrote an array, which passes it on as the text of its cause."""
     found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
@@ -3818,901 +2330,19 @@ def shown(text: str) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/features.py"] = r'''"""The out-of-fold features of a finished run, brought into one space."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-import numpy as np
-
-from digits import runs
-from digits.analysis.alignment import Alignment, align
-from digits.config import Config
-from digits.data import Dataset
-from digits.errors import UserError
-from digits.logits import read_ensemble
-from digits.runs import Member, Run
-
-ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What the members of a run say of its out-of-fold rows, in the order of the rows.
-
-    rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
-    the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
-    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
-    """
-
-    rows: np.ndarray
-    folds: np.ndarray
-    targets: np.ndarray
-    probabilities: np.ndarray
-    sources: dict[str, np.ndarray]
-    alignments: dict[str, Alignment]
-
-    def sample(self, most: int | None, seed: int) -> Features:
-        """At most that many rows, drawn at random; all where `most` is None."""
-        if most is None or len(self.rows) <= most:
-            return self
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
-        return Features(
-            self.rows[drawn],
-            self.folds[drawn],
-            self.targets[drawn],
-            self.probabilities[drawn],
-            {name: of[drawn] for name, of in self.sources.items()},
-            self.alignments,
-        )
-
-    def store(self, run: Run, fingerprint: str) -> None:
-        """Keep what took time to gather in `clusters/features.npz`, for `restore`."""
-        fitted = {}
-        for name, of in self.alignments.items():
-            parts = {"mean": of.mean, "scale": of.scale, "rotation": of.rotation, "residual": of.residual}
-            fitted |= {f"{name}:{part}": np.asarray(value) for part, value in parts.items()}
-        runs.write_arrays(
-            run.clusters / "features.npz",
-            rows=self.rows,
-            folds=self.folds,
-            aligned=self.sources["aligned"],
-            logits=self.sources["logits"],
-            fingerprint=np.array(fingerprint),
-            **fitted,
-        )
-
-
-def gather(run: Run, config: Config, dataset: Dataset) -> Features:
-    """Align the features of all members, average those of one row, and stand the rows of all folds together.
-
-    Raises:
-        UserError: the run is not finished, or was made from other rows.
-    """
-    ensemble = read_ensemble(run, dataset, config)
-    members = runs.members(config)
-    drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
-    alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
-    rows = ensemble["rows"]
-    folds = np.empty(len(rows), int)
-    aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
-    logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
-    for member, alignment in zip(members, alignments, strict=True):
-        of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
-        places = np.searchsorted(rows, of["rows"])
-        folds[places] = member.fold
-        aligned[places] += alignment(of["features"])
-        logits[places] += of["logits"]
-        if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
-            raw[places] = of["features"]
-    in_fold = len(members) / len(config.folds.trained)
-    aligned /= in_fold
-    logits /= in_fold
-    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
-    named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
-    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
-
-
-def restore(run: Run, config: Config, dataset: Dataset) -> Features:
-    """What `Features.store` kept, without the raw features.
-
-    Raises:
-        UserError: the run was never clustered, the file is damaged, or it was made from other rows.
-    """
-    ensemble = read_ensemble(run, dataset, config)
-    parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
-    names = [member.name for member in runs.members(config)]
-    forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
-    try:
-        kept = runs.read_arrays(
-            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
-        )
-        fitted = {name: {part: kept[f"{name}:{part}"] for part in parts} for name in names}
-        width = kept["aligned"].shape[1]
-        fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
-        rows = ensemble["rows"]
-        fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
-        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
-        fingerprint = str(kept["fingerprint"]) if fits else None
-    except ValueError:
-        fingerprint = None
-    if fingerprint != dataset.fingerprint:
-        raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
-    alignments = {
-        name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
-        for name, of in fitted.items()
-    }
-    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
-
-
-def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
-    try:
-        return runs.read_arrays(run.member(member) / name)
-    except ValueError:
-        raise UserError(
-            f"member {member.name} of run {run.folder} is missing or damaged; make it anew: "
-            f"make submit RUN={run.folder.name}"
-        ) from None
-
-
-def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The images of ascending rows, as bytes: floats would take more memory than everything else."""
-    return dataset.train_images if len(rows) == len(dataset.train_images) else dataset.train_images[rows]
+FILES["digits/figures/__init__.py"] = r'''"""The style of all figures, and what more than one stage draws with."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/__init__.py"] = r'''"""Pure functions, arrays in, a matplotlib figure out; one style for all of them."""
-
-from digits.figures.clusters import (
-    centroid_sheet,
-    cluster_map,
-    cluster_matrix,
-    cluster_sheet,
-    cluster_sizes,
-    cluster_sweep,
-    controls,
-    mean_images,
-    neighbour_curve,
-    score_table,
-    silhouette_plot,
-)
-from digits.figures.convergence import convergence
-from digits.figures.eda import (
-    augmentation_sheet,
-    blank_map,
-    class_images,
-    closest_pairs,
-    digit_samples,
-    ink_and_slant,
-    intensity_histograms,
-    label_distribution,
-    two_sample_test,
-)
-from digits.figures.evaluation import (
-    agreement_matrix,
-    confidence_histogram,
-    confusion_matrix,
-    coverage_curve,
-    digit_scores,
-    reliability_diagram,
-    rescued_bars,
-)
-from digits.figures.history import fold_histories, training_history
-from digits.figures.predictions import Panel, prediction_sheet
-from digits.figures.sheets import save_grey, sheet
-from digits.figures.tuning import (
-    hyperparameter_importance,
-    pairwise_slices,
-    parallel_coordinates,
-    search_progress,
-)
-
-__all__ = [
-    "Panel",
-    "agreement_matrix",
-    "augmentation_sheet",
-    "blank_map",
-    "centroid_sheet",
-    "class_images",
-    "closest_pairs",
-    "cluster_map",
-    "cluster_matrix",
-    "cluster_sheet",
-    "cluster_sizes",
-    "cluster_sweep",
-    "confidence_histogram",
-    "confusion_matrix",
-    "controls",
-    "convergence",
-    "coverage_curve",
-    "digit_samples",
-    "digit_scores",
-    "fold_histories",
-    "hyperparameter_importance",
-    "ink_and_slant",
-    "intensity_histograms",
-    "label_distribution",
-    "mean_images",
-    "neighbour_curve",
-    "pairwise_slices",
-    "parallel_coordinates",
-    "prediction_sheet",
-    "reliability_diagram",
-    "rescued_bars",
-    "save_grey",
-    "score_table",
-    "search_progress",
-    "sheet",
-    "silhouette_plot",
-    "training_history",
-    "two_sample_test",
-]
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/clusters.py"] = r'''"""What a clustering looks like. The cluster of a row that was left out as noise is negative."""
+FILES["digits/figures/confusion.py"] = r'''"""The confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from digits.figures.sheets import draw_tile
-from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
-
-if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
-    from digits.analysis.clustering import Sweep
-
-SIDE_BY_SIDE = 5  # clusters in a row of a figure that shows each
-
-
-def _colour(place: int) -> str:
-    return SERIES[place % len(SERIES)]
-
-
-@styled
-def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, title: str) -> Figure:
-    """A map twice: coloured by cluster and by digit, each group named where its middle lies.
-
-    Args:
-        points: float (n, 2).
-        clusters: int (n,).
-        labels: int (n,).
-        title: of the map.
-    """
-    figure, panels = canvas(2, width=5.6, height=5.4)
-    figure.suptitle(title)
-    for axes, groups, heading in zip(panels, (clusters, labels), ("by cluster", "by digit"), strict=True):
-        axes.scatter(*points[groups < 0].T, s=4, lw=0, color="#cccccc")
-        named = np.unique(groups[groups >= 0])
-        for place, group in enumerate(named):
-            axes.scatter(*points[groups == group].T, s=4, lw=0, alpha=0.6, color=_colour(place))
-        for group in named:
-            axes.text(*np.median(points[groups == group], axis=0), str(group), **NAMED)
-        axes.set(title=heading, xticks=[], yticks=[])
-    caption(
-        figure, f"{len(points):,} rows; distances between far groups and the axes mean nothing on a t-SNE or UMAP map"
-    )
-    return figure
-
-
-NAMED = {
-    "ha": "center",
-    "va": "center",
-    "fontsize": 12,
-    "weight": "bold",
-    "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
-}
-
-
-@styled
-def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """How many rows each cluster has, and of which digits.
-
-    Args:
-        table: rows by cluster and class, int (clusters, classes).
-        numbers: of the clusters.
-        classes: int (classes,).
-    """
-    figure, (axes,) = canvas(1, width=7.5, height=4.2)
-    places = np.arange(len(numbers))
-    bottom = np.zeros(len(numbers))
-    for column, label in enumerate(classes):
-        axes.bar(places, table[:, column], bottom=bottom, color=_colour(column), label=str(label))
-        bottom += table[:, column]
-    for place, row in enumerate(table):
-        axes.annotate(
-            f"{classes[row.argmax()]}: {row.max() / max(row.sum(), 1):.1%}",
-            (place, row.sum()),
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
-    axes.set_xticks(places, list(numbers))
-    axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
-    axes.grid(axis="x", visible=False)
-    axes.legend(title="digit", loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, "over each bar: its most frequent digit and that digit's share")
-    return figure
-
-
-@styled
-def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """Rows by cluster and digit as a matrix; the arguments are those of `cluster_sizes`."""
-    figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
-    axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
-    for (row, column), count in np.ndenumerate(table):
-        if count:
-            colour = "white" if count > table.max() / 12 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
-    axes.set(title="Rows by cluster and digit", xlabel="digit (label)")
-    axes.grid(visible=False)
-    caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
-    return figure
-
-
-@styled
-def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
-    """The silhouettes of every cluster's rows, sorted, one band a cluster.
-
-    Args:
-        values: float (n,), NaN for noise.
-        clusters: int (n,).
-    """
-    figure, (axes,) = canvas(1, width=6.4, height=5.4)
-    bottom, gap, ticks = 0, len(values) // 100, {}
-    for place, number in enumerate(np.unique(clusters[clusters >= 0])):
-        band = np.sort(values[(clusters == number) & np.isfinite(values)])
-        axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(place), lw=0)
-        ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
-        bottom += len(band) + gap
-    mean = np.nanmean(values)
-    axes.axvline(mean, color="black", ls="--", lw=1)
-    axes.annotate(f" mean {mean:.3f}", (mean, 1), xycoords=("data", "axes fraction"), va="top")
-    axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.set(title="Silhouettes", xlabel="silhouette of a row", ylabel="cluster: its mean")
-    axes.grid(axis="y", visible=False)
-    caption(figure, "1: deep inside its cluster; 0: on a border; below: nearer to another")
-    return figure
-
-
-@styled
-def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str, columns: int = 10) -> Figure:
-    """Members of one cluster, those that do not have its most frequent digit framed.
-
-    Args:
-        images: uint8 (n, side, side).
-        misfits: bool (n,).
-        title: of the sheet.
-        columns: images side by side.
-    """
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(6.5, 0.65 * rows + 0.8), layout="constrained")
-    axes = figure.subplots()
-    draw_tile(axes, images, columns, misfits)
-    axes.set_title(title)
-    caption(figure, "framed: another digit than most of the cluster")
-    return figure
-
-
-@styled
-def centroid_sheet(
-    images: np.ndarray, labels: np.ndarray, clusters: np.ndarray, distances: np.ndarray, count: int = 12
-) -> Figure:
-    """Of each cluster the rows nearest to its centroid and those farthest from it.
-
-    Args:
-        images: uint8 (n, side, side).
-        labels: int (n,).
-        clusters: int (n,).
-        distances: of each row to the centroid of its cluster, float (n,).
-        count: rows shown on either side.
-    """
-    numbers = np.unique(clusters[clusters >= 0])
-    figure = Figure(figsize=(11, 0.5 * len(numbers) + 1.2), layout="constrained")
-    panels = figure.subplots(len(numbers), 2, squeeze=False)
-    for line, number in zip(panels, numbers, strict=True):
-        rows = np.flatnonzero(clusters == number)
-        rows = rows[np.argsort(distances[rows], kind="stable")]
-        most = np.bincount(labels[rows]).argmax()
-        for axes, shown in zip(line, (rows[:count], rows[::-1][:count]), strict=True):
-            draw_tile(axes, images[shown], count, labels[shown] != most)
-        line[0].annotate(f"{number} ", (0, 0.5), xycoords="axes fraction", ha="right", va="center")
-    panels[0, 0].set_title("nearest to the centroid")
-    panels[0, 1].set_title("farthest from it")
-    caption(figure, "one line a cluster; framed: another digit than most of the cluster")
-    return figure
-
-
-@styled
-def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Figure:
-    """The mean image of every cluster: images uint8 (n, side, side), clusters and labels int (n,)."""
-    numbers = np.unique(clusters[clusters >= 0])
-    rows = -(-len(numbers) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(8, 1.9 * rows + 0.6), layout="constrained")
-    for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, number in zip(figure.axes, numbers, strict=False):
-        of = clusters == number
-        axes.imshow(images[of].mean(axis=0), cmap="gray_r")
-        axes.set_title(f"{number}: mostly {np.bincount(labels[of]).argmax()}, {of.sum():,} rows", fontsize=8)
-    caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
-    return figure
-
-
-@styled
-def cluster_sweep(swept: Sweep, classes: int, rows: int) -> Figure:
-    """Inertia and silhouette of k-means against k.
-
-    Args:
-        swept: the sweep.
-        classes: the number that stands out if clusters are digits.
-        rows: that the sweep saw.
-    """
-    figure, (left, right) = canvas(2, width=4.6, height=3.6)
-    left.plot(swept.k, swept.inertia / swept.inertia[0], "o-", ms=3, color=PALETTE[0])
-    left.set(title="Inertia", xlabel="clusters k", ylabel=f"share of that of k = {swept.k[0]}")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.plot(swept.k, swept.silhouette, "o-", ms=3, color=PALETTE[0])
-    best = int(swept.k[swept.silhouette.argmax()])
-    right.set(title=f"Silhouette, highest at k = {best}", xlabel="clusters k", ylabel="mean silhouette")
-    for axes in (left, right):
-        axes.axvline(classes, color="#444444", ls="--", lw=0.8)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    caption(figure, f"k-means on {rows:,} rows; dashed: the number of digits")
-    return figure
-
-
-@styled
-def neighbour_curve(distances: np.ndarray, epsilon: float, neighbours: int) -> Figure:
-    """The k-distance curve of DBSCAN with the epsilon that was taken: distances ascending, float (n,)."""
-    figure, (axes,) = canvas(1, width=6, height=3.8)
-    axes.plot(np.arange(1, len(distances) + 1), distances, color=PALETTE[0])
-    axes.axhline(epsilon, color=PALETTE[1], ls="--", lw=1)
-    axes.annotate(f"epsilon {epsilon:.3g}", (0, epsilon), xytext=(4, 3), textcoords="offset points")
-    axes.set(title=f"Distance to the {neighbours}th neighbour", xlabel="rows, by that distance", ylabel="distance")
-    caption(figure, "epsilon: where the curve bends upward, farthest below the line between its ends")
-    return figure
-
-
-@styled
-def controls(scores: Mapping[str, tuple[float, float]], ceiling: float) -> Figure:
-    """Purity and silhouette of k-means in several spaces, side by side.
-
-    Args:
-        scores: purity and mean silhouette by space.
-        ceiling: out-of-fold accuracy.
-    """
-    figure, (left, right) = canvas(2, width=4.8, height=3.4)
-    places = np.arange(len(scores))
-    for axes, column, name in ((left, 0, "purity"), (right, 1, "silhouette")):
-        values = [of[column] for of in scores.values()]
-        axes.barh(places, values, color=PALETTE[0], height=0.6)
-        _values(axes, places, values)
-        axes.set_yticks(places, list(scores))
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-        axes.set(title=name.capitalize(), xlim=(min(0, *values), 1.15 * max(values)))
-    left.axvline(ceiling, color="#444444", ls="--", lw=0.8)
-    caption(figure, f"k-means with the same k in every space; dashed: out-of-fold accuracy {ceiling:.4f}")
-    return figure
-
-
-def _values(axes: Axes, places: np.ndarray, values: Sequence[float]) -> None:
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
-
-
-@styled
-def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str], name: str) -> Figure:
-    """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
-    figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
-    shown = np.ma.masked_invalid(scores)
-    axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), score in np.ndenumerate(scores):
-        text = f"{score:.3f}" if np.isfinite(score) else "-"
-        axes.text(column, row, text, ha="center", va="center", color="white" if score > 0.6 else "black")
-    axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
-    axes.set_yticks(range(len(methods)), methods)
-    axes.set(title=name)
-    axes.grid(visible=False)
-    return figure
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/convergence.py"] = r'''"""How soon training reaches an accuracy."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-import numpy as np
-from matplotlib.figure import Figure
-
-from digits.figures.style import PALETTE, canvas, caption, error_rate, log_percent, styled
-
-
-@styled
-def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figure:
-    """Error rate over seconds of training, a line a config, and the targets across.
-
-    Args:
-        curves: for each name float (epochs, 2): seconds since the start, accuracy on held-out rows.
-        targets: accuracies.
-    """
-    figure, (axes,) = canvas(1, width=7.5, height=4.5)
-    for (name, points), colour in zip(curves.items(), PALETTE, strict=False):
-        axes.plot(points[:, 0], error_rate(points[:, 1]), "o-", ms=3, lw=1.4, color=colour, label=name)
-    for target in targets:
-        axes.axhline(error_rate(target), color="#444444", lw=0.8, ls="--")
-        axes.annotate(
-            f"{target:.1%}", (1, error_rate(target)), xycoords=("axes fraction", "data"), ha="right", va="bottom"
-        )
-    axes.set(title="Error on held-out rows", xlabel="seconds of training", ylabel="rows that were wrong", yscale="log")
-    log_percent(axes.yaxis)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, "the same rows and machine for all; one point an epoch, each config by its own schedule")
-    return figure
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/eda.py"] = r'''"""What the rows look like before anything is trained."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
-
-from digits.figures.sheets import GAP, draw_tile
-from digits.figures.style import PALETTE, canvas, caption, styled
-
-if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
-    from digits.analysis.drift import TwoSampleTest
-    from digits.analysis.duplicates import Pairs
-    from digits.config import Augmentation
-
-SIDE_BY_SIDE = 5  # digits in a row of a figure that has a panel for each
-PAIRS_ABREAST = 5
-BINS = 32  # of the intensities that have ink
-BRIGHT = 0.9  # of white: the inside of a stroke
-FRAME = PALETTE[1]
-COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
-
-
-@styled
-def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """How many rows each digit has: counts int (classes,), classes int (classes,)."""
-    figure, (axes,) = canvas(1, width=7.5, height=4)
-    places, rows = np.arange(len(classes)), int(counts.sum())
-    axes.bar(places, counts, color=PALETTE[0], width=0.7)
-    for place, count in enumerate(counts):
-        text = f"{count:,}\n{count / rows:.1%}"
-        axes.annotate(text, (place, count), (0, 2), textcoords="offset points", ha="center", va="bottom", **COUNT)
-    axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
-    axes.set_xticks(places, classes)
-    axes.set(title="Rows of each digit", xlabel="digit (label)", ylabel="training rows", ylim=(0, 1.16 * counts.max()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.grid(axis="x", visible=False)
-    most, fewest = counts.argmax(), counts.argmin()
-    told = (
-        f"the most frequent, {classes[most]} ({counts[most] / rows:.2%}), has {counts[most] / counts[fewest]:.2f} "
-        f"times the rows of the rarest, {classes[fewest]} ({counts[fewest] / rows:.2%})"
-    )
-    caption(figure, f"{rows:,} labelled rows; {told}; dashed: an even share, {1 / len(classes):.1%}")
-    return figure
-
-
-@styled
-def digit_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
-    """Images of every digit drawn at random, a line a digit.
-
-    Args:
-        images: uint8 (classes, k, side, side); blank where a digit has fewer.
-        classes: int (classes,).
-        rows: that they were drawn from.
-    """
-    title = "Images of each digit"
-    note = f"{images.shape[1]} training images of each digit, drawn at random from {rows:,} rows and not selected"
-    return _lines(images, [str(of) for of in classes], title, note, framed=False)
-
-
-@styled
-def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray, settings: Augmentation) -> Figure:
-    """An image of every digit, and what augmentation makes of it each time.
-
-    Args:
-        originals: uint8 (classes, side, side).
-        draws: of each, uint8 (classes, k, side, side).
-        classes: int (classes,).
-        settings: that they were drawn with.
-    """
-    images = np.concatenate([originals[:, None], draws], axis=1)
-    ink = draws.mean() / max(originals.mean(), 1e-9)
-    moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
-    told = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
-    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {told}"
-    return _lines(images, [str(of) for of in classes], "Augmentation", note, framed=True)
-
-
-def _ranges(settings: Augmentation) -> str:
-    """What the settings turn on, in words."""
-    off = "nothing is on"
-    affine = {
-        f"rotation up to {settings.rotation:g}°": settings.rotation,
-        f"shift up to {settings.shift:.0%}": settings.shift,
-        f"zoom up to {settings.zoom:.0%}": settings.zoom,
-        f"shear up to {settings.shear:g}°": settings.shear,
-    }
-    others = {
-        f"{name} distortion of {of.probability:.0%} of the images": of.probability
-        for name, of in (("elastic", settings.elastic), ("grid", settings.grid))
-    }
-    erased = {f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability}
-    return ", ".join(name for name, on in (affine | others | erased).items() if on) or off
-
-
-def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, framed: bool) -> Figure:
-    """Images, uint8 (lines, k, side, side), with a name before every line; the first of each framed if so asked."""
-    lines, count, side = images.shape[:3]
-    figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
-    axes = figure.subplots()
-    draw_tile(axes, images.reshape(-1, side, side), count, (np.arange(lines * count) % count == 0) & framed)
-    for place, name in enumerate(names):
-        axes.text(-3, place * (side + GAP) + GAP + side / 2, name, ha="right", va="center", fontsize=11)
-    axes.set_title(title)
-    caption(figure, note)
-    return figure
-
-
-@styled
-def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """How bright the pixels of every digit are, a panel a digit, all digits behind it.
-
-    Args:
-        counts: pixels by digit and intensity, int (classes, levels); level 0 is blank.
-        classes: int (classes,).
-    """
-    rows = -(-len(classes) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(11, 1.9 * rows + 1.1), layout="constrained")
-    panels = figure.subplots(rows, SIDE_BY_SIDE, squeeze=False, sharex=True, sharey=True)
-    edges = np.linspace(1, counts.shape[1], BINS + 1).round().astype(int)
-    shares = np.add.reduceat(counts / counts.sum(axis=1, keepdims=True), edges[:-1], axis=1)
-    overall = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
-    blank = counts[:, 0] / counts.sum(axis=1)
-    for axes in panels.flat[len(classes) :]:
-        axes.set_axis_off()
-    for axes, label, share, white in zip(panels.flat, classes, shares, blank, strict=False):
-        axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
-        axes.stairs(overall, edges, color="black", lw=0.8)
-        axes.set_title(f"{label}: {white:.1%} blank", fontsize=9)
-        axes.set(yscale="log", xlim=(0, counts.shape[1]))
-    for axes in panels[-1]:
-        axes.set_xlabel("intensity of the pixel")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("share of pixels")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    caption(figure, _brightness(counts, blank, classes))
-    return figure
-
-
-def _brightness(counts: np.ndarray, blank: np.ndarray, classes: np.ndarray) -> str:
-    ink = counts.sum(axis=0)[1:]
-    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
-    most, least = blank.argmax(), blank.argmin()
-    return (
-        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, from {blank[least]:.1%} of "
-        f"{classes[least]} to {blank[most]:.1%} of {classes[most]}; of the pixels with ink {bright:.0%} are brighter "
-        f"than {BRIGHT:.0%} of white; black line: all digits"
-    )
-
-
-@styled
-def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
-    """The mean image of every digit above the standard deviation of its pixels.
-
-    Args:
-        means, deviations: in shares of white, float (classes, side, side).
-        classes: int (classes,).
-    """
-    figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
-    panels = figure.subplots(2, len(classes), squeeze=False)
-    for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
-        for axes, image in zip(line, shown, strict=True):
-            drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
-        figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
-        line[0].set_ylabel(name, fontsize=9)
-    for axes, label in zip(panels[0], classes, strict=True):
-        axes.set_title(str(label))
-    spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
-    most, least = spread.argmax(), spread.argmin()
-    told = f"images of {classes[most]} differ most from their mean, a pixel by {spread[most]:.1%} of white (root mean"
-    caption(figure, f"{told} square), those of {classes[least]} least ({spread[least]:.1%})")
-    return figure
-
-
-@styled
-def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Where images have ink, and which pixels never do: shares of the images, float (side, side) each."""
-    figure, panels = canvas(2, width=4.6, height=4.5)
-    least = min(share[share > 0].min(initial=1) for share in (train, test))
-    for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
-        never = share == 0
-        shown = axes.imshow(np.where(never, np.nan, share), cmap="Blues", norm=LogNorm(min(least, 0.5), 1))
-        axes.add_collection(LineCollection(_outline(never), colors=FRAME, lw=1.6))
-        axes.set(title=f"{name}: {never.sum()} of {never.size} pixels always blank", xticks=[], yticks=[])
-        axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
-        axes.spines[:].set_visible(False)
-        axes.grid(visible=False)
-    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=FuncFormatter(lambda of, _: f"{100 * of:.4g} %"))
-    bar.set_label("images with ink there")
-    both, only = ((train == 0) & (test == 0)).sum(), ((train == 0) & (test > 0)).sum()
-    told = f"outlined: pixels without ink in any image, {both} of them in both tables"
-    caption(figure, f"{told}; {only} have ink in test images only")
-    return figure
-
-
-def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
-    """The borders between pixels inside a mask, bool (side, side), and those outside, the edge of the image too."""
-    padded = np.pad(mask, 1)
-    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between a pixel and the one above
-    down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # and the one to the left
-    horizontal = [[(x - 0.5, y - 0.5), (x + 0.5, y - 0.5)] for y, x in across]
-    return horizontal + [[(x - 0.5, y - 0.5), (x - 0.5, y + 0.5)] for y, x in down]
-
-
-@styled
-def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
-    """How ink and slant spread within every digit.
-
-    Args:
-        ink: mean intensity in shares of white, float (n,).
-        slant: degrees, positive to the right, float (n,).
-        targets: the place of each row's label in `classes`, int (n,).
-        classes: int (classes,).
-    """
-    figure, (left, right) = canvas(2, width=5.4, height=4.1)
-    for axes, values in ((left, ink), (right, slant)):
-        _violins(axes, [values[targets == of] for of in range(len(classes))])
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_xlabel("digit (label)")
-        axes.grid(axis="x", visible=False)
-    left.set(title="Ink", ylabel="mean intensity, share of white")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.set(title="Slant", ylabel="degrees from upright, to the right")
-    right.axhline(0, color="#444444", ls="--", lw=0.8)
-    inks, slants = ([np.median(of[targets == place]) for place in range(len(classes))] for of in (ink, slant))
-    most, least, bent, straight = (np.argmax(inks), np.argmin(inks), np.argmax(slants), np.argmin(slants))
-    told = (
-        f"median ink: from {inks[least]:.1%} ({classes[least]}) to {inks[most]:.1%} ({classes[most]}); median slant: "
-        f"from {slants[straight]:.1f}° ({classes[straight]}) to {slants[bent]:.1f}° ({classes[bent]})"
-    )
-    caption(figure, f"{told}; box: the middle half of the rows; widths: how many rows have that value")
-    return figure
-
-
-def _violins(axes: Axes, groups: Sequence[np.ndarray]) -> None:
-    """A violin with quartiles for each group, cut at one row in a thousand, so that strays do not set the scale."""
-    kept = [group[(group >= np.quantile(group, 0.001)) & (group <= np.quantile(group, 0.999))] for group in groups]
-    places = np.arange(len(groups))
-    violins = axes.violinplot(kept, places, widths=0.9, showextrema=False)
-    for body in violins["bodies"]:
-        body.set(facecolor=PALETTE[5], edgecolor="none", alpha=0.7)
-    for place, group in zip(places, groups, strict=True):
-        low, middle, high = np.quantile(group, [0.25, 0.5, 0.75])
-        axes.plot([place, place], [low, high], color=PALETTE[0], lw=4, solid_capstyle="butt")
-        axes.plot(place, middle, "o", ms=3.5, color="white", mec=PALETTE[0])
-
-
-@styled
-def closest_pairs(
-    images: np.ndarray, names: Sequence[tuple[str, str]], pairs: Pairs, limit: float, note: str
-) -> Figure:
-    """Pairs of images side by side, the duplicates framed.
-
-    Args:
-        images: uint8 (p, 2, side, side).
-        names: of the images of each pair.
-        pairs: p of them, with their distances.
-        limit: up to which ratio they are duplicates.
-        note: what to see.
-    """
-    rows = max(1, -(-len(images) // PAIRS_ABREAST))
-    figure = Figure(figsize=(2.1 * PAIRS_ABREAST, 1.62 * rows + 1.0), layout="constrained")
-    figure.suptitle("The closest pairs of images")
-    for axes in figure.subplots(rows, PAIRS_ABREAST, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, both, told, distance, ratio in zip(figure.axes, images, names, pairs.distance, pairs.ratio, strict=False):
-        side = both.shape[1]
-        draw_tile(axes, both, 2)
-        for place, name in enumerate(told):
-            axes.text(place * (side + GAP) + GAP + side / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
-        how = "the same image" if not distance else f"distance {distance:.2f}, ratio {ratio:.2f}"
-        axes.text(side + 1.5 * GAP, side + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
-        if ratio <= limit:
-            axes.add_patch(Rectangle((0, 0), 2 * side + 3 * GAP - 1, side + 2 * GAP - 1, fill=False, ec=FRAME, lw=1.8))
-    caption(figure, note)
-    return figure
-
-
-@styled
-def two_sample_test(test: TwoSampleTest) -> Figure:
-    """How well a classifier tells test rows from training rows: its ROC curve, and its scores for either table."""
-    figure, (left, right) = canvas(2, width=4.8, height=4.1)
-    order = np.argsort(-test.scores, kind="stable")
-    found, wrong = (np.append(0, np.cumsum(of[order]) / of.sum()) for of in (test.is_test, ~test.is_test))
-    left.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8, label="chance")
-    left.plot(wrong, found, color=PALETTE[0], label=f"classifier, AUC {test.auc.value:.4f}")
-    left.set(title="ROC", xlabel="training rows taken for test rows", ylabel="test rows found", aspect="equal")
-    left.legend(loc="lower right")
-    for axis in (left.xaxis, left.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bins = int(np.clip(np.sqrt(len(test.scores) / 2), 5, 40))
-    edges = np.histogram_bin_edges(test.scores, bins)
-    for of, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
-        right.hist(test.scores[of], edges, histtype="step", color=colour, lw=1.6, label=name)
-    right.axvline(0.5, color="#444444", ls="--", lw=0.8)
-    right.xaxis.set_major_locator(MaxNLocator(5))
-    right.set(title="Scores", xlabel="probability of being a test row", ylabel="rows")
-    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    right.legend(loc="upper left", fontsize=8)
-    caption(figure, _drift(test))
-    return figure
-
-
-def _drift(test: TwoSampleTest) -> str:
-    size = len(test.is_test) // 2
-    verdict = "it can tell the tables apart" if test.differ else "it cannot tell the tables apart"
-    return (
-        f"boosted trees guess whether a row is of the test table, fitted to {size:,} rows of each and judged on "
-        f"{size:,} others of each: AUC {test.auc.value:.3f} (95 % interval {test.auc.low:.3f} to {test.auc.high:.3f}), "
-        f"{test.accuracy:.2%} right, 50 % by chance, p = {test.p_value:.2g}: {verdict}"
-    )
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/evaluation.py"] = r'''"""How good the predictions are, how far they can be believed, and what the members add."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from digits.analysis.evaluation import Bins, Coverage, Digit, Rescue, Score, binned
-from digits.figures.style import PALETTE, canvas, caption, confidence_axis, log_percent, styled
-
-WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
-LEAST = 1e-8  # doubt that is told from none: the logits were float32
-STAGES = (PALETTE[1], PALETTE[0], PALETTE[2])
-MARKS = ("s", "o", "D")
-SIZES = (5, 9, 4)  # so that one shows through where two are the same
-NAMED = 12  # members whose shares are written into the matrix in a size that can be read
+from digits.figures.style import canvas, caption, styled
 
 
 @styled
@@ -4748,272 +2378,37 @@ def _caption(wrong: np.ndarray, rows: int, classes: np.ndarray) -> str:
         return told
     label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
     return f"{told}; most often a {classes[label]} is taken for a {classes[chosen]} ({wrong.max()})"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/folder.py"] = r'''"""A folder of figures, tables and `metrics.json` that a stage writes anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from digits.figures.sheets import save_grey
+from digits.files.atomic import replacing
 
 
-@styled
-def digit_scores(digits: Sequence[Digit], classes: np.ndarray, overall: Score) -> Figure:
-    """Precision, recall and F1 of every digit with their 95 % intervals; a digit without rows has no dot.
-
-    Args:
-        digits: in the order of the classes.
-        classes: labels (classes,).
-        overall: accuracy of all rows.
-    """
-    figure, panels = canvas(3, width=3.9, height=0.34 * len(classes) + 1.9)
-    places = np.arange(len(classes))
-    for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
-        scores = [getattr(digit, name) for digit in digits]
-        for place, score in zip(places, scores, strict=True):
-            if np.isfinite(score.value):
-                axes.plot([score.low, score.high], [place, place], color=PALETTE[0], lw=2, alpha=0.45)
-                axes.plot(score.value, place, "o", color=PALETTE[0], ms=5)
-        axes.axvline(overall.value, color="#444444", ls="--", lw=0.8)
-        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(classes) - 0.5, -0.5))
-        axes.set_yticks(places, classes)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    panels[0].set_ylabel("digit")
-    told = f"dashed: accuracy {overall.value:.3%}, 95 % interval {overall.low:.3%} to {overall.high:.3%}"
-    caption(figure, f"{_extremes(digits, classes)}; lines: 95 % intervals; {told}")
-    return figure
+def clear(folder: Path) -> None:
+    """Remove what an earlier call wrote, the metrics first: a folder that has them is whole."""
+    for name in ("metrics.json", "*.csv", "*.png"):
+        for path in folder.glob(name):
+            path.unlink()
 
 
-def _extremes(digits: Sequence[Digit], classes: np.ndarray) -> str:
-    """Which digit has the lowest F1 and which the highest, and whether chance may have told them apart."""
-    known = [(digit.f1, label) for digit, label in zip(digits, classes, strict=True) if np.isfinite(digit.f1.value)]
-    if len({score.value for score, _ in known}) == 1:
-        return f"F1 is {known[0][0].value:.2%} for every digit"
-    lowest, highest = (choose(known, key=lambda of: of[0].value) for choose in (min, max))
-    told = f"F1 is lowest for {lowest[1]} ({lowest[0].value:.2%}), highest for {highest[1]} ({highest[0].value:.2%})"
-    return told if lowest[0].high < highest[0].low else f"{told}, and their intervals overlap"
-
-
-@styled
-def reliability_diagram(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> Figure:
-    """How often the choices are right against how sure they are; left all rows, right by the nines.
-
-    Args:
-        stages: confidence float (n,) and rightness bool (n,) at most three times, such as before and after scaling.
-        errors: expected calibration error of each.
-    """
-    figure = Figure(figsize=(11.5, 6.6), layout="constrained")
-    (plain, nines), (below, rows) = figure.subplots(2, 2, height_ratios=(3, 1), sharex="col")
-    plain.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8)
-    nines.plot([1, LEAST], [1, LEAST], color="#444444", ls="--", lw=0.8)
-    least, lowest = 1.0, 1.0
-    for number, (name, (confidence, right)) in enumerate(stages.items()):
-        look = {"color": STAGES[number], "marker": MARKS[number], "ms": SIZES[number], "lw": 1}
-        bins = binned(confidence, right, WIDTHS)
-        span = np.abs(np.array([bins.low, bins.high]) - bins.accuracy)
-        plain.errorbar(bins.confidence, bins.accuracy, span, label=f"{name}: ECE {errors[name]:.4f}", **look)
-        below.plot(bins.confidence, bins.rows, **look)
-        bins = binned(confidence, right, _nines(confidence))
-        _draw_doubt(nines, bins, look)
-        doubt = np.maximum(1 - bins.confidence, LEAST)
-        rows.plot(doubt, bins.rows, **look)
-        least, lowest = min(least, doubt.min()), min(lowest, _lowest(bins))
-    plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
-    plain.legend(fontsize=8, loc="lower right")
-    below.set(xlabel="confidence", ylabel="rows", yscale="log")
-    for axis in (plain.yaxis, below.xaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    nines.set(title="By the nines of confidence", yscale="log", ylim=(lowest / 2, 1), ylabel="share that was wrong")
-    log_percent(nines.yaxis)
-    rows.set(ylabel="rows", yscale="log")
-    confidence_axis(rows, least / 2)
-    caption(figure, _told(stages, errors))
-    return figure
-
-
-def _nines(confidence: np.ndarray) -> np.ndarray:
-    """Inner edges of bins between 50 %, 90 %, 99 %, ..., three to a decade, as far as there are rows."""
-    least = max(LEAST, float((1 - confidence).min()))
-    steps = np.arange(0, np.ceil(-3 * np.log10(least)) + 1)
-    return 1 - 10 ** (-steps[1:] / 3)
-
-
-def _draw_doubt(axes: Axes, bins: Bins, look: Mapping[str, object]) -> None:
-    """The share of wrong rows by doubt; a bin without any shows how many there might be, by an arrow down."""
-    doubt, wrong = np.maximum(1 - bins.confidence, LEAST), 1 - bins.accuracy
-    some = wrong > 0
-    span = np.abs(1 - np.array([bins.high, bins.low]) - wrong)
-    axes.errorbar(doubt[some], wrong[some], span[:, some], **look)
-    axes.plot(doubt[~some], 1 - bins.low[~some], color=look["color"], marker="v", ms=5, ls="none", mfc="white")
-
-
-def _lowest(bins: Bins) -> float:
-    """The lowest share of wrong rows that the axis has to show."""
-    shown = np.where(bins.accuracy < 1, 1 - bins.high, 1 - bins.low)
-    return float(shown[shown > 0].min())
-
-
-def _told(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> str:
-    told = [
-        f"{name}: mean confidence {confidence.mean():.3%}, {right.mean():.3%} right, ECE {errors[name]:.4f}"
-        for name, (confidence, right) in stages.items()
-    ]
-    marks = "bars: 95 % intervals; open triangles: no mistake in the bin, the upper end of its interval"
-    return f"{'; '.join(told)}. On the dashed line confidence is true; {marks}"
-
-
-@styled
-def confidence_histogram(confidence: np.ndarray, right: np.ndarray) -> Figure:
-    """How sure the ensemble was of its right and of its wrong choices: float (n,) and bool (n,)."""
-    figure, (axes,) = canvas(1, width=7.5, height=4.2)
-    doubt = np.maximum(1 - confidence, LEAST)
-    least = 10 ** np.floor(np.log10(doubt.min()))
-    edges = 10 ** np.arange(np.log10(least), 0.05, 0.1)
-    axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
-    axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
-    axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
-    confidence_axis(axes, least)
-    axes.legend(loc="upper left")
-    caption(figure, _sure(confidence, right))
-    return figure
-
-
-def _sure(confidence: np.ndarray, right: np.ndarray) -> str:
-    told = f"{(confidence > 0.99).mean():.1%} of the rows have a confidence above 99 %"
-    if right.all():
-        return f"{told}; no row is wrong"
-    wrong = confidence[~right]
-    many, most = (wrong > 0.9).sum(), (wrong > 0.99).sum()
-    return f"{told}; {many} of the {len(wrong):,} mistakes have one above 90 %, {most} above 99 %"
-
-
-@styled
-def coverage_curve(curve: Coverage, promised: float) -> Figure:
-    """The error rate where only the most confident rows are judged, over all rows and over the last few.
-
-    Args:
-        curve: of all rows.
-        promised: accuracy whose coverage is marked.
-    """
-    figure, (left, right) = canvas(2, width=5.6, height=4.2)
-    point = curve.widest(promised)
-    first = 0.9 if point is None else max(0.0, min(0.95, curve.shares[point] - 0.01))
-    for axes in (left, right):
-        _draw_coverage(axes, curve, promised)
-        axes.set(xlabel="rows judged, the most confident first", yscale="log")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    left.set(title="All rows", ylabel="share of them that is wrong", xlim=(0, 1.01))
-    right.set(title="The last rows", xlim=(first, 1 + (1 - first) / 50))
-    for place in _marked(curve, promised):
-        text = f"  {curve.accuracy[place]:.3%} right of {curve.shares[place]:.2%}  "
-        side = "right" if curve.shares[place] > (1 + first) / 2 else "left"
-        right.annotate(text, (curve.shares[place], 1 - curve.accuracy[place]), ha=side, va="bottom")
-    heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
-    right.set_ylim(heights[heights > 0].min() / 1.6, heights.max() * 1.6)
-    for axes in (left, right):
-        log_percent(axes.yaxis)
-    caption(figure, _judged(curve, promised))
-    return figure
-
-
-def _draw_coverage(axes: Axes, curve: Coverage, promised: float) -> None:
-    shown = curve.accuracy < 1  # a logarithmic axis has no place for none
-    axes.plot(curve.shares[shown], 1 - curve.accuracy[shown], color=PALETTE[0], lw=1.6)
-    axes.axhline(1 - promised, color="#444444", ls="--", lw=0.8)
-    marked = _marked(curve, promised)
-    axes.plot(curve.shares[marked], 1 - curve.accuracy[marked], "o", color=PALETTE[1])
-
-
-def _marked(curve: Coverage, promised: float) -> list[int]:
-    """Points that get a dot: where the promise ends, and where nearly all rows are judged."""
-    point = curve.widest(promised)
-    places = {curve.at(0.99)} | ({point} if point is not None else set())
-    return [place for place in sorted(places) if curve.accuracy[place] < 1]
-
-
-def _judged(curve: Coverage, promised: float) -> str:
-    if curve.accuracy[-1] == 1:
-        return f"no row is wrong: an accuracy of {promised:.1%} (dashed) holds for all {curve.rows[-1]:,} of them"
-    point, most = curve.widest(promised), curve.at(0.99)
-    share, accuracy = curve.shares[most], curve.accuracy[most]
-    last = f"the surest {share:.1%} are {accuracy:.3%} right, all rows {curve.accuracy[-1]:.3%}"
-    if point is None:
-        return f"an accuracy of {promised:.1%} (dashed) is never reached; {last}"
-    above = f"those with a confidence of {curve.threshold[point]:.4f} or more"
-    return f"an accuracy of {promised:.1%} (dashed) holds for {curve.shares[point]:.2%} of the rows, {above}; {last}"
-
-
-@styled
-def agreement_matrix(groups: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Figure:
-    """How often two members choose differently, a panel for each kind of rows.
-
-    Args:
-        groups: by the title of a panel the names (m,) and the shares of equal choices, float (m, m), NaN where two have
-            no row in common.
-    """
-    sides = [max(4.6, 0.36 * len(names) + 2.2) for names, _ in groups.values()]
-    figure = Figure(figsize=(sum(sides), max(sides) * 0.92 + 0.5), layout="constrained")
-    panels = figure.subplots(1, len(groups), squeeze=False, width_ratios=sides)[0]
-    apart = np.concatenate([1 - shares[~np.eye(len(shares), dtype=bool)] for _, shares in groups.values()])
-    apart = apart[np.isfinite(apart)]
-    norm = Normalize(0.8 * apart.min(), apart.max()) if apart.any() else Normalize(0, 1)
-    for axes, (title, (names, shares)) in zip(panels, groups.items(), strict=True):
-        differing = np.where(np.eye(len(shares), dtype=bool), np.nan, 1 - shares)
-        axes.imshow(differing, cmap="Blues", norm=norm)
-        size = 9 if len(names) <= NAMED else 6
-        for (row, column), share in np.ndenumerate(differing):
-            if np.isfinite(share):
-                colour = "white" if norm(share) > 0.6 else "black"
-                text = f"{100 * share:.2f}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
-        axes.set_title(title, fontsize=10)
-        axes.grid(visible=False)
-    told = [_apart(title, names, shares) for title, (names, shares) in groups.items()]
-    caption(figure, f"in every cell the rows (%) on which two choose differently; {'; '.join(told)}")
-    return figure
-
-
-def _apart(title: str, names: Sequence[str], shares: np.ndarray) -> str:
-    pairs = np.where(np.triu(np.ones(shares.shape, bool), 1), 1 - shares, np.nan)
-    if not np.isfinite(pairs).any():
-        return f"{title}: there is no pair"
-    row, column = np.unravel_index(np.nanargmax(pairs), pairs.shape)
-    most = f"{names[row]} and {names[column]} ({np.nanmax(pairs):.2%})"
-    return f"{title}: {np.nanmean(pairs):.2%} on average, most {most}"
-
-
-@styled
-def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
-    """What the ensemble rescued and spoilt out of fold, against each network of an architecture and seed.
-
-    Args:
-        rescues: by architecture and seed, all folds together.
-        mistakes: of the ensemble.
-    """
-    figure, (axes,) = canvas(1, width=8, height=0.6 * len(rescues) + 2)
-    places = np.arange(len(rescues))
-    rescued, spoilt = (np.array([getattr(of, name) for of in rescues.values()]) for name in ("rescued", "spoilt"))
-    axes.barh(places, rescued, color=PALETTE[2], height=0.55, label="rescued: it was wrong, the ensemble is right")
-    axes.barh(places, -spoilt, color=PALETTE[1], height=0.55, label="spoilt: it was right, the ensemble is wrong")
-    for place, of in enumerate(rescues.values()):
-        axes.annotate(f" {of.rescued}", (of.rescued, place), va="center", ha="left")
-        axes.annotate(f"{of.spoilt} ", (-of.spoilt, place), va="center", ha="right")
-    reach = max(1, *rescued, *spoilt)
-    axes.set_yticks(places, [f"{name}\n{of.mistakes:,} mistakes alone" for name, of in rescues.items()])
-    axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 7, reach * 8 / 7))
-    axes.set_ylim(len(rescues) - 0.5, -0.5)
-    axes.axvline(0, color="#444444", lw=0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
-    axes.grid(axis="y", visible=False)
-    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    caption(figure, _rescued(rescues, mistakes))
-    return figure
-
-
-def _rescued(rescues: Mapping[str, Rescue], mistakes: int) -> str:
-    told = f"the ensemble has {mistakes:,} mistakes"
-    if len(rescues) == 1:
-        return f"{told}; each row has one network that never saw it, so out of fold there is nothing to rescue"
-    best, worst = (choose(rescues, key=lambda name: rescues[name].mistakes) for choose in (min, max))
-    few, many = rescues[best].mistakes, rescues[worst].mistakes
-    return f"{told}; alone, {best} has the fewest ({few:,}) and {worst} the most ({many:,})"
+def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
+    """Save every figure under its name, those of `grey` without colours; their captions by the names of the files."""
+    captions = {}
+    for name, figure in figures:
+        with replacing(folder / f"{name}.png") as temporary:
+            (save_grey if name in grey else Figure.savefig)(figure, temporary)
+        captions[f"{name}.png"] = " ".join(figure.get_supxlabel().split())
+    return captions
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -5130,84 +2525,6 @@ def _told(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> str:
 def _range(values: list[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:.2%}" if low == high else f"{low:.2%} to {high:.2%}"
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/predictions.py"] = r'''"""What the networks made of people's own pictures."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from digits.figures.style import PALETTE, caption, styled
-
-ACROSS = 4  # pictures side by side, at most; fewer than two leave the title no room
-MOST_PROBABLE = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """One picture.
-
-    title: its name. picture: uint8 (height, width), None where there is none. seen: what the network saw, uint8 (side,
-    width), ink bright, None for nothing. verdict: the digit. probabilities: float (classes,), None for several digits.
-    """
-
-    title: str
-    picture: np.ndarray | None
-    seen: np.ndarray | None
-    verdict: str
-    probabilities: np.ndarray | None
-
-
-@styled
-def prediction_sheet(panels: Sequence[Panel], classes: np.ndarray, told: str) -> Figure:
-    """Each picture, what the network saw, and the most probable digits.
-
-    Args:
-        panels: the pictures.
-        classes: labels (classes,).
-        told: which pictures these are.
-    """
-    across = min(max(2, len(panels)), ACROSS)
-    rows = max(1, -(-len(panels) // across))
-    figure = Figure(figsize=(3.3 * across, 1.5 * rows + 0.9), layout="constrained")
-    figure.suptitle("Picture, what the networks saw, and the most probable digits")
-    grid = figure.subplots(rows, 3 * across, squeeze=False, width_ratios=[1, 1, 0.9] * across)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for place, panel in enumerate(panels):
-        row, column = divmod(place, across)
-        picture, seen, bars = grid[row, 3 * column : 3 * column + 3]
-        picture.set_title(_short(panel.title), fontsize=7, loc="left", pad=3, parse_math=False)
-        if panel.picture is not None:
-            picture.imshow(panel.picture, cmap="gray", vmin=0, vmax=255)
-        if panel.seen is not None:
-            seen.imshow(panel.seen, cmap="gray_r", interpolation="nearest")
-        seen.set_title(panel.verdict or "no digit", fontsize=11, weight="bold", pad=3)
-        if panel.probabilities is not None:
-            _bars(bars, panel.probabilities, classes)
-    caption(figure, f"{told}; ? marks what is not like a digit of the training data")
-    return figure
-
-
-def _bars(axes: Axes, probabilities: np.ndarray, classes: np.ndarray) -> None:
-    best = np.argsort(probabilities)[::-1][:MOST_PROBABLE]
-    places = np.arange(len(best))
-    axes.barh(places, probabilities[best], color=PALETTE[0], height=0.55)
-    for place, of in zip(places, best, strict=True):
-        axes.text(-0.06, place, str(classes[of]), ha="right", va="center", fontsize=9)
-        axes.text(1.05, place, f"{probabilities[of]:.2f}", ha="left", va="center", fontsize=7)
-    axes.set(xlim=(-0.3, 1.7), ylim=(MOST_PROBABLE - 0.2, -0.8))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:12]}...{name[-11:]}"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -5398,598 +2715,271 @@ def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/tuning.py"] = r'''"""What a search found."""
-
-from __future__ import annotations
-
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-from digits.analysis.tuning import Importance
-from digits.figures.style import PALETTE, canvas, caption, styled
-
-COLOURS = "viridis"  # dark is good
-FEW = 4  # as many distinct numbers are marked each
-
-
-@styled
-def search_progress(
-    seconds: np.ndarray, objective: np.ndarray, is_through: np.ndarray, label: str, lower: bool
-) -> Figure:
-    """The objective of every trial over time, and the best so far.
-
-    Args:
-        seconds: float (trials,), ascending: when each ended.
-        objective: float (trials,).
-        is_through: bool (trials,): not stopped early; only these can be the best.
-        label: what the objective is called.
-        lower: whether lower is better.
-    """
-    figure, (axes,) = canvas(1, width=7)
-    minutes = seconds / 60
-    axes.plot(minutes[~is_through], objective[~is_through], "x", color=PALETTE[7], label="stopped early")
-    axes.plot(minutes[is_through], objective[is_through], "o", color=PALETTE[0], label="trial")
-    best = np.where(is_through, objective, np.inf if lower else -np.inf)
-    best = (np.minimum if lower else np.maximum).accumulate(best)
-    known = np.isfinite(best)
-    axes.step(minutes[known], best[known], where="post", color=PALETTE[1], label="best so far")
-    axes.set(xlabel="minutes that the search had taken", ylabel=label)
-    axes.legend()
-    caption(figure, f"{len(objective)} trials, {int((~is_through).sum())} of them stopped early; best {best[-1]:.5f}")
-    return figure
-
-
-@styled
-def parallel_coordinates(
-    columns: dict[str, np.ndarray], objective: np.ndarray, logs: list[str], label: str, lower: bool
-) -> Figure:
-    """A line a trial through all its values; the dark ones are the best.
-
-    Args:
-        columns: (trials,) for each hyperparameter, numbers or words.
-        objective: float (trials,).
-        logs: the hyperparameters on a logarithmic scale.
-        label: what the objective is called.
-        lower: whether lower is better.
-    """
-    figure, (axes,) = canvas(1, width=max(7.0, 1.5 * (len(columns) + 1)))
-    heights, ticks = zip(*(_scaled(of, name in logs) for name, of in columns.items()), strict=True)
-    badness, norm = _badness(objective, lower)
-    shades = colormaps[COLOURS](norm(badness))
-    places = np.arange(len(columns))
-    for trial in np.argsort(-badness):  # the best on top
-        axes.plot(places, [height[trial] for height in heights], color=shades[trial], alpha=0.8, lw=1.3)
-    for place, marks in zip(places, ticks, strict=True):
-        axes.axvline(place, color="#444444", lw=0.8)
-        for height, text in marks:
-            axes.text(place + 0.03, height, text, fontsize=7, color="#444444", va="center")
-    axes.set_xticks(places, [name.replace(".", ".\n") for name in columns], fontsize=7)
-    axes.set(yticks=[], xlim=(-0.2, len(columns) - 0.5))
-    axes.grid(False)
-    caption(figure, f"{len(objective)} trials; the darker a line, the better its {label}")
-    return figure
-
-
-def _badness(objective: np.ndarray, lower: bool) -> tuple[np.ndarray, Normalize]:
-    """The objective, turned so that lower is better, and a scale on which the worst tenth looks alike."""
-    badness = objective if lower else -objective
-    return badness, Normalize(badness.min(), np.quantile(badness, 0.9))
-
-
-def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Values as heights from 0 to 1, and the heights that get a text."""
-    if values.dtype == object:
-        words, codes = np.unique(values.astype(str), return_inverse=True)
-        marks = [(place / max(len(words) - 1, 1), word[:24]) for place, word in enumerate(words)]
-        return codes / max(len(words) - 1, 1), marks
-    numbers = np.log(values.astype(float)) if log else values.astype(float)
-    low, high = numbers.min(), numbers.max()
-    width = high - low or 1.0
-    texts = [(0.0, f"{values.min():.3g}"), (1.0, f"{values.max():.3g}")] if high > low else [(0.0, f"{values[0]:.3g}")]
-    return (numbers - low) / width, texts
-
-
-@styled
-def hyperparameter_importance(found: dict[str, Importance], explained: float) -> Figure:
-    """How much worse a forest predicts the objective when one hyperparameter is shuffled.
-
-    Args:
-        found: by name, the highest first.
-        explained: the forest's R^2 on trials that it was not fitted to.
-    """
-    figure, (axes,) = canvas(1, width=7, height=1.4 + 0.35 * len(found))
-    names = list(found)[::-1]
-    means = [found[name].mean for name in names]
-    axes.barh(names, means, xerr=[found[name].spread for name in names], color=PALETTE[0], ecolor="#444444")
-    axes.set(xlabel="loss of R² when it is shuffled")
-    axes.grid(axis="y", visible=False)
-    doubt = "; with so little, the order is a hint at most" if explained < 0.3 else ""
-    caption(figure, f"a random forest explains {max(explained, 0):.0%} of the differences between unseen trials{doubt}")
-    return figure
-
-
-@styled
-def pairwise_slices(
-    columns: dict[str, np.ndarray], objective: np.ndarray, logs: list[str], label: str, lower: bool
-) -> Figure:
-    """The objective against each hyperparameter, and over each pair of them.
-
-    Args: as `parallel_coordinates`.
-    """
-    names = list(columns)
-    figure = Figure(figsize=(2.6 * len(names), 2.4 * len(names)), layout="constrained")
-    grid = figure.subplots(len(names), len(names), squeeze=False)
-    badness, norm = _badness(objective, lower)
-    for row, below in enumerate(names):
-        for column, across in enumerate(names):
-            axes = grid[row, column]
-            if column > row:
-                axes.set_axis_off()
-                continue
-            x = _place(axes, "x", columns[across], across in logs)
-            if row == column:
-                axes.plot(x, objective, "o", ms=3, color=PALETTE[0])
-                axes.set_ylabel(label, fontsize=7)
-            else:
-                y = _place(axes, "y", columns[below], below in logs)
-                axes.scatter(x, y, c=badness, cmap=COLOURS, norm=norm, s=16)
-                axes.set_ylabel(below if column == 0 else "", fontsize=7)
-            axes.set_xlabel(across if row == len(names) - 1 else "", fontsize=7)
-            axes.tick_params(labelsize=6)
-    caption(figure, f"diagonal: {label} against each value; below it: pairs of values, dark is good")
-    return figure
-
-
-def _place(axes: Axes, axis: str, values: np.ndarray, log: bool) -> np.ndarray:
-    """Numbers as they are, words as their places on an axis that names them."""
-    distinct, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
-    if values.dtype == object:
-        axes.set(**{f"{axis}ticks": range(len(distinct)), f"{axis}ticklabels": [word[:12] for word in distinct]})
-        return codes
-    if log:
-        axes.set(**{f"{axis}scale": "log"})
-        scale = axes.xaxis if axis == "x" else axes.yaxis
-        decades = np.log10(distinct[-1] / distinct[0])
-        scale.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
-        scale.set_major_formatter(StrMethodFormatter("{x:g}"))
-        scale.set_minor_formatter(NullFormatter())
-    if len(distinct) <= FEW:  # a choice of numbers: nothing lies between them
-        axes.set(**{f"{axis}ticks": distinct, f"{axis}ticklabels": [f"{value:g}" for value in distinct]})
-    return values
+FILES["digits/files/__init__.py"] = r'''"""Files that are whole or absent, and files of others that are read with limits."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/kaggle.py"] = r'''"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
-
-`python -m digits.kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
-"""
+FILES["digits/files/arrays.py"] = r'''"""Arrays in .npz files, without pickles: the same arrays give the same bytes, and damage is found."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from digits.files.atomic import replacing
+
+
+def write(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as one .npz; the same arrays give the same bytes."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
+    """Read a .npz, without pickles.
+
+    Args:
+        path: of the file.
+        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
+            dimensions, such as `rows="i1"`.
+
+    Raises:
+        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
+            are no numbers among them.
+    """
+    try:
+        content = path.read_bytes()
+        _check_stored(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        for name, form in expected.items():
+            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
+            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
+                raise ValueError(f"no such array '{name}' as there should be")
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
+        raise ValueError(f"{path}: missing or damaged ({error})") from error
+    return arrays
+
+
+def read_probabilities(path: Path) -> dict[str, np.ndarray]:
+    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+
+    Raises:
+        ValueError: it is missing, damaged, or its arrays do not fit together.
+    """
+    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
+    arrays = read(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    rows, classes = arrays["probabilities"].shape
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+        raise ValueError(f"{path}: damaged: its arrays do not fit together")
+    return arrays
+
+
+def _check_stored(content: bytes) -> None:
+    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > len(content):
+            raise ValueError(f"it would unpack to {size:,} bytes")
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is cut off")
+        damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
+        if damaged:
+            raise ValueError(damaged)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/files/atomic.py"] = r'''"""Files that are whole or absent: written under a temporary name, renamed when done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp-"  # how the names of unfinished files begin
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+
+    Until then, and after an error or a kill, the earlier file stays whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno is None:  # NumPy says only how many items it could not write
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if error.filename in (None, str(temporary)):  # a full disk does not say what it had no room for
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/files/records.py"] = r'''"""JSON objects and tables that carry their own checksums, and folders that are sealed with one."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
 import json
 import logging
-import os
+import re
 import shutil
-import sys
-import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from digits import config, data, runs
-from digits.config import Config
-from digits.cost import Deadline
-from digits.data import Source
-from digits.errors import UserError
-from digits.kaggle_command import COMPETITION
-from digits.progress import duration
-from digits.runs import Run
-
-MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the head of the kernel says.
-
-    config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
-    Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
-    """
-
-    config: str
-    name: str
-    overrides: list[str]
-    max_hours: float
-    mounted: str
-    working: str
-    began: float
-
-
-def main(settings: Settings) -> None:
-    """Train what fits into the time, and leave a submission that gets better as members finish.
-
-    Raises:
-        UserError: a TPU, no data, a config that is not valid, or no member in time.
-    """
-    _decline_tpu()
-    recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
-    source = find(Path(settings.mounted))
-    print(source.note, flush=True)
-    run = Run(Path(settings.working) / settings.name)
-    deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
-    with run.locked():
-        _run(recipe, source, run, deadline)
-
-
-def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
-    from digits import pipeline
-    from digits.stages import cluster, eda, evaluate, report
-
-    started = time.perf_counter()
-    cache = run.folder.parent / "cache"
-    dataset = data.read(source, cache)
-    shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-    outcome = pipeline.make_submission(
-        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
-    )
-    try:
-        whole = run.covered(recipe)
-    except UserError as error:
-        print(f"No clusters and no report: {error}", flush=True)
-    else:
-        look = run.folder.parent / "eda"
-        cluster.run(whole, dataset, run)
-        evaluate.run(whole, dataset, run)
-        eda.run(whole, dataset, look)
-        report.run(whole, dataset, run, look, run.folder.parent / "tune")
-    if outcome.problems:
-        reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
-        count = len(runs.members(recipe))
-        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
-
-
-def find(mounted: Path) -> Source:
-    """The competition's data among what Kaggle has mounted.
-
-    Raises:
-        UserError: they are not there; says what is.
-    """
-    for place in (mounted / "competitions" / COMPETITION, mounted / COMPETITION):
-        if place.exists():
-            return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
-    there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
-    what = ", ".join(there[:20]) or "nothing"
-    raise UserError(
-        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION} with "
-        "`Add Input`, and run this again"
-    )
-
-
-def _decline_tpu() -> None:
-    """Raises: UserError on a machine with a TPU."""
-    if any(name.startswith("TPU_") for name in os.environ):
-        raise UserError("this kernel has no use for a TPU; set the accelerator to `GPU T4 x2`, or to none")
-
-
-def _with_maps_at_hand(recipe: Config) -> Config:
-    """The config with those maps of the clusters that the installed packages can draw."""
-    maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
-    return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
-
-
-if __name__ == "__main__":
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    began = time.perf_counter()
-    try:
-        main(Settings(**json.loads(Path(sys.argv[1]).read_text())))
-    except UserError as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    print(f"All in {duration(time.perf_counter() - began)}", flush=True)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/kaggle_command.py"] = r'''"""Kaggle's own command, and what it means when it fails."""
-
-from __future__ import annotations
-
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
-from digits.errors import UserError
-
-COMPETITION = "digit-recognizer"
-COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
-
-# What the command prints, and what it means. The network comes first: a proxy's refusal carries a 403 of its own.
-PROBLEMS = (
-    (
-        ("max retries", "failed to resolve", "connection", "timed out", "unreachable", "proxy"),
-        "Kaggle cannot be reached; check the network and run {again} again",
-    ),
-    (
-        ("401", "unauthorized", "unauthenticated", "authentication required", "kaggle.json", "credential"),
-        "no valid Kaggle credentials; get a token at https://www.kaggle.com/settings/api, save it as "
-        "~/.kaggle/access_token and run {again} again",
-    ),
-    (
-        ("403", "forbidden", "accept"),
-        f"Kaggle refused; accept the rules at {COMPETITION_URL}/rules and run {{again}} again",
-    ),
-)
-
-
-def path(otherwise: str) -> str:
-    """Where the command is.
-
-    Raises:
-        UserError: it is not installed; `otherwise` says what else one can do.
-    """
-    found = shutil.which("kaggle") or shutil.which("kaggle", path=str(Path(sys.executable).parent))
-    if found is None:
-        raise UserError(f"the `kaggle` command is not installed; `pip install kaggle`, {otherwise}")
-    return found
-
-
-def run(*arguments: str, seconds: float, again: str) -> str:
-    """Run it and give what it printed.
-
-    Args:
-        arguments: of the command.
-        seconds: that it may take.
-        again: what to run again once the problem is solved.
-
-    Raises:
-        UserError: it is not installed, or it failed; says what to do.
-    """
-    command = path("then try again")
-    try:
-        done = subprocess.run(
-            [command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"`kaggle` did not finish in {seconds:g} s; check the network and run {again} again") from None
-    except OSError as error:
-        raise UserError(f"{command}: cannot be run: {error.strerror or error}") from None
-    if done.returncode:
-        raise UserError(_meaning(arguments, done.stdout).format(again=again))
-    return done.stdout
-
-
-def _meaning(arguments: tuple[str, ...], output: str) -> str:
-    """What a failed command's output comes down to."""
-    for signs, meaning in PROBLEMS:
-        if any(sign in output.lower() for sign in signs):
-            return meaning
-    last = (output.strip() or "it printed nothing").splitlines()[-1].strip()
-    return f"`kaggle {' '.join(arguments[:2])}` failed: {last}".replace("{", "(").replace("}", ")")
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/logits.py"] = r'''"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
-
-from __future__ import annotations
-
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Any
 
 import numpy as np
 
-from digits import runs
-from digits.analysis import calibration, ensembling
-from digits.config import Config
-from digits.data import Dataset
 from digits.errors import UserError
-from digits.runs import Member, Run
+from digits.files.atomic import replacing
 
-BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+logger = logging.getLogger(__name__)
 
-
-@dataclasses.dataclass(frozen=True)
-class Logits:
-    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
-
-    member: Member
-    rows: np.ndarray
-    oof: np.ndarray
-    test: np.ndarray
+BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
 
 
-@dataclasses.dataclass(frozen=True)
-class Calibrated:
-    """Members whose softmax can be believed, and the temperatures that made it so.
-
-    temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
-    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
-    out-of-fold logits.
-    """
-
-    members: list[Logits]
-    temperatures: dict[str, float]
-    by_fold: dict[int, dict[str, float]]
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that carries its own checksum, for `read_json`."""
+    text = json.dumps(values | {"checksum": BLANK.decode()}, indent=2) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_bytes(signed(text.encode()))
 
 
-def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+def write_twice(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object that hours of work depend on, and a hidden copy beside it, for `read_twice`."""
+    write_json(path, values)
+    write_json(_copy_of(path), values)
 
-    Args:
-        run: finished, or covered by `config`.
-        dataset: of the run.
-        config: only the rows of its folds; all rows by default.
+
+def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
+    """As `read_json`; a damaged object is read from its copy.
 
     Raises:
-        UserError: the run is not finished, or was made from other rows.
+        UserError: both are missing or damaged.
     """
     try:
-        ensemble = runs.read_probabilities(run.oof)
-    except ValueError:
-        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
-        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
-    if str(ensemble["fingerprint"]) != dataset.fingerprint:
-        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
-    rows, classes = ensemble["rows"], ensemble["classes"]
-    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
-        raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
-    if runs.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
-        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
-    return ensemble if config is None else _of_config(ensemble, run, config)
+        return read_json(path, **expected)
+    except UserError:
+        if not _copy_of(path).exists():
+            raise
+        values = read_json(_copy_of(path), **expected)
+    logger.warning("%s is missing or damaged; its copy %s serves", path, _copy_of(path).name)
+    return values
 
 
-def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
-    """The rows of the config's folds."""
-    members = runs.members(config)
-    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
-    own = np.concatenate([runs.read_arrays(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
-    kept = np.isin(ensemble["rows"], own)
-    if kept.sum() != len(own):
-        raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
-    of_rows = ("rows", "labels", "probabilities")
-    return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
+def stands_twice(path: Path) -> bool:
+    """Whether an object was written by `write_twice`, even if it or its copy is gone."""
+    return path.exists() or _copy_of(path).exists()
 
 
-def _kind(member: Member) -> tuple[str, int]:
-    return member.architecture, member.seed
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
 
 
-def are_rows_of(rows: np.ndarray, count: int) -> bool:
-    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
-    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
+def with_nulls(value: Any) -> Any:
+    """The same, nested as it is, with null for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: with_nulls(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [with_nulls(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def load(run: Run, member: Member) -> Logits:
-    """Read what a trained member gave.
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
+
+
+def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
+    """Read a JSON object of this run, which must have the `expected` keys with values of these types.
+
+    Objects of earlier versions carry no checksum, and are taken as they are.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    folder = run.whole(member)
     try:
-        oof = runs.read_arrays(folder / "oof.npz", rows="i1", logits="f2")
-        test = runs.read_arrays(folder / "test.npz", logits="f2")
-    except ValueError as error:
-        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
-    return Logits(member, oof["rows"], oof["logits"], test["logits"])
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+    try:
+        values = None if is_altered(content) else json.loads(content.decode())
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
+        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
+    values.pop("checksum", None)
+    return values
 
 
-def folds(members: Iterable[Logits]) -> list[int]:
-    """The folds that the members were trained for, in their order."""
-    return list(dict.fromkeys(logits.member.fold for logits in members))
+def signed(content: bytes) -> bytes:
+    """The content with its own SHA-256 in the place of `BLANK`: one rename makes both whole."""
+    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of one fold: those that judge the same out-of-fold rows."""
-    return [logits for logits in members if logits.member.fold == fold]
+def is_altered(content: bytes) -> bool:
+    """Whether content that was `signed` is no longer as it was; content without any checksum is not."""
+    found = re.search(rb"sha256:[^\"]{64}", content)
+    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
 
 
-def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of all other folds."""
-    return [logits for logits in members if logits.member.fold != fold]
+def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
+    """Write `name`: the record, and the checksum of every file that stands beside it.
 
-
-def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
-    """The members of each architecture."""
-    groups: dict[str, list[Logits]] = {}
-    for logits in members:
-        groups.setdefault(logits.member.architecture, []).append(logits)
-    return groups
-
-
-def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
-    """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
-
-    Args:
-        members: as they were loaded.
-        targets: the class of every training row, int (n,).
+    beside: patterns of files that have their place in the folder, but no part in what it stands for.
     """
-    architectures = by_architecture(members)
-    overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
-    fitted = {
-        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
-        for fold in folds(members)
-    }
-    scaled = [
-        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
-        for name, peers in architectures.items()
-        for fold in folds(peers)
-        for logits in of_fold(peers, fold)
-    ]
-    return Calibrated(scaled, overall, fitted)
+    beside = (".*", name, *beside)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    own = [path for path in files if not any(path.match(pattern) for pattern in beside)]
+    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in own}})
 
 
-def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
-    """That of all their out-of-fold rows together; 1 where there are none."""
-    if not members:
-        return 1.0
-    rows = np.concatenate([logits.rows for logits in members])
-    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
+def publish(unfinished: Path, finished: Path) -> None:
+    """Rename a sealed member to its final name; from then on it is complete."""
+    if finished.exists():
+        shutil.rmtree(finished)
+    unfinished.rename(finished)
 
 
-def ensemble_temperatures(
-    members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
-) -> tuple[dict[int, float], float]:
-    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
-
-    The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
-    temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
-    fold either.
-
-    Args:
-        members: as they were loaded.
-        calibrated: the same, calibrated.
-        targets: the class of every training row, int (n,).
-    """
-    fitted = {}
-    for fold, temperatures in calibrated.by_fold.items():
-        others = [
-            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
-            for logits in without_fold(members, fold)
-        ]
-        fitted[fold] = _ensemble_temperature(others, targets)
-    return fitted, _ensemble_temperature(calibrated.members, targets)
+def is_whole(folder: Path, name: str = "member.json") -> bool:
+    """Whether a folder exists and every file in it is as it was sealed in `name`."""
+    try:
+        files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
+        own = {path.name for path in folder.iterdir() if path.is_file()}
+        return bool(files) and files.keys() <= own and all(checksum(folder / of) == sha for of, sha in files.items())
+    except (UserError, OSError):
+        return False
 
 
-def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
-    if not members:
-        return 1.0
-    rows, beliefs = out_of_fold(members, BELIEFS)
-    return calibration.temperature(ensembling.log_probabilities(beliefs), targets[rows])
-
-
-def sharpened(
-    rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
-) -> np.ndarray:
-    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
-    divisors = np.empty((len(rows), 1))
-    for logits in members:
-        divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
-    return ensembling.combine(ensembling.log_probabilities(beliefs)[None] / divisors, "logits")
-
-
-def test(members: Iterable[Logits], rule: str) -> np.ndarray:
-    """The probabilities of the test rows, float (m, c)."""
-    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
-
-
-def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
-    rows, probabilities = [], []
-    for fold in folds(members):
-        peers = of_fold(members, fold)
-        rows.append(peers[0].rows)
-        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in peers]), rule))
-    order = np.argsort(np.concatenate(rows))
-    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]
+def checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -6366,15 +3356,16 @@ from __future__ import annotations
 
 import time
 
-from digits import logits, runs
+from digits import runs
 from digits.config import Config
-from digits.cost import Deadline
 from digits.data import Dataset
+from digits.ensemble import logits
+from digits.ensemble.logits import Logits
 from digits.errors import UserError
-from digits.logits import Logits
 from digits.runs import Member, Run
 from digits.stages import submit, train
 from digits.stages.train import Outcome
+from digits.workers.cost import Deadline
 
 
 def make_submission(
@@ -6666,37 +3657,6 @@ def about(seconds: float) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/results.py"] = r'''"""A folder of figures, tables and `metrics.json` that a stage writes anew each time."""
-
-from __future__ import annotations
-
-from collections.abc import Iterable
-from pathlib import Path
-
-from matplotlib.figure import Figure
-
-from digits.atomic import replacing
-from digits.figures import save_grey
-
-
-def clear(folder: Path) -> None:
-    """Remove what an earlier call wrote, the metrics first: a folder that has them is whole."""
-    for name in ("metrics.json", "*.csv", "*.png"):
-        for path in folder.glob(name):
-            path.unlink()
-
-
-def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
-    """Save every figure under its name, those of `grey` without colours; their captions by the names of the files."""
-    captions = {}
-    for name, figure in figures:
-        with replacing(folder / f"{name}.png") as temporary:
-            (save_grey if name in grey else Figure.savefig)(figure, temporary)
-        captions[f"{name}.png"] = " ".join(figure.get_supxlabel().split())
-    return captions
-'''
-
-# ----------------------------------------------------------------------------------------------------
 FILES["digits/runs.py"] = r'''"""The run folder: what one config made from one data set.
 
 output/<run>/
@@ -6712,40 +3672,26 @@ clusters/         what `make cluster` found
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import json
 import logging
-import math
-import os
-import platform
-import re
-import shutil
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 import filelock
 import numpy as np
 
-from digits import backend
-from digits.atomic import TEMPORARY, replacing
 from digits.config import Config, differences, parse, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
+from digits.files import records
+from digits.files.atomic import TEMPORARY
+from digits.training import backend
 
 logger = logging.getLogger(__name__)
 
-RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
-OF_BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
-BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
 
 
 @dataclass(frozen=True)
@@ -6824,7 +3770,7 @@ class Run:
             UserError: it is missing or damaged.
         """
         folder = self.member(member)
-        if not is_whole(folder):
+        if not records.is_whole(folder):
             raise UserError(
                 f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
                 f"make submit RUN={self.folder.name}"
@@ -6837,7 +3783,7 @@ class Run:
         Raises:
             UserError: a file is missing or damaged.
         """
-        if not is_whole(self.clusters, "metrics.json"):
+        if not records.is_whole(self.clusters, "metrics.json"):
             raise UserError(
                 f"{self.clusters}: damaged, or of an earlier version; make it anew: make cluster RUN={self.folder.name}"
             )
@@ -6905,9 +3851,9 @@ class Run:
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
-        if not stands_twice(self.origin):
+        if not records.stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
-        return parse(read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
+        return parse(records.read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
 
     def covered(self, config: Config) -> Config:
         """The config of those networks of an unfinished run that make something whole.
@@ -6918,7 +3864,7 @@ class Run:
         Raises:
             UserError: no fold has all its networks yet.
         """
-        metrics = read_json(self.metrics) if self.metrics.is_file() else {}  # a pipe is refused with the lock
+        metrics = records.read_json(self.metrics) if self.metrics.is_file() else {}  # a pipe is refused with the lock
         planned = members(config)
         if metrics.get("members_planned") in (None, metrics.get("members")):
             return config
@@ -6964,9 +3910,9 @@ class Run:
             },
             "backend": backend.name(),
         }
-        before: dict[str, Any] = {"versions": versions(), "machine": machine()}
-        if stands_twice(self.origin):
-            before = read_twice(self.origin, config=dict, data=dict, versions=dict)
+        before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
+        if records.stands_twice(self.origin):
+            before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
             before.setdefault("backend", "tensorflow")  # runs of earlier versions had no other
             changed = differences(
                 *(
@@ -6979,305 +3925,14 @@ class Run:
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "
                     f"choose another RUN=, or delete {self.folder} to start it anew"
                 )
-            if before["versions"] != versions():
-                changed = differences(versions(), before["versions"])
+            if before["versions"] != backend.versions():
+                changed = differences(backend.versions(), before["versions"])
                 logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
-        write_twice(self.origin, before | record)
+        records.write_twice(self.origin, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in AFTERWARDS}
-
-
-def versions() -> dict[str, str]:
-    """The installed version of every package that decides a result; of the backends the one in use."""
-    found = {"python": platform.python_version()}
-    for package in (*OF_BACKEND[backend.name()], *RECORDED):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
-    own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
-    return own | ({"onednn": backend.onednn()} if backend.name() == "tensorflow" else {})
-
-
-def processor() -> str:
-    """The processor's model name, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object that carries its own checksum, for `read_json`."""
-    text = json.dumps(values | {"checksum": BLANK.decode()}, indent=2) + "\n"
-    with replacing(path) as temporary:
-        temporary.write_bytes(signed(text.encode()))
-
-
-def write_twice(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object that hours of work depend on, and a hidden copy beside it, for `read_twice`."""
-    write_json(path, values)
-    write_json(_copy_of(path), values)
-
-
-def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
-    """As `read_json`; a damaged object is read from its copy.
-
-    Raises:
-        UserError: both are missing or damaged.
-    """
-    try:
-        return read_json(path, **expected)
-    except UserError:
-        if not _copy_of(path).exists():
-            raise
-        values = read_json(_copy_of(path), **expected)
-    logger.warning("%s is missing or damaged; its copy %s serves", path, _copy_of(path).name)
-    return values
-
-
-def stands_twice(path: Path) -> bool:
-    """Whether an object was written by `write_twice`, even if it or its copy is gone."""
-    return path.exists() or _copy_of(path).exists()
-
-
-def _copy_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}")
-
-
-def with_nulls(value: Any) -> Any:
-    """The same, nested as it is, with null for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: with_nulls(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [with_nulls(of) for of in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)
-
-
-def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
-    """Read a JSON object of this run, which must have the `expected` keys with values of these types.
-
-    Objects of earlier versions carry no checksum, and are taken as they are.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
-    try:
-        values = None if is_altered(content) else json.loads(content.decode())
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
-        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
-    values.pop("checksum", None)
-    return values
-
-
-def signed(content: bytes) -> bytes:
-    """The content with its own SHA-256 in the place of `BLANK`: one rename makes both whole."""
-    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
-
-
-def is_altered(content: bytes) -> bool:
-    """Whether content that was `signed` is no longer as it was; content without any checksum is not."""
-    found = re.search(rb"sha256:[^\"]{64}", content)
-    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays as one .npz; the same arrays give the same bytes."""
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
-
-
-def read_arrays(path: Path, **expected: str) -> dict[str, np.ndarray]:
-    """Read a .npz, without pickles.
-
-    Args:
-        path: of the file.
-        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
-            dimensions, such as `rows="i1"`.
-
-    Raises:
-        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
-            are no numbers among them.
-    """
-    try:
-        content = path.read_bytes()
-        _check_stored(content)
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        for name, form in expected.items():
-            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
-            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
-                raise ValueError(f"no such array '{name}' as there should be")
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
-        raise ValueError(f"{path}: missing or damaged ({error})") from error
-    return arrays
-
-
-def read_probabilities(path: Path) -> dict[str, np.ndarray]:
-    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
-
-    Raises:
-        ValueError: it is missing, damaged, or its arrays do not fit together.
-    """
-    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
-    arrays = read_arrays(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
-    rows, classes = arrays["probabilities"].shape
-    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
-        raise ValueError(f"{path}: damaged: its arrays do not fit together")
-    return arrays
-
-
-def _check_stored(content: bytes) -> None:
-    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-        if size > len(content):
-            raise ValueError(f"it would unpack to {size:,} bytes")
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            if math.prod(shape) * dtype.itemsize > member.file_size:
-                raise ValueError(f"{member.filename} is cut off")
-        damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
-        if damaged:
-            raise ValueError(damaged)
-
-
-def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
-    """Write `name`: the record, and the checksum of every file that stands beside it.
-
-    beside: patterns of files that have their place in the folder, but no part in what it stands for.
-    """
-    beside = (".*", name, *beside)
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    own = [path for path in files if not any(path.match(pattern) for pattern in beside)]
-    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in own}})
-
-
-def publish(unfinished: Path, finished: Path) -> None:
-    """Rename a sealed member to its final name; from then on it is complete."""
-    if finished.exists():
-        shutil.rmtree(finished)
-    unfinished.rename(finished)
-
-
-def is_whole(folder: Path, name: str = "member.json") -> bool:
-    """Whether a folder exists and every file in it is as it was sealed in `name`."""
-    try:
-        files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
-        own = {path.name for path in folder.iterdir() if path.is_file()}
-        return bool(files) and files.keys() <= own and all(checksum(folder / of) == sha for of, sha in files.items())
-    except (UserError, OSError):
-        return False
-
-
-def checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/schedules.py"] = r'''"""Learning-rate schedules: pure functions of where training stands.
-
-Nothing is remembered between epochs, the plateau rule replays the watched losses: a resumed run cannot
-differ from an undisturbed one.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-import numpy as np
-
-from digits.config import Schedule, Training
-
-
-def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: np.ndarray) -> np.ndarray:
-    """The learning rate of every step of one epoch: float32 (steps,).
-
-    Args:
-        settings: the recipe; its optimizer's `learning_rate` is the peak.
-        epoch: from 0.
-        steps: in an epoch.
-        watched_losses: float (epoch,): of the inner split after each epoch so far.
-    """
-    schedule = settings.schedule
-    progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
-    shape = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
-    rates = np.maximum(settings.optimizer.learning_rate * shape, schedule.minimum)
-    return rates.astype(np.float32)
-
-
-def epochs_without_gain(losses: np.ndarray) -> int:
-    """How many epochs ago the lowest loss was seen."""
-    return len(losses) - 1 - int(np.argmin(losses)) if len(losses) else 0
-
-
-Shape = Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]
-
-
-def _one_cycle(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
-    """A linear rise, then half a cosine down to zero (L. Smith and N. Topin, arXiv 1708.07120)."""
-    rise = progress / max(schedule.warmup, 1e-9)
-    fall = (progress - schedule.warmup) / (1 - schedule.warmup)
-    return np.where(progress < schedule.warmup, rise, 0.5 * (1 + np.cos(np.pi * np.clip(fall, 0, 1))))
-
-
-def _cosine(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.cos(np.pi * progress))
-
-
-def _exponential(schedule: Schedule, progress: np.ndarray, epoch: int, _losses: np.ndarray) -> np.ndarray:
-    return np.full_like(progress, schedule.decay**epoch)
-
-
-def _plateau(schedule: Schedule, progress: np.ndarray, _epoch: int, losses: np.ndarray) -> np.ndarray:
-    """Times `factor` whenever `patience` epochs in a row brought no lower loss."""
-    cuts, best, waited = 0, np.inf, 0
-    for loss in losses:
-        waited = 0 if loss < best else waited + 1
-        best = min(best, loss)
-        if waited >= schedule.patience:
-            cuts, waited = cuts + 1, 0
-    return np.full_like(progress, schedule.factor**cuts)
-
-
-def _constant(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
-    return np.ones_like(progress)
-
-
-SCHEDULES: dict[str, Shape] = {
-    "one_cycle": _one_cycle,
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "plateau": _plateau,
-    "constant": _constant,
-}
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -7311,7 +3966,852 @@ FILES["digits/stages/__init__.py"] = r'''"""One module a Make target, each with 
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/cluster.py"] = r'''"""Cluster the out-of-fold features of a run, and say how far the clusters are the digits."""
+FILES["digits/stages/cluster/__init__.py"] = r'''"""Cluster the out-of-fold features: purity, silhouette, maps, suspicious labels."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/clustering.py"] = r'''"""Clusterings of feature vectors, and how well they agree with the labels.
+
+No clusterer sees a label. For features of a network that was trained on labels, agreement with the labels is a
+statement about the network, and not to be compared with records of unsupervised clustering.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.optimize import linear_sum_assignment
+from sklearn import cluster, metrics, mixture
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from digits.ensemble.interval import Interval, bootstrapped
+
+NOISE = -1  # the cluster of rows that a clusterer leaves out
+DRAWS = 1000
+REFITS = 10
+REFIT_ROWS = 5_000
+NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
+CHUNK = 256  # rows of the distance matrix at a time
+
+
+def kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Lloyd's k-means, the best of ten starts.
+
+    Args:
+        features: float (n, d).
+        k: number of clusters; ignored by those that find their own.
+        seed: of the starts.
+
+    Returns:
+        The cluster of every row, int (n,), as every clusterer of this module does.
+    """
+    return cluster.KMeans(k, n_init=10, random_state=seed).fit_predict(features)
+
+
+def minibatch_kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """k-means that looks at 4,096 rows at a time, the best of ten starts: for rows by the million."""
+    return cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed).fit_predict(features)
+
+
+def gaussian_mixture(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """A mixture of Gaussians with full covariances, each row to its most probable component."""
+    return mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed).fit_predict(features)
+
+
+def ward(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Agglomerative clustering by Ward's criterion."""
+    return cluster.AgglomerativeClustering(k, linkage="ward").fit_predict(features)
+
+
+def dbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """DBSCAN with epsilon at the knee of the k-distance curve; it finds its own number of clusters."""
+    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS).fit_predict(features)
+
+
+def hdbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """HDBSCAN with clusters of at least 1 % of the rows; it finds their number itself."""
+    smallest = max(NEIGHBOURS, len(features) // 100)
+    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(features)
+
+
+def spectral(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Spectral clustering of the graph of nearest neighbours."""
+    method = cluster.SpectralClustering(
+        k, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, assign_labels="cluster_qr", random_state=seed
+    )
+    with warnings.catch_warnings():  # groups without a path between them are what is looked for
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        return method.fit_predict(features)
+
+
+@dataclass(frozen=True)
+class Clusterer:
+    """A way to cluster: `fit(features, k, seed)`, and how many rows it can take in reasonable time."""
+
+    fit: Callable[[np.ndarray, int, int], np.ndarray]
+    most_rows: int | None = None
+
+
+CLUSTERERS = {
+    "kmeans": Clusterer(kmeans),
+    "minibatch_kmeans": Clusterer(minibatch_kmeans),
+    "gaussian_mixture": Clusterer(gaussian_mixture),
+    "ward": Clusterer(ward, 10_000),
+    "dbscan": Clusterer(dbscan, 10_000),
+    "hdbscan": Clusterer(hdbscan, 10_000),
+    "spectral": Clusterer(spectral, 5_000),
+}
+
+
+def neighbour_distances(features: np.ndarray) -> np.ndarray:
+    """The distance of every row to its `NEIGHBOURS`-th nearest, ascending: float64 (n,)."""
+    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)
+    return np.sort(near.kneighbors()[0][:, -1]).astype(np.float64)
+
+
+def knee(curve: np.ndarray) -> float:
+    """The value of an ascending curve where it bends upward: the point farthest below its chord.
+
+    V. Satopaa et al., "Finding a 'Kneedle' in a Haystack", 2011, without the smoothing.
+    """
+    place = np.linspace(0, 1, len(curve))
+    span = curve[-1] - curve[0]
+    height = (curve - curve[0]) / span if span > 0 else place
+    return float(curve[np.argmax(place - height)])
+
+
+def contingency(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """How many rows of each cluster, ascending, have each class, ascending: int (clusters, classes)."""
+    return metrics.cluster.contingency_matrix(clusters, targets)
+
+
+def ordered(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The same clusters, numbered from 0 in the order of their most frequent class, the largest first: int (n,)."""
+    numbers = np.unique(clusters[clusters != NOISE])
+    majorities = [np.bincount(targets[clusters == number]).argmax() for number in numbers]
+    sizes = [(clusters == number).sum() for number in numbers]
+    renumbered = np.full(len(clusters), NOISE)
+    for place, old in enumerate(numbers[np.lexsort((np.negative(sizes), majorities))] if len(numbers) else ()):
+        renumbered[clusters == old] = place
+    return renumbered
+
+
+def purity(clusters: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows that have the most frequent class of their cluster; a row left out as noise counts as wrong.
+
+    C. D. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval", 2008, section 16.3.
+    """
+    kept = clusters != NOISE
+    if not kept.any():
+        return 0.0
+    return float(contingency(clusters[kept], targets[kept]).max(axis=1).sum() / len(targets))
+
+
+def hungarian_accuracy(clusters: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows that are right when each class is given to one cluster at most, in the best way."""
+    kept = clusters != NOISE
+    if not kept.any():
+        return 0.0
+    table = contingency(clusters[kept], targets[kept])
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(targets))
+
+
+def agreement(clusters: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Every score of a clustering against the classes; noise is one more cluster in all but the first two."""
+    homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(targets, clusters)
+    return {
+        "purity": purity(clusters, targets),
+        "hungarian_accuracy": hungarian_accuracy(clusters, targets),
+        "nmi": float(metrics.normalized_mutual_info_score(targets, clusters)),
+        "ari": float(metrics.adjusted_rand_score(targets, clusters)),
+        "homogeneity": float(homogeneity),
+        "completeness": float(completeness),
+        "noise": float((clusters == NOISE).mean()),
+        "clusters": len(np.unique(clusters[clusters != NOISE])),
+    }
+
+
+def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """The silhouette of every row, exact: float64 (n,), NaN for noise, 0 in a cluster of one.
+
+    The value of scikit-learn's `silhouette_samples` (P. J. Rousseeuw, 1987), in a fraction of the time: the
+    distances of many rows to all others are added up cluster by cluster as one matrix product.
+    """
+    values = np.full(len(clusters), np.nan)
+    kept = np.flatnonzero(clusters != NOISE)
+    numbers, own, sizes = np.unique(clusters[kept], return_inverse=True, return_counts=True)
+    if not 1 < len(numbers) < len(kept):
+        return values
+    points = (features[kept] - features[kept].mean(axis=0)).astype(np.float32)
+    squares = np.einsum("nd,nd->n", points, points)
+    member = np.zeros((len(kept), len(numbers)), np.float32)
+    member[np.arange(len(kept)), own] = 1
+
+    def of_chunk(start: int) -> np.ndarray:
+        rows = np.arange(start, min(start + CHUNK, len(kept)))
+        distances = points[rows] @ points.T
+        distances *= -2
+        distances += squares
+        distances += squares[rows, None]
+        np.maximum(distances, 0, out=distances)
+        np.sqrt(distances, out=distances)
+        distances[np.arange(len(rows)), rows] = 0
+        return _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
+
+    with threadpool_limits(1), Parallel(-1, prefer="threads") as parallel:  # a thread a chunk, not a product
+        values[kept] = np.concatenate(parallel(delayed(of_chunk)(start) for start in range(0, len(kept), CHUNK)))
+    return values
+
+
+def _silhouettes(sums: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """From the summed distances of rows to each cluster, float (n, clusters), and the cluster of each row, int (n,)."""
+    rows = np.arange(len(own))
+    inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
+    means = sums / sizes
+    means[rows, own] = np.inf
+    outside = means.min(axis=1)
+    larger = np.maximum(inside, outside)
+    values = np.divide(outside - inside, larger, out=np.zeros(len(own)), where=larger > 0)
+    return np.where(sizes[own] > 1, values, 0.0)
+
+
+def purity_interval(clusters: np.ndarray, targets: np.ndarray, seed: int) -> Interval:
+    """Purity with its interval over the draw of rows, the clusters as they are."""
+    kept = clusters != NOISE
+    table = contingency(clusters[kept], targets[kept])
+    shares = np.append(table.ravel(), (~kept).sum()) / len(targets)
+    draws = np.random.default_rng(seed).multinomial(len(targets), shares, DRAWS)[:, :-1]
+    purities = draws.reshape(DRAWS, *table.shape).max(axis=2).sum(axis=1) / len(targets)
+    return bootstrapped(purity(clusters, targets), purities)
+
+
+def mean_interval(values: np.ndarray, seed: int) -> Interval:
+    """The mean of finite values with its interval over the draw of rows; NaN where there is none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan)
+    draw = np.random.default_rng(seed)
+    means = np.array([values[draw.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)])
+    return bootstrapped(float(values.mean()), means)
+
+
+def stability(features: np.ndarray, clusters: np.ndarray, method: str, k: int, seed: int) -> np.ndarray:
+    """How little the clusters depend on which rows there are: ARI of `REFITS` refits, float64 (refits,).
+
+    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them with the clusters given.
+    """
+    draw = np.random.default_rng(seed)
+    scores = []
+    for _ in range(REFITS):
+        rows = draw.integers(0, len(features), min(REFIT_ROWS, len(features)))
+        scores.append(metrics.adjusted_rand_score(clusters[rows], CLUSTERERS[method].fit(features[rows], k, seed)))
+    return np.array(scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """k-means for several k: int (s,), the sum of squared distances (s,), and the mean silhouette (s,)."""
+
+    k: np.ndarray
+    inertia: np.ndarray
+    silhouette: np.ndarray
+
+
+def sweep(features: np.ndarray, most: int, seed: int) -> Sweep:
+    """k-means with 2 to `most` clusters."""
+    ks = np.arange(2, most + 1)
+    models = [cluster.KMeans(int(k), n_init=3, random_state=seed).fit(features) for k in ks]
+    means = [np.nanmean(silhouettes(features, model.labels_)) for model in models]
+    return Sweep(ks, np.array([model.inertia_ for model in models]), np.array(means))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/features.py"] = r'''"""The out-of-fold features of a finished run, brought into one space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits import runs
+from digits.config import Config
+from digits.data import Dataset
+from digits.ensemble.alignment import Alignment, align
+from digits.ensemble.logits import read_ensemble
+from digits.errors import UserError
+from digits.files import arrays
+from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the members of a run say of its out-of-fold rows, in the order of the rows.
+
+    rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
+    the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
+    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: np.ndarray
+    probabilities: np.ndarray
+    sources: dict[str, np.ndarray]
+    alignments: dict[str, Alignment]
+
+    def sample(self, most: int | None, seed: int) -> Features:
+        """At most that many rows, drawn at random; all where `most` is None."""
+        if most is None or len(self.rows) <= most:
+            return self
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        return Features(
+            self.rows[drawn],
+            self.folds[drawn],
+            self.targets[drawn],
+            self.probabilities[drawn],
+            {name: of[drawn] for name, of in self.sources.items()},
+            self.alignments,
+        )
+
+    def store(self, run: Run, fingerprint: str) -> None:
+        """Keep what took time to gather in `clusters/features.npz`, for `restore`."""
+        fitted = {}
+        for name, of in self.alignments.items():
+            parts = {"mean": of.mean, "scale": of.scale, "rotation": of.rotation, "residual": of.residual}
+            fitted |= {f"{name}:{part}": np.asarray(value) for part, value in parts.items()}
+        arrays.write(
+            run.clusters / "features.npz",
+            rows=self.rows,
+            folds=self.folds,
+            aligned=self.sources["aligned"],
+            logits=self.sources["logits"],
+            fingerprint=np.array(fingerprint),
+            **fitted,
+        )
+
+
+def gather(run: Run, config: Config, dataset: Dataset) -> Features:
+    """Align the features of all members, average those of one row, and stand the rows of all folds together.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    ensemble = read_ensemble(run, dataset, config)
+    members = runs.members(config)
+    drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
+    alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
+    rows = ensemble["rows"]
+    folds = np.empty(len(rows), int)
+    aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
+    logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
+    for member, alignment in zip(members, alignments, strict=True):
+        of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
+        places = np.searchsorted(rows, of["rows"])
+        folds[places] = member.fold
+        aligned[places] += alignment(of["features"])
+        logits[places] += of["logits"]
+        if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
+            raw[places] = of["features"]
+    in_fold = len(members) / len(config.folds.trained)
+    aligned /= in_fold
+    logits /= in_fold
+    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
+    named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
+
+
+def restore(run: Run, config: Config, dataset: Dataset) -> Features:
+    """What `Features.store` kept, without the raw features.
+
+    Raises:
+        UserError: the run was never clustered, the file is damaged, or it was made from other rows.
+    """
+    ensemble = read_ensemble(run, dataset, config)
+    parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
+    names = [member.name for member in runs.members(config)]
+    forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
+    try:
+        kept = arrays.read(
+            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
+        )
+        fitted = {name: {part: kept[f"{name}:{part}"] for part in parts} for name in names}
+        width = kept["aligned"].shape[1]
+        fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
+        rows = ensemble["rows"]
+        fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
+        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
+        fingerprint = str(kept["fingerprint"]) if fits else None
+    except ValueError:
+        fingerprint = None
+    if fingerprint != dataset.fingerprint:
+        raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
+    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
+    alignments = {
+        name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
+        for name, of in fitted.items()
+    }
+    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+
+
+def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
+    try:
+        return arrays.read(run.member(member) / name)
+    except ValueError:
+        raise UserError(
+            f"member {member.name} of run {run.folder} is missing or damaged; make it anew: "
+            f"make submit RUN={run.folder.name}"
+        ) from None
+
+
+def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The images of ascending rows, as bytes: floats would take more memory than everything else."""
+    return dataset.train_images if len(rows) == len(dataset.train_images) else dataset.train_images[rows]
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/figures.py"] = r'''"""What a clustering looks like. The cluster of a row that was left out as noise is negative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from digits.figures.sheets import draw_tile
+from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
+
+if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
+    from digits.stages.cluster.clustering import Sweep
+
+SIDE_BY_SIDE = 5  # clusters in a row of a figure that shows each
+
+
+def _colour(place: int) -> str:
+    return SERIES[place % len(SERIES)]
+
+
+@styled
+def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, title: str) -> Figure:
+    """A map twice: coloured by cluster and by digit, each group named where its middle lies.
+
+    Args:
+        points: float (n, 2).
+        clusters: int (n,).
+        labels: int (n,).
+        title: of the map.
+    """
+    figure, panels = canvas(2, width=5.6, height=5.4)
+    figure.suptitle(title)
+    for axes, groups, heading in zip(panels, (clusters, labels), ("by cluster", "by digit"), strict=True):
+        axes.scatter(*points[groups < 0].T, s=4, lw=0, color="#cccccc")
+        named = np.unique(groups[groups >= 0])
+        for place, group in enumerate(named):
+            axes.scatter(*points[groups == group].T, s=4, lw=0, alpha=0.6, color=_colour(place))
+        for group in named:
+            axes.text(*np.median(points[groups == group], axis=0), str(group), **NAMED)
+        axes.set(title=heading, xticks=[], yticks=[])
+    caption(
+        figure, f"{len(points):,} rows; distances between far groups and the axes mean nothing on a t-SNE or UMAP map"
+    )
+    return figure
+
+
+NAMED = {
+    "ha": "center",
+    "va": "center",
+    "fontsize": 12,
+    "weight": "bold",
+    "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+}
+
+
+@styled
+def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
+    """How many rows each cluster has, and of which digits.
+
+    Args:
+        table: rows by cluster and class, int (clusters, classes).
+        numbers: of the clusters.
+        classes: int (classes,).
+    """
+    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    places = np.arange(len(numbers))
+    bottom = np.zeros(len(numbers))
+    for column, label in enumerate(classes):
+        axes.bar(places, table[:, column], bottom=bottom, color=_colour(column), label=str(label))
+        bottom += table[:, column]
+    for place, row in enumerate(table):
+        axes.annotate(
+            f"{classes[row.argmax()]}: {row.max() / max(row.sum(), 1):.1%}",
+            (place, row.sum()),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
+    axes.set_xticks(places, list(numbers))
+    axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
+    axes.grid(axis="x", visible=False)
+    axes.legend(title="digit", loc="upper left", bbox_to_anchor=(1, 1))
+    caption(figure, "over each bar: its most frequent digit and that digit's share")
+    return figure
+
+
+@styled
+def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
+    """Rows by cluster and digit as a matrix; the arguments are those of `cluster_sizes`."""
+    figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
+    axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
+    for (row, column), count in np.ndenumerate(table):
+        if count:
+            colour = "white" if count > table.max() / 12 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
+    axes.set(title="Rows by cluster and digit", xlabel="digit (label)")
+    axes.grid(visible=False)
+    caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
+    return figure
+
+
+@styled
+def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
+    """The silhouettes of every cluster's rows, sorted, one band a cluster.
+
+    Args:
+        values: float (n,), NaN for noise.
+        clusters: int (n,).
+    """
+    figure, (axes,) = canvas(1, width=6.4, height=5.4)
+    bottom, gap, ticks = 0, len(values) // 100, {}
+    for place, number in enumerate(np.unique(clusters[clusters >= 0])):
+        band = np.sort(values[(clusters == number) & np.isfinite(values)])
+        axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(place), lw=0)
+        ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
+        bottom += len(band) + gap
+    mean = np.nanmean(values)
+    axes.axvline(mean, color="black", ls="--", lw=1)
+    axes.annotate(f" mean {mean:.3f}", (mean, 1), xycoords=("data", "axes fraction"), va="top")
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set(title="Silhouettes", xlabel="silhouette of a row", ylabel="cluster: its mean")
+    axes.grid(axis="y", visible=False)
+    caption(figure, "1: deep inside its cluster; 0: on a border; below: nearer to another")
+    return figure
+
+
+@styled
+def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str, columns: int = 10) -> Figure:
+    """Members of one cluster, those that do not have its most frequent digit framed.
+
+    Args:
+        images: uint8 (n, side, side).
+        misfits: bool (n,).
+        title: of the sheet.
+        columns: images side by side.
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(6.5, 0.65 * rows + 0.8), layout="constrained")
+    axes = figure.subplots()
+    draw_tile(axes, images, columns, misfits)
+    axes.set_title(title)
+    caption(figure, "framed: another digit than most of the cluster")
+    return figure
+
+
+@styled
+def centroid_sheet(
+    images: np.ndarray, labels: np.ndarray, clusters: np.ndarray, distances: np.ndarray, count: int = 12
+) -> Figure:
+    """Of each cluster the rows nearest to its centroid and those farthest from it.
+
+    Args:
+        images: uint8 (n, side, side).
+        labels: int (n,).
+        clusters: int (n,).
+        distances: of each row to the centroid of its cluster, float (n,).
+        count: rows shown on either side.
+    """
+    numbers = np.unique(clusters[clusters >= 0])
+    figure = Figure(figsize=(11, 0.5 * len(numbers) + 1.2), layout="constrained")
+    panels = figure.subplots(len(numbers), 2, squeeze=False)
+    for line, number in zip(panels, numbers, strict=True):
+        rows = np.flatnonzero(clusters == number)
+        rows = rows[np.argsort(distances[rows], kind="stable")]
+        most = np.bincount(labels[rows]).argmax()
+        for axes, shown in zip(line, (rows[:count], rows[::-1][:count]), strict=True):
+            draw_tile(axes, images[shown], count, labels[shown] != most)
+        line[0].annotate(f"{number} ", (0, 0.5), xycoords="axes fraction", ha="right", va="center")
+    panels[0, 0].set_title("nearest to the centroid")
+    panels[0, 1].set_title("farthest from it")
+    caption(figure, "one line a cluster; framed: another digit than most of the cluster")
+    return figure
+
+
+@styled
+def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Figure:
+    """The mean image of every cluster: images uint8 (n, side, side), clusters and labels int (n,)."""
+    numbers = np.unique(clusters[clusters >= 0])
+    rows = -(-len(numbers) // SIDE_BY_SIDE)
+    figure = Figure(figsize=(8, 1.9 * rows + 0.6), layout="constrained")
+    for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, number in zip(figure.axes, numbers, strict=False):
+        of = clusters == number
+        axes.imshow(images[of].mean(axis=0), cmap="gray_r")
+        axes.set_title(f"{number}: mostly {np.bincount(labels[of]).argmax()}, {of.sum():,} rows", fontsize=8)
+    caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
+    return figure
+
+
+@styled
+def cluster_sweep(swept: Sweep, classes: int, rows: int) -> Figure:
+    """Inertia and silhouette of k-means against k.
+
+    Args:
+        swept: the sweep.
+        classes: the number that stands out if clusters are digits.
+        rows: that the sweep saw.
+    """
+    figure, (left, right) = canvas(2, width=4.6, height=3.6)
+    left.plot(swept.k, swept.inertia / swept.inertia[0], "o-", ms=3, color=PALETTE[0])
+    left.set(title="Inertia", xlabel="clusters k", ylabel=f"share of that of k = {swept.k[0]}")
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.plot(swept.k, swept.silhouette, "o-", ms=3, color=PALETTE[0])
+    best = int(swept.k[swept.silhouette.argmax()])
+    right.set(title=f"Silhouette, highest at k = {best}", xlabel="clusters k", ylabel="mean silhouette")
+    for axes in (left, right):
+        axes.axvline(classes, color="#444444", ls="--", lw=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    caption(figure, f"k-means on {rows:,} rows; dashed: the number of digits")
+    return figure
+
+
+@styled
+def neighbour_curve(distances: np.ndarray, epsilon: float, neighbours: int) -> Figure:
+    """The k-distance curve of DBSCAN with the epsilon that was taken: distances ascending, float (n,)."""
+    figure, (axes,) = canvas(1, width=6, height=3.8)
+    axes.plot(np.arange(1, len(distances) + 1), distances, color=PALETTE[0])
+    axes.axhline(epsilon, color=PALETTE[1], ls="--", lw=1)
+    axes.annotate(f"epsilon {epsilon:.3g}", (0, epsilon), xytext=(4, 3), textcoords="offset points")
+    axes.set(title=f"Distance to the {neighbours}th neighbour", xlabel="rows, by that distance", ylabel="distance")
+    caption(figure, "epsilon: where the curve bends upward, farthest below the line between its ends")
+    return figure
+
+
+@styled
+def controls(scores: Mapping[str, tuple[float, float]], ceiling: float) -> Figure:
+    """Purity and silhouette of k-means in several spaces, side by side.
+
+    Args:
+        scores: purity and mean silhouette by space.
+        ceiling: out-of-fold accuracy.
+    """
+    figure, (left, right) = canvas(2, width=4.8, height=3.4)
+    places = np.arange(len(scores))
+    for axes, column, name in ((left, 0, "purity"), (right, 1, "silhouette")):
+        values = [of[column] for of in scores.values()]
+        axes.barh(places, values, color=PALETTE[0], height=0.6)
+        _values(axes, places, values)
+        axes.set_yticks(places, list(scores))
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set(title=name.capitalize(), xlim=(min(0, *values), 1.15 * max(values)))
+    left.axvline(ceiling, color="#444444", ls="--", lw=0.8)
+    caption(figure, f"k-means with the same k in every space; dashed: out-of-fold accuracy {ceiling:.4f}")
+    return figure
+
+
+def _values(axes: Axes, places: np.ndarray, values: Sequence[float]) -> None:
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
+
+
+@styled
+def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str], name: str) -> Figure:
+    """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
+    figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
+    shown = np.ma.masked_invalid(scores)
+    axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), score in np.ndenumerate(scores):
+        text = f"{score:.3f}" if np.isfinite(score) else "-"
+        axes.text(column, row, text, ha="center", va="center", color="white" if score > 0.6 else "black")
+    axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set(title=name)
+    axes.grid(visible=False)
+    return figure
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/label_issues.py"] = r'''"""Rows whose label may be wrong: those that nothing else agrees with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+NEIGHBOURS = 10
+SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time would grow with their square
+
+
+@dataclass(frozen=True, eq=False)
+class Queue:
+    """Candidates, the most suspicious first.
+
+    rows: int (q,), places in the arrays that were given. believed: float (q,), the probability of the given
+    label. neighbours: float (q,), the share of the nearest rows that have the given label.
+    """
+
+    rows: np.ndarray
+    believed: np.ndarray
+    neighbours: np.ndarray
+
+
+def label_queue(
+    probabilities: np.ndarray, targets: np.ndarray, cluster_classes: np.ndarray, features: np.ndarray
+) -> Queue:
+    """Rows whose out-of-fold prediction, cluster and neighbours all speak against their label.
+
+    Ranked by the probability of the given label, ascending, as in confident learning (C. G. Northcutt,
+    L. Jiang, I. L. Chuang, 2021); the members that give it never saw the row.
+
+    Args:
+        probabilities: out-of-fold, float (n, classes).
+        targets: the class of the label of each row, int (n,).
+        cluster_classes: the most frequent class of the cluster of each row, int (n,); -1 for noise.
+        features: in which rows have neighbours, float (n, d); they are looked for among `SEARCHED` rows at most.
+    """
+    odd = np.flatnonzero((probabilities.argmax(axis=1) != targets) & (cluster_classes != targets))
+    if not len(odd):
+        return Queue(odd, np.empty(0), np.empty(0))
+    searched = np.sort(np.random.default_rng(0).permutation(len(features))[:SEARCHED])
+    most = min(NEIGHBOURS + 1, len(searched))  # of which the nearest is the row itself, where it is among them
+    near = NearestNeighbors(n_neighbors=most, algorithm="brute").fit(features[searched])
+    found = searched[near.kneighbors(features[odd], return_distance=False)]
+    others = found != odd[:, None]
+    others[others.all(axis=1), -1] = False
+    share = ((targets[found] == targets[odd, None]) & others).sum(axis=1) / (most - 1)
+    contradicted = share < 0.5
+    odd, share = odd[contradicted], share[contradicted]
+    believed = probabilities[odd, targets[odd]]
+    order = np.argsort(believed, kind="stable")
+    return Queue(odd[order], believed[order], share[order])
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/spaces.py"] = r'''"""Where rows can be clustered and drawn: a source of features, and steps that bring it to fewer dimensions.
+
+A space has a name such as `aligned`, `pixels-pca` or `pixels-pca-tsne`: the source, then the steps.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+import joblib
+import numpy as np
+from sklearn.decomposition import PCA
+
+COMPONENTS = 50  # of the PCA step: what t-SNE is commonly given
+ITERATIONS, EVERY = 750, 25  # that openTSNE takes in all, and between two words on its progress
+
+
+def pca(features: np.ndarray, seed: int, components: int = COMPONENTS) -> np.ndarray:
+    """The first principal components, float32 (n, at most `components`)."""
+    most = min(components, *features.shape)
+    return PCA(most, svd_solver="randomized", random_state=seed).fit_transform(features).astype(np.float32)
+
+
+def tsne(
+    features: np.ndarray, seed: int, perplexity: float = 30.0, progress: Callable[[float], object] | None = None
+) -> np.ndarray:
+    """A t-SNE map, float32 (n, 2) (L. van der Maaten, G. Hinton, 2008; openTSNE's implementation).
+
+    Args:
+        features: float (n, d).
+        seed: of the start and of the tree that finds neighbours.
+        perplexity: how many neighbours count; lowered where there are too few rows for it.
+        progress: called now and then with the share of the work that is done.
+    """
+    import openTSNE
+
+    perplexity = min(perplexity, (len(features) - 1) / 3)
+    done = itertools.count(1)
+    model = openTSNE.TSNE(
+        perplexity=perplexity,
+        n_jobs=joblib.cpu_count(),
+        random_state=seed,
+        callbacks=progress and [lambda *_: progress(min(1.0, next(done) * EVERY / ITERATIONS)) and None],
+        callbacks_every_iters=EVERY,
+    )
+    return np.asarray(model.fit(features), np.float32)
+
+
+def umap(features: np.ndarray, seed: int) -> np.ndarray:
+    """A UMAP map of 15 neighbours, float32 (n, 2) (L. McInnes, J. Healy, J. Melville, 2018)."""
+    umap = _without_tensorflow("umap")
+    neighbours = min(15, len(features) - 1)
+    return np.asarray(umap.UMAP(neighbours, random_state=seed, n_jobs=1).fit_transform(features), np.float32)
+
+
+def _without_tensorflow(name: str) -> ModuleType:
+    """Import a module that would import TensorFlow, for five seconds, because it is there."""
+    if name in sys.modules or "tensorflow" in sys.modules:
+        return importlib.import_module(name)
+    sys.modules["tensorflow"] = None  # Python's way to say that there is no such module
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Tensorflow not installed")
+            return importlib.import_module(name)
+    finally:
+        del sys.modules["tensorflow"]
+
+
+# What a step of that name does with (features, seed, perplexity).
+STEPS: dict[str, Callable[[np.ndarray, int, float], np.ndarray]] = {
+    "pca": lambda features, seed, _: pca(features, seed),
+    "tsne": tsne,
+    "umap": lambda features, seed, _: umap(features, seed),
+}
+
+
+def vectors(source: np.ndarray) -> np.ndarray:
+    """Rows of a source as points, float (n, d): features float (n, ...), images uint8 (n, ...) in shares of white."""
+    flat = source.reshape(len(source), -1)
+    return flat / np.float32(np.iinfo(np.uint8).max) if flat.dtype == np.uint8 else flat
+
+
+def reach(name: str, sources: Mapping[str, np.ndarray], seed: int, perplexity: float) -> np.ndarray:
+    """The rows in the space of that name: float (n, d) from the sources, float or uint8 (n, ...) each."""
+    source, *steps = name.split("-")
+    features = vectors(sources[source])
+    for step in steps:
+        features = STEPS[step](features, seed, perplexity)
+    return features
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/stage.py"] = r'''"""Cluster the out-of-fold features of a run, and say how far the clusters are the digits."""
 
 from __future__ import annotations
 
@@ -7327,17 +4827,20 @@ from matplotlib.figure import Figure
 from rich.progress import track
 from rich.table import Table
 
-from digits import figures, runs
-from digits.analysis import alignment, clustering, label_issues, spaces
-from digits.analysis.clustering import NOISE
-from digits.atomic import replacing
+from digits import runs
 from digits.config import Cluster, Config, revise
 from digits.data import Dataset
+from digits.ensemble import alignment
 from digits.errors import UserError
-from digits.features import Features, gather
+from digits.figures import sheets
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
+from digits.stages.cluster import clustering, figures, label_issues, spaces
+from digits.stages.cluster.clustering import NOISE
+from digits.stages.cluster.features import Features, gather
 
 EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 SHEET = 100  # members of a cluster on its sheet
@@ -7443,7 +4946,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         _write_queue(folder / "label_queue.csv", queue, sample, dataset)
     maps = _draw_maps(steps, result, sample, dataset, settings, folder, seed)
     features.store(run, dataset.fingerprint)
-    runs.write_arrays(folder / "embedding.npz", fingerprint=np.array(dataset.fingerprint), **maps)
+    arrays.write(folder / "embedding.npz", fingerprint=np.array(dataset.fingerprint), **maps)
     record = scores | {
         "method": settings.method,
         "space": settings.space,
@@ -7454,7 +4957,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "anchor_residual": _residuals(features, config),
         "seconds": steps.seconds,
     }
-    runs.seal(folder, runs.with_nulls(record), "metrics.json", beside=BESIDE)
+    records.seal(folder, records.with_nulls(record), "metrics.json", beside=BESIDE)
     _print(run, record, len(queue.rows), folder)
     return record
 
@@ -7603,7 +5106,7 @@ def _figures(
         f"row {sample.rows[row]}\n{labels[row]}, or {choice}?" for row, choice in zip(shown, chosen, strict=True)
     ]
     title = f"{len(shown)} of {len(queue.rows)} rows whose prediction, cluster and neighbours contradict their label"
-    yield "label_queue", figures.sheet(images[shown], captions, title, "the least believed label first")
+    yield "label_queue", sheets.sheet(images[shown], captions, title, "the least believed label first")
 
 
 def _draw_maps(
@@ -7653,7 +5156,7 @@ def _write_rows(path: Path, result: Clustering, sample: Features, dataset: Datas
         "distance": [f"{value:.6g}" for value in result.distances],
         "silhouette": [f"{value:.6f}" for value in result.silhouettes],
     }
-    runs.write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    records.write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
 
 def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, dataset: Dataset) -> None:
@@ -7665,7 +5168,7 @@ def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, datase
             zip(queue.rows, queue.believed, queue.neighbours, strict=True), 1
         )
     ]
-    runs.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
+    records.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
 
 
 def _write_table(
@@ -7677,7 +5180,7 @@ def _write_table(
         for method in methods
     ]
     header = ["space", "method", *SCORES]
-    runs.write_csv(folder / "comparison.csv", header, lines)
+    records.write_csv(folder / "comparison.csv", header, lines)
     text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")
@@ -7723,7 +5226,704 @@ def _print(run: Run, record: dict[str, Any], queued: int, folder: Path) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda.py"] = r'''"""Look at the data before anything is trained: what it holds, what is there twice, whether train and test differ."""
+FILES["digits/stages/eda/__init__.py"] = r'''"""Look at the data before anything is trained."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/drift.py"] = r'''"""Whether two tables were drawn from one population, by a classifier that tries to tell them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from digits.ensemble.interval import Interval
+from digits.seeds import as_int, derive
+
+ROWS = 30_000  # of each table, at most: with half of them to judge, an AUC of 0.51 stands out
+LEAST = 10  # of each table, below which nothing can be said
+LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal tables in a hundred seems to
+
+
+@dataclass(frozen=True, eq=False)
+class TwoSampleTest:
+    """What the classifier made of the rows that it was not fitted to.
+
+    is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
+    auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
+    """
+
+    is_test: np.ndarray
+    scores: np.ndarray
+    auc: Interval
+    accuracy: float
+    p_value: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether it can tell the tables apart."""
+        return self.p_value < LEVEL
+
+
+def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSequence) -> TwoSampleTest | None:
+    """A classifier two-sample test (D. Lopez-Paz, M. Oquab, "Revisiting Classifier Two-Sample Tests", 2017).
+
+    As many rows of one table as of the other are drawn; gradient-boosted trees learn from half of them and guess the
+    table of the other half. If both tables come from one population, the number of right guesses is binomial with
+    even odds. Cross-validation would judge every row, but its guesses are not independent: on random halves of MNIST
+    the standard deviation of their number was 1.2 times the binomial one.
+
+    Args:
+        train: features of rows, float (n, d).
+        test: of others, float (m, d).
+        seed: of the rows taken and of the trees.
+
+    Returns:
+        None where one of them has fewer than `LEAST` rows.
+    """
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    size = min(len(train), len(test), ROWS) // 2
+    if size < LEAST // 2:
+        return None
+    draw = np.random.default_rng(derive(seed, "rows"))
+    drawn = [of[draw.permutation(len(of))[: 2 * size]] for of in (train, test)]
+    seen, judged = (np.concatenate([of[half] for of in drawn]) for half in (slice(size), slice(size, None)))
+    is_test = np.arange(2 * size) >= size
+    model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, random_state=as_int(derive(seed, "trees")))
+    with threadpool_limits(1):  # more threads mostly wait for each other on so few rows
+        scores = model.fit(seen, is_test).predict_proba(judged)[:, 1]
+    right = (scores > 0.5) == is_test
+    p_value = float(binomtest(int(right.sum()), len(right), alternative="greater").pvalue)
+    return TwoSampleTest(is_test, scores, _auc(is_test, scores), float(right.mean()), p_value)
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray) -> Interval:
+    """The area under the ROC curve (J. Hanley, B. McNeil, Radiology 143, 1982)."""
+    area = float(roc_auc_score(positive, scores))
+    many, others = int(positive.sum()), int((~positive).sum())
+    above, below = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (many - 1) * (above - area**2) + (others - 1) * (below - area**2)
+    margin = 1.96 * np.sqrt(variance / (many * others))
+    return Interval(area, max(0.0, float(area - margin)), min(1.0, float(area + margin)))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/duplicates.py"] = r'''"""Images that are there twice: byte by byte, or but for a little noise.
+
+Rows are those of the training table, then those of the test table, numbered through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from digits.data.folds import first_copies
+from digits.seeds import as_int, derive
+from digits.stages.eda.exploration import white
+
+NEIGHBOURS = 10  # the last of them says how densely images lie around a row
+LIMIT = 0.25  # of the distance to the last neighbour: nearer is a near duplicate, see `closest_pairs`
+CANDIDATES = 1_000  # rows whose distances are measured in pixels, at least
+CELL = 1_000  # rows of a cell, on average
+PROBES = 8  # cells that are searched for the neighbours of a row
+FITTED_ROWS = 10_000  # that the cells are found on
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of rows, each pair once.
+
+    first, second: rows, int64 (p,), the first is the earlier. distance: Euclidean between the pixels in shares of
+    white, float64 (p,). ratio: of that to the distance of the last of `NEIGHBOURS` neighbours, float64 (p,).
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    distance: np.ndarray
+    ratio: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, chosen: np.ndarray | slice) -> Pairs:
+        """The pairs of these places, in their order."""
+        return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen], self.ratio[chosen])
+
+    def followed_by(self, others: Pairs) -> Pairs:
+        """These pairs, then the others."""
+        columns = (np.append(getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
+        return Pairs(*columns)
+
+    def where(self, train_rows: int) -> np.ndarray:
+        """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
+        return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
+
+
+def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
+    """Every copy beside the first image of its table that it is a copy of, and of the training table if it is a test
+    row: three copies of an image in one table are two pairs.
+
+    Args:
+        images: uint8 (n, side, side).
+        train_rows: how many of them, from the first on, are the training table.
+    """
+    rows = np.arange(len(images))
+    anywhere = first_copies(images)
+    within = np.append(anywhere[:train_rows], train_rows + first_copies(images[train_rows:]))
+    across = (rows >= train_rows) & (anywhere < train_rows)
+    copies = within != rows
+    first = np.append(within[copies], anywhere[across])
+    second = np.append(rows[copies], rows[across])
+    order = np.lexsort((second, first))
+    return Pairs(first[order], second[order], np.zeros(len(first)), np.zeros(len(first)))
+
+
+def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> Pairs:
+    """Pairs of different images that are closer than their surroundings suggest, the closest first.
+
+    How far apart two images are says little by itself: two ones written by anybody are closer than two eights by one
+    hand. So the distance to a neighbour is measured by that to the tenth neighbour of the same row (D. Lowe's test for
+    keypoints, 2004, with the tenth for his second, so that several copies do not hide each other; more than ten do).
+    A pair with a ratio r on one side has r / (1 - r) at most on the other, by the triangle inequality.
+
+    Among the 70,000 images of MNIST no ratio is below 0.28, and one row in a thousand is below 0.45. Of copies with
+    noise of up to 10 grey levels, and of those with JPEG's losses at quality 75, 98 % and more were found below
+    `LIMIT`; of copies turned by two degrees two thirds, of those moved by a quarter of a pixel half, of those moved by
+    a whole one none. Pairs up to `LIMIT` are near duplicates. Those above are given too, because they say where the
+    natural ones begin.
+
+    Neighbours are looked for between components, in nearby cells only, where there are many rows; what is close there
+    is measured pixel by pixel.
+
+    Args:
+        images: uint8 (n, side, side).
+        components: of each, float32 (n, d).
+        seed: of the cells.
+    """
+    distinct = np.unique(first_copies(images))
+    if len(distinct) < 3:
+        return _unique(*np.zeros((4, 0)))
+    near, apart = _neighbours(components[distinct], seed)
+    closeness = np.divide(apart[:, 0], apart[:, -1], out=np.zeros(len(apart)), where=apart[:, -1] > 0)
+    doubtful = closeness <= 2 * LIMIT  # components miss a part of every distance, so twice the limit
+    doubtful[np.argsort(closeness, kind="stable")[:CANDIDATES]] = True
+    rows, others = distinct[doubtful], distinct[near[doubtful]]
+    distances = _distances(images, rows, others)
+    ratios = distances / distances.max(axis=1, keepdims=True)
+    close = ratios <= LIMIT
+    close[np.arange(len(rows)), distances.argmin(axis=1)] = True
+    each = np.broadcast_to(rows[:, None], others.shape)
+    return _unique(each[close], others[close], distances[close], ratios[close])
+
+
+def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> Pairs:
+    """As pairs, by ratio; of a pair that is there from both sides, the smaller ratio."""
+    first, second = np.minimum(rows, others).astype(np.int64), np.maximum(rows, others).astype(np.int64)
+    order = np.lexsort((second, first, ratios))
+    _, earliest = np.unique(np.stack([first, second], axis=1)[order], axis=0, return_index=True)
+    return Pairs(first, second, distances, ratios).take(order[np.sort(earliest)])
+
+
+def _distances(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Between the pixels of rows, int (r,), and of some others each, int (r, k): float64 (r, k), in shares of white."""
+    distances = np.empty(others.shape)
+    for column, of in enumerate(others.T):
+        difference = images[rows].astype(np.float32) - images[of]
+        distances[:, column] = np.linalg.norm(difference.reshape(len(rows), -1), axis=1) / white(images)
+    return distances
+
+
+def _neighbours(points: np.ndarray, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """The neighbours of each point, int64 (n, k), and their distances, float64 (n, k), the nearest first.
+
+    k is `NEIGHBOURS`, or one less than there are points. Up to `PROBES` cells of points are searched in full; beyond,
+    a far neighbour can be missed, but hardly one that is much closer than the rest.
+    """
+    count = min(NEIGHBOURS, len(points) - 1)
+    near = np.empty((len(points), count), np.int64)
+    apart = np.empty((len(points), count))
+    with threadpool_limits(1):  # threads that wait for each other after every cell take two and a half times as long
+        for rows, around in _cells(points, count + 1, seed):
+            index = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(points[around])
+            distances, places = index.kneighbors(points[rows])
+            found = around[places]
+            others = found != rows[:, None]
+            others[others.all(axis=1), -1] = False  # a row that does not find itself is one of many in one place
+            near[rows] = found[others].reshape(-1, count)
+            apart[rows] = distances[others].reshape(-1, count)
+    return near, apart
+
+
+def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The points of each cell of k-means, int (r,), and those of the cells around it, itself included, int (s,).
+
+    least: points around a cell, for which more cells are taken where `PROBES` hold fewer.
+    """
+    everything = np.arange(len(points))
+    count = len(points) // CELL
+    if count <= PROBES:
+        yield everything, everything
+        return
+    sample = np.random.default_rng(derive(seed, "cells")).permutation(len(points))[: max(FITTED_ROWS, count)]
+    model = KMeans(count, n_init=1, max_iter=20, random_state=as_int(derive(seed, "kmeans"))).fit(points[sample])
+    cell = model.predict(points)
+    sizes = np.bincount(cell, minlength=count)
+    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(sizes)[:-1])
+    centres = model.cluster_centers_
+    for number in np.flatnonzero(sizes):
+        nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
+        enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
+        around = [members[of] for of in nearest[: max(PROBES, enough)]]
+        yield members[number], np.sort(np.concatenate(around))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/exploration.py"] = r'''"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from digits.seeds import derive
+
+COMPONENTS = 50  # four fifths of the variance of handwritten digits
+FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+BLOCK = 100_000  # rows that are brought from bytes to floats at a time
+
+
+class Shapes(NamedTuple):
+    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
+
+    ink: np.ndarray
+    slant: np.ndarray
+
+
+def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
+    return np.bincount(targets, minlength=classes)
+
+
+def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of every pixel in every class, in shares of white.
+
+    Args:
+        images: uint8 (n, side, side).
+        targets: the class of each, int (n,); each class has a row.
+        classes: how many.
+
+    Returns:
+        Two of float64 (classes, side, side).
+    """
+    groups = (images[targets == of] / white(images) for of in range(classes))
+    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
+    return np.stack(means), np.stack(deviations)
+
+
+def inked(images: np.ndarray) -> np.ndarray:
+    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
+    return np.count_nonzero(images, axis=0) / len(images)
+
+
+def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
+    levels = np.iinfo(images.dtype).max + 1
+    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
+
+
+def shapes(images: np.ndarray) -> Shapes:
+    """The ink and the slant of images, uint8 (n, side, side).
+
+    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
+    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
+    Without ink, or with ink in one row of pixels only, there is none: 0.
+    """
+    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
+    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
+    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
+    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
+    mass = sums[:, 0]
+    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
+    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
+    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
+    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
+    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
+
+
+def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
+
+    The projection is orthogonal: distances between components are never larger than between images.
+
+    Args:
+        images: uint8 (n, side, side).
+        seed: of the rows.
+
+    Returns:
+        float32 (n, at most `COMPONENTS`).
+    """
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
+    pixels = images[rows].reshape(len(rows), -1) / white(images)
+    count = min(COMPONENTS, *pixels.shape)
+    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
+        projected = [model.transform(block / white(images)) for block in _blocks(images)]
+        return np.concatenate(projected).astype(np.float32, copy=False)
+
+
+def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
+    flat = images.reshape(len(images), -1)
+    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
+
+
+def white(images: np.ndarray) -> np.float32:
+    """The largest intensity that an image can have."""
+    return np.float32(np.iinfo(images.dtype).max)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/figures.py"] = r'''"""What the rows look like before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from digits.figures.sheets import GAP, draw_tile
+from digits.figures.style import PALETTE, canvas, caption, styled
+
+if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
+    from digits.config import Augmentation
+    from digits.stages.eda.drift import TwoSampleTest
+    from digits.stages.eda.duplicates import Pairs
+
+SIDE_BY_SIDE = 5  # digits in a row of a figure that has a panel for each
+PAIRS_ABREAST = 5
+BINS = 32  # of the intensities that have ink
+BRIGHT = 0.9  # of white: the inside of a stroke
+FRAME = PALETTE[1]
+COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
+
+
+@styled
+def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """How many rows each digit has: counts int (classes,), classes int (classes,)."""
+    figure, (axes,) = canvas(1, width=7.5, height=4)
+    places, rows = np.arange(len(classes)), int(counts.sum())
+    axes.bar(places, counts, color=PALETTE[0], width=0.7)
+    for place, count in enumerate(counts):
+        text = f"{count:,}\n{count / rows:.1%}"
+        axes.annotate(text, (place, count), (0, 2), textcoords="offset points", ha="center", va="bottom", **COUNT)
+    axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
+    axes.set_xticks(places, classes)
+    axes.set(title="Rows of each digit", xlabel="digit (label)", ylabel="training rows", ylim=(0, 1.16 * counts.max()))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(axis="x", visible=False)
+    most, fewest = counts.argmax(), counts.argmin()
+    told = (
+        f"the most frequent, {classes[most]} ({counts[most] / rows:.2%}), has {counts[most] / counts[fewest]:.2f} "
+        f"times the rows of the rarest, {classes[fewest]} ({counts[fewest] / rows:.2%})"
+    )
+    caption(figure, f"{rows:,} labelled rows; {told}; dashed: an even share, {1 / len(classes):.1%}")
+    return figure
+
+
+@styled
+def digit_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
+    """Images of every digit drawn at random, a line a digit.
+
+    Args:
+        images: uint8 (classes, k, side, side); blank where a digit has fewer.
+        classes: int (classes,).
+        rows: that they were drawn from.
+    """
+    title = "Images of each digit"
+    note = f"{images.shape[1]} training images of each digit, drawn at random from {rows:,} rows and not selected"
+    return _lines(images, [str(of) for of in classes], title, note, framed=False)
+
+
+@styled
+def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray, settings: Augmentation) -> Figure:
+    """An image of every digit, and what augmentation makes of it each time.
+
+    Args:
+        originals: uint8 (classes, side, side).
+        draws: of each, uint8 (classes, k, side, side).
+        classes: int (classes,).
+        settings: that they were drawn with.
+    """
+    images = np.concatenate([originals[:, None], draws], axis=1)
+    ink = draws.mean() / max(originals.mean(), 1e-9)
+    moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
+    told = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
+    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {told}"
+    return _lines(images, [str(of) for of in classes], "Augmentation", note, framed=True)
+
+
+def _ranges(settings: Augmentation) -> str:
+    """What the settings turn on, in words."""
+    off = "nothing is on"
+    affine = {
+        f"rotation up to {settings.rotation:g}°": settings.rotation,
+        f"shift up to {settings.shift:.0%}": settings.shift,
+        f"zoom up to {settings.zoom:.0%}": settings.zoom,
+        f"shear up to {settings.shear:g}°": settings.shear,
+    }
+    others = {
+        f"{name} distortion of {of.probability:.0%} of the images": of.probability
+        for name, of in (("elastic", settings.elastic), ("grid", settings.grid))
+    }
+    erased = {f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability}
+    return ", ".join(name for name, on in (affine | others | erased).items() if on) or off
+
+
+def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, framed: bool) -> Figure:
+    """Images, uint8 (lines, k, side, side), with a name before every line; the first of each framed if so asked."""
+    lines, count, side = images.shape[:3]
+    figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
+    axes = figure.subplots()
+    draw_tile(axes, images.reshape(-1, side, side), count, (np.arange(lines * count) % count == 0) & framed)
+    for place, name in enumerate(names):
+        axes.text(-3, place * (side + GAP) + GAP + side / 2, name, ha="right", va="center", fontsize=11)
+    axes.set_title(title)
+    caption(figure, note)
+    return figure
+
+
+@styled
+def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """How bright the pixels of every digit are, a panel a digit, all digits behind it.
+
+    Args:
+        counts: pixels by digit and intensity, int (classes, levels); level 0 is blank.
+        classes: int (classes,).
+    """
+    rows = -(-len(classes) // SIDE_BY_SIDE)
+    figure = Figure(figsize=(11, 1.9 * rows + 1.1), layout="constrained")
+    panels = figure.subplots(rows, SIDE_BY_SIDE, squeeze=False, sharex=True, sharey=True)
+    edges = np.linspace(1, counts.shape[1], BINS + 1).round().astype(int)
+    shares = np.add.reduceat(counts / counts.sum(axis=1, keepdims=True), edges[:-1], axis=1)
+    overall = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
+    blank = counts[:, 0] / counts.sum(axis=1)
+    for axes in panels.flat[len(classes) :]:
+        axes.set_axis_off()
+    for axes, label, share, white in zip(panels.flat, classes, shares, blank, strict=False):
+        axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
+        axes.stairs(overall, edges, color="black", lw=0.8)
+        axes.set_title(f"{label}: {white:.1%} blank", fontsize=9)
+        axes.set(yscale="log", xlim=(0, counts.shape[1]))
+    for axes in panels[-1]:
+        axes.set_xlabel("intensity of the pixel")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("share of pixels")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    caption(figure, _brightness(counts, blank, classes))
+    return figure
+
+
+def _brightness(counts: np.ndarray, blank: np.ndarray, classes: np.ndarray) -> str:
+    ink = counts.sum(axis=0)[1:]
+    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
+    most, least = blank.argmax(), blank.argmin()
+    return (
+        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, from {blank[least]:.1%} of "
+        f"{classes[least]} to {blank[most]:.1%} of {classes[most]}; of the pixels with ink {bright:.0%} are brighter "
+        f"than {BRIGHT:.0%} of white; black line: all digits"
+    )
+
+
+@styled
+def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
+    """The mean image of every digit above the standard deviation of its pixels.
+
+    Args:
+        means, deviations: in shares of white, float (classes, side, side).
+        classes: int (classes,).
+    """
+    figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
+    panels = figure.subplots(2, len(classes), squeeze=False)
+    for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
+        for axes, image in zip(line, shown, strict=True):
+            drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(False)
+        figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
+        line[0].set_ylabel(name, fontsize=9)
+    for axes, label in zip(panels[0], classes, strict=True):
+        axes.set_title(str(label))
+    spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
+    most, least = spread.argmax(), spread.argmin()
+    told = f"images of {classes[most]} differ most from their mean, a pixel by {spread[most]:.1%} of white (root mean"
+    caption(figure, f"{told} square), those of {classes[least]} least ({spread[least]:.1%})")
+    return figure
+
+
+@styled
+def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
+    """Where images have ink, and which pixels never do: shares of the images, float (side, side) each."""
+    figure, panels = canvas(2, width=4.6, height=4.5)
+    least = min(share[share > 0].min(initial=1) for share in (train, test))
+    for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
+        never = share == 0
+        shown = axes.imshow(np.where(never, np.nan, share), cmap="Blues", norm=LogNorm(min(least, 0.5), 1))
+        axes.add_collection(LineCollection(_outline(never), colors=FRAME, lw=1.6))
+        axes.set(title=f"{name}: {never.sum()} of {never.size} pixels always blank", xticks=[], yticks=[])
+        axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
+        axes.spines[:].set_visible(False)
+        axes.grid(visible=False)
+    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=FuncFormatter(lambda of, _: f"{100 * of:.4g} %"))
+    bar.set_label("images with ink there")
+    both, only = ((train == 0) & (test == 0)).sum(), ((train == 0) & (test > 0)).sum()
+    told = f"outlined: pixels without ink in any image, {both} of them in both tables"
+    caption(figure, f"{told}; {only} have ink in test images only")
+    return figure
+
+
+def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
+    """The borders between pixels inside a mask, bool (side, side), and those outside, the edge of the image too."""
+    padded = np.pad(mask, 1)
+    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between a pixel and the one above
+    down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # and the one to the left
+    horizontal = [[(x - 0.5, y - 0.5), (x + 0.5, y - 0.5)] for y, x in across]
+    return horizontal + [[(x - 0.5, y - 0.5), (x - 0.5, y + 0.5)] for y, x in down]
+
+
+@styled
+def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
+    """How ink and slant spread within every digit.
+
+    Args:
+        ink: mean intensity in shares of white, float (n,).
+        slant: degrees, positive to the right, float (n,).
+        targets: the place of each row's label in `classes`, int (n,).
+        classes: int (classes,).
+    """
+    figure, (left, right) = canvas(2, width=5.4, height=4.1)
+    for axes, values in ((left, ink), (right, slant)):
+        _violins(axes, [values[targets == of] for of in range(len(classes))])
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_xlabel("digit (label)")
+        axes.grid(axis="x", visible=False)
+    left.set(title="Ink", ylabel="mean intensity, share of white")
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.set(title="Slant", ylabel="degrees from upright, to the right")
+    right.axhline(0, color="#444444", ls="--", lw=0.8)
+    inks, slants = ([np.median(of[targets == place]) for place in range(len(classes))] for of in (ink, slant))
+    most, least, bent, straight = (np.argmax(inks), np.argmin(inks), np.argmax(slants), np.argmin(slants))
+    told = (
+        f"median ink: from {inks[least]:.1%} ({classes[least]}) to {inks[most]:.1%} ({classes[most]}); median slant: "
+        f"from {slants[straight]:.1f}° ({classes[straight]}) to {slants[bent]:.1f}° ({classes[bent]})"
+    )
+    caption(figure, f"{told}; box: the middle half of the rows; widths: how many rows have that value")
+    return figure
+
+
+def _violins(axes: Axes, groups: Sequence[np.ndarray]) -> None:
+    """A violin with quartiles for each group, cut at one row in a thousand, so that strays do not set the scale."""
+    kept = [group[(group >= np.quantile(group, 0.001)) & (group <= np.quantile(group, 0.999))] for group in groups]
+    places = np.arange(len(groups))
+    violins = axes.violinplot(kept, places, widths=0.9, showextrema=False)
+    for body in violins["bodies"]:
+        body.set(facecolor=PALETTE[5], edgecolor="none", alpha=0.7)
+    for place, group in zip(places, groups, strict=True):
+        low, middle, high = np.quantile(group, [0.25, 0.5, 0.75])
+        axes.plot([place, place], [low, high], color=PALETTE[0], lw=4, solid_capstyle="butt")
+        axes.plot(place, middle, "o", ms=3.5, color="white", mec=PALETTE[0])
+
+
+@styled
+def closest_pairs(
+    images: np.ndarray, names: Sequence[tuple[str, str]], pairs: Pairs, limit: float, note: str
+) -> Figure:
+    """Pairs of images side by side, the duplicates framed.
+
+    Args:
+        images: uint8 (p, 2, side, side).
+        names: of the images of each pair.
+        pairs: p of them, with their distances.
+        limit: up to which ratio they are duplicates.
+        note: what to see.
+    """
+    rows = max(1, -(-len(images) // PAIRS_ABREAST))
+    figure = Figure(figsize=(2.1 * PAIRS_ABREAST, 1.62 * rows + 1.0), layout="constrained")
+    figure.suptitle("The closest pairs of images")
+    for axes in figure.subplots(rows, PAIRS_ABREAST, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, both, told, distance, ratio in zip(figure.axes, images, names, pairs.distance, pairs.ratio, strict=False):
+        side = both.shape[1]
+        draw_tile(axes, both, 2)
+        for place, name in enumerate(told):
+            axes.text(place * (side + GAP) + GAP + side / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
+        how = "the same image" if not distance else f"distance {distance:.2f}, ratio {ratio:.2f}"
+        axes.text(side + 1.5 * GAP, side + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
+        if ratio <= limit:
+            axes.add_patch(Rectangle((0, 0), 2 * side + 3 * GAP - 1, side + 2 * GAP - 1, fill=False, ec=FRAME, lw=1.8))
+    caption(figure, note)
+    return figure
+
+
+@styled
+def two_sample_test(test: TwoSampleTest) -> Figure:
+    """How well a classifier tells test rows from training rows: its ROC curve, and its scores for either table."""
+    figure, (left, right) = canvas(2, width=4.8, height=4.1)
+    order = np.argsort(-test.scores, kind="stable")
+    found, wrong = (np.append(0, np.cumsum(of[order]) / of.sum()) for of in (test.is_test, ~test.is_test))
+    left.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8, label="chance")
+    left.plot(wrong, found, color=PALETTE[0], label=f"classifier, AUC {test.auc.value:.4f}")
+    left.set(title="ROC", xlabel="training rows taken for test rows", ylabel="test rows found", aspect="equal")
+    left.legend(loc="lower right")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bins = int(np.clip(np.sqrt(len(test.scores) / 2), 5, 40))
+    edges = np.histogram_bin_edges(test.scores, bins)
+    for of, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
+        right.hist(test.scores[of], edges, histtype="step", color=colour, lw=1.6, label=name)
+    right.axvline(0.5, color="#444444", ls="--", lw=0.8)
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    right.set(title="Scores", xlabel="probability of being a test row", ylabel="rows")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    right.legend(loc="upper left", fontsize=8)
+    caption(figure, _drift(test))
+    return figure
+
+
+def _drift(test: TwoSampleTest) -> str:
+    size = len(test.is_test) // 2
+    verdict = "it can tell the tables apart" if test.differ else "it cannot tell the tables apart"
+    return (
+        f"boosted trees guess whether a row is of the test table, fitted to {size:,} rows of each and judged on "
+        f"{size:,} others of each: AUC {test.auc.value:.3f} (95 % interval {test.auc.low:.3f} to {test.auc.high:.3f}), "
+        f"{test.accuracy:.2%} right, 50 % by chance, p = {test.p_value:.2g}: {verdict}"
+    )
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/stage.py"] = r'''"""Look at the data before anything is trained: what it holds, what is there twice, whether train and test differ."""
 
 from __future__ import annotations
 
@@ -7736,16 +5936,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from digits import figures, results, runs
-from digits.analysis import drift, duplicates, exploration
-from digits.analysis.drift import TwoSampleTest
-from digits.analysis.duplicates import Pairs
-from digits.analysis.exploration import Shapes
-from digits.augment import augment
 from digits.config import Config
 from digits.data import Dataset
+from digits.figures import folder as results
+from digits.files import records
 from digits.progress import Steps, console, duration
 from digits.seeds import derive
+from digits.stages.eda import drift, duplicates, exploration, figures
+from digits.stages.eda.drift import TwoSampleTest
+from digits.stages.eda.duplicates import Pairs
+from digits.stages.eda.exploration import Shapes
+from digits.training.augment import augment
 
 SAMPLES = 14  # images of a digit on the sheet of samples
 DRAWS = 12  # of augmentation, of one image of each digit
@@ -7811,7 +6012,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
         "captions": captions,
         "seconds": steps.seconds,
     }
-    runs.seal(folder, record, "metrics.json")
+    records.seal(folder, record, "metrics.json")
     _print(record, folder)
     return record
 
@@ -7975,7 +6176,7 @@ def _write_pairs(path: Path, found: Findings, dataset: Dataset) -> None:
     shown = found.shown
     kinds = {"exact": found.exact, "near": found.near, "alike": shown.take(shown.ratio > duplicates.LIMIT)}
     lines = [line for kind, pairs in kinds.items() for line in _lines(dataset, kind, pairs)]
-    runs.write_csv(path, HEADER, lines)
+    records.write_csv(path, HEADER, lines)
 
 
 def _drift(dataset: Dataset, found: Findings) -> dict[str, Any] | None:
@@ -8045,7 +6246,604 @@ def _verdict(drifted: dict[str, Any] | None) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate.py"] = r'''"""Say how good a finished run is: digit by digit, how far its probabilities can be believed, where it errs."""
+FILES["digits/stages/evaluate/__init__.py"] = r'''"""Say how good a finished run is, class by class, and how far its probabilities can be believed."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/figures.py"] = r'''"""How good the predictions are, how far they can be believed, and what the members add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from digits.ensemble.interval import Interval
+from digits.figures.style import PALETTE, canvas, caption, confidence_axis, log_percent, styled
+from digits.stages.evaluate.measures import Bins, Coverage, Digit, Rescue, binned
+
+WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
+LEAST = 1e-8  # doubt that is told from none: the logits were float32
+STAGES = (PALETTE[1], PALETTE[0], PALETTE[2])
+MARKS = ("s", "o", "D")
+SIZES = (5, 9, 4)  # so that one shows through where two are the same
+NAMED = 12  # members whose shares are written into the matrix in a size that can be read
+
+
+@styled
+def digit_scores(digits: Sequence[Digit], classes: np.ndarray, overall: Interval) -> Figure:
+    """Precision, recall and F1 of every digit with their 95 % intervals; a digit without rows has no dot.
+
+    Args:
+        digits: in the order of the classes.
+        classes: labels (classes,).
+        overall: accuracy of all rows.
+    """
+    figure, panels = canvas(3, width=3.9, height=0.34 * len(classes) + 1.9)
+    places = np.arange(len(classes))
+    for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
+        scores = [getattr(digit, name) for digit in digits]
+        for place, score in zip(places, scores, strict=True):
+            if np.isfinite(score.value):
+                axes.plot([score.low, score.high], [place, place], color=PALETTE[0], lw=2, alpha=0.45)
+                axes.plot(score.value, place, "o", color=PALETTE[0], ms=5)
+        axes.axvline(overall.value, color="#444444", ls="--", lw=0.8)
+        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(classes) - 0.5, -0.5))
+        axes.set_yticks(places, classes)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    panels[0].set_ylabel("digit")
+    told = f"dashed: accuracy {overall.value:.3%}, 95 % interval {overall.low:.3%} to {overall.high:.3%}"
+    caption(figure, f"{_extremes(digits, classes)}; lines: 95 % intervals; {told}")
+    return figure
+
+
+def _extremes(digits: Sequence[Digit], classes: np.ndarray) -> str:
+    """Which digit has the lowest F1 and which the highest, and whether chance may have told them apart."""
+    known = [(digit.f1, label) for digit, label in zip(digits, classes, strict=True) if np.isfinite(digit.f1.value)]
+    if len({score.value for score, _ in known}) == 1:
+        return f"F1 is {known[0][0].value:.2%} for every digit"
+    lowest, highest = (choose(known, key=lambda of: of[0].value) for choose in (min, max))
+    told = f"F1 is lowest for {lowest[1]} ({lowest[0].value:.2%}), highest for {highest[1]} ({highest[0].value:.2%})"
+    return told if lowest[0].high < highest[0].low else f"{told}, and their intervals overlap"
+
+
+@styled
+def reliability_diagram(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> Figure:
+    """How often the choices are right against how sure they are; left all rows, right by the nines.
+
+    Args:
+        stages: confidence float (n,) and rightness bool (n,) at most three times, such as before and after scaling.
+        errors: expected calibration error of each.
+    """
+    figure = Figure(figsize=(11.5, 6.6), layout="constrained")
+    (plain, nines), (below, rows) = figure.subplots(2, 2, height_ratios=(3, 1), sharex="col")
+    plain.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8)
+    nines.plot([1, LEAST], [1, LEAST], color="#444444", ls="--", lw=0.8)
+    least, lowest = 1.0, 1.0
+    for number, (name, (confidence, right)) in enumerate(stages.items()):
+        look = {"color": STAGES[number], "marker": MARKS[number], "ms": SIZES[number], "lw": 1}
+        bins = binned(confidence, right, WIDTHS)
+        span = np.abs(np.array([bins.low, bins.high]) - bins.accuracy)
+        plain.errorbar(bins.confidence, bins.accuracy, span, label=f"{name}: ECE {errors[name]:.4f}", **look)
+        below.plot(bins.confidence, bins.rows, **look)
+        bins = binned(confidence, right, _nines(confidence))
+        _draw_doubt(nines, bins, look)
+        doubt = np.maximum(1 - bins.confidence, LEAST)
+        rows.plot(doubt, bins.rows, **look)
+        least, lowest = min(least, doubt.min()), min(lowest, _lowest(bins))
+    plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
+    plain.legend(fontsize=8, loc="lower right")
+    below.set(xlabel="confidence", ylabel="rows", yscale="log")
+    for axis in (plain.yaxis, below.xaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    nines.set(title="By the nines of confidence", yscale="log", ylim=(lowest / 2, 1), ylabel="share that was wrong")
+    log_percent(nines.yaxis)
+    rows.set(ylabel="rows", yscale="log")
+    confidence_axis(rows, least / 2)
+    caption(figure, _told(stages, errors))
+    return figure
+
+
+def _nines(confidence: np.ndarray) -> np.ndarray:
+    """Inner edges of bins between 50 %, 90 %, 99 %, ..., three to a decade, as far as there are rows."""
+    least = max(LEAST, float((1 - confidence).min()))
+    steps = np.arange(0, np.ceil(-3 * np.log10(least)) + 1)
+    return 1 - 10 ** (-steps[1:] / 3)
+
+
+def _draw_doubt(axes: Axes, bins: Bins, look: Mapping[str, object]) -> None:
+    """The share of wrong rows by doubt; a bin without any shows how many there might be, by an arrow down."""
+    doubt, wrong = np.maximum(1 - bins.confidence, LEAST), 1 - bins.accuracy
+    some = wrong > 0
+    span = np.abs(1 - np.array([bins.high, bins.low]) - wrong)
+    axes.errorbar(doubt[some], wrong[some], span[:, some], **look)
+    axes.plot(doubt[~some], 1 - bins.low[~some], color=look["color"], marker="v", ms=5, ls="none", mfc="white")
+
+
+def _lowest(bins: Bins) -> float:
+    """The lowest share of wrong rows that the axis has to show."""
+    shown = np.where(bins.accuracy < 1, 1 - bins.high, 1 - bins.low)
+    return float(shown[shown > 0].min())
+
+
+def _told(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> str:
+    told = [
+        f"{name}: mean confidence {confidence.mean():.3%}, {right.mean():.3%} right, ECE {errors[name]:.4f}"
+        for name, (confidence, right) in stages.items()
+    ]
+    marks = "bars: 95 % intervals; open triangles: no mistake in the bin, the upper end of its interval"
+    return f"{'; '.join(told)}. On the dashed line confidence is true; {marks}"
+
+
+@styled
+def confidence_histogram(confidence: np.ndarray, right: np.ndarray) -> Figure:
+    """How sure the ensemble was of its right and of its wrong choices: float (n,) and bool (n,)."""
+    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    doubt = np.maximum(1 - confidence, LEAST)
+    least = 10 ** np.floor(np.log10(doubt.min()))
+    edges = 10 ** np.arange(np.log10(least), 0.05, 0.1)
+    axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
+    axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
+    axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
+    confidence_axis(axes, least)
+    axes.legend(loc="upper left")
+    caption(figure, _sure(confidence, right))
+    return figure
+
+
+def _sure(confidence: np.ndarray, right: np.ndarray) -> str:
+    told = f"{(confidence > 0.99).mean():.1%} of the rows have a confidence above 99 %"
+    if right.all():
+        return f"{told}; no row is wrong"
+    wrong = confidence[~right]
+    many, most = (wrong > 0.9).sum(), (wrong > 0.99).sum()
+    return f"{told}; {many} of the {len(wrong):,} mistakes have one above 90 %, {most} above 99 %"
+
+
+@styled
+def coverage_curve(curve: Coverage, promised: float) -> Figure:
+    """The error rate where only the most confident rows are judged, over all rows and over the last few.
+
+    Args:
+        curve: of all rows.
+        promised: accuracy whose coverage is marked.
+    """
+    figure, (left, right) = canvas(2, width=5.6, height=4.2)
+    point = curve.widest(promised)
+    first = 0.9 if point is None else max(0.0, min(0.95, curve.shares[point] - 0.01))
+    for axes in (left, right):
+        _draw_coverage(axes, curve, promised)
+        axes.set(xlabel="rows judged, the most confident first", yscale="log")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    left.set(title="All rows", ylabel="share of them that is wrong", xlim=(0, 1.01))
+    right.set(title="The last rows", xlim=(first, 1 + (1 - first) / 50))
+    for place in _marked(curve, promised):
+        text = f"  {curve.accuracy[place]:.3%} right of {curve.shares[place]:.2%}  "
+        side = "right" if curve.shares[place] > (1 + first) / 2 else "left"
+        right.annotate(text, (curve.shares[place], 1 - curve.accuracy[place]), ha=side, va="bottom")
+    heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
+    right.set_ylim(heights[heights > 0].min() / 1.6, heights.max() * 1.6)
+    for axes in (left, right):
+        log_percent(axes.yaxis)
+    caption(figure, _judged(curve, promised))
+    return figure
+
+
+def _draw_coverage(axes: Axes, curve: Coverage, promised: float) -> None:
+    shown = curve.accuracy < 1  # a logarithmic axis has no place for none
+    axes.plot(curve.shares[shown], 1 - curve.accuracy[shown], color=PALETTE[0], lw=1.6)
+    axes.axhline(1 - promised, color="#444444", ls="--", lw=0.8)
+    marked = _marked(curve, promised)
+    axes.plot(curve.shares[marked], 1 - curve.accuracy[marked], "o", color=PALETTE[1])
+
+
+def _marked(curve: Coverage, promised: float) -> list[int]:
+    """Points that get a dot: where the promise ends, and where nearly all rows are judged."""
+    point = curve.widest(promised)
+    places = {curve.at(0.99)} | ({point} if point is not None else set())
+    return [place for place in sorted(places) if curve.accuracy[place] < 1]
+
+
+def _judged(curve: Coverage, promised: float) -> str:
+    if curve.accuracy[-1] == 1:
+        return f"no row is wrong: an accuracy of {promised:.1%} (dashed) holds for all {curve.rows[-1]:,} of them"
+    point, most = curve.widest(promised), curve.at(0.99)
+    share, accuracy = curve.shares[most], curve.accuracy[most]
+    last = f"the surest {share:.1%} are {accuracy:.3%} right, all rows {curve.accuracy[-1]:.3%}"
+    if point is None:
+        return f"an accuracy of {promised:.1%} (dashed) is never reached; {last}"
+    above = f"those with a confidence of {curve.threshold[point]:.4f} or more"
+    return f"an accuracy of {promised:.1%} (dashed) holds for {curve.shares[point]:.2%} of the rows, {above}; {last}"
+
+
+@styled
+def agreement_matrix(groups: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Figure:
+    """How often two members choose differently, a panel for each kind of rows.
+
+    Args:
+        groups: by the title of a panel the names (m,) and the shares of equal choices, float (m, m), NaN where two have
+            no row in common.
+    """
+    sides = [max(4.6, 0.36 * len(names) + 2.2) for names, _ in groups.values()]
+    figure = Figure(figsize=(sum(sides), max(sides) * 0.92 + 0.5), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False, width_ratios=sides)[0]
+    apart = np.concatenate([1 - shares[~np.eye(len(shares), dtype=bool)] for _, shares in groups.values()])
+    apart = apart[np.isfinite(apart)]
+    norm = Normalize(0.8 * apart.min(), apart.max()) if apart.any() else Normalize(0, 1)
+    for axes, (title, (names, shares)) in zip(panels, groups.items(), strict=True):
+        differing = np.where(np.eye(len(shares), dtype=bool), np.nan, 1 - shares)
+        axes.imshow(differing, cmap="Blues", norm=norm)
+        size = 9 if len(names) <= NAMED else 6
+        for (row, column), share in np.ndenumerate(differing):
+            if np.isfinite(share):
+                colour = "white" if norm(share) > 0.6 else "black"
+                text = f"{100 * share:.2f}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_title(title, fontsize=10)
+        axes.grid(visible=False)
+    told = [_apart(title, names, shares) for title, (names, shares) in groups.items()]
+    caption(figure, f"in every cell the rows (%) on which two choose differently; {'; '.join(told)}")
+    return figure
+
+
+def _apart(title: str, names: Sequence[str], shares: np.ndarray) -> str:
+    pairs = np.where(np.triu(np.ones(shares.shape, bool), 1), 1 - shares, np.nan)
+    if not np.isfinite(pairs).any():
+        return f"{title}: there is no pair"
+    row, column = np.unravel_index(np.nanargmax(pairs), pairs.shape)
+    most = f"{names[row]} and {names[column]} ({np.nanmax(pairs):.2%})"
+    return f"{title}: {np.nanmean(pairs):.2%} on average, most {most}"
+
+
+@styled
+def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
+    """What the ensemble rescued and spoilt out of fold, against each network of an architecture and seed.
+
+    Args:
+        rescues: by architecture and seed, all folds together.
+        mistakes: of the ensemble.
+    """
+    figure, (axes,) = canvas(1, width=8, height=0.6 * len(rescues) + 2)
+    places = np.arange(len(rescues))
+    rescued, spoilt = (np.array([getattr(of, name) for of in rescues.values()]) for name in ("rescued", "spoilt"))
+    axes.barh(places, rescued, color=PALETTE[2], height=0.55, label="rescued: it was wrong, the ensemble is right")
+    axes.barh(places, -spoilt, color=PALETTE[1], height=0.55, label="spoilt: it was right, the ensemble is wrong")
+    for place, of in enumerate(rescues.values()):
+        axes.annotate(f" {of.rescued}", (of.rescued, place), va="center", ha="left")
+        axes.annotate(f"{of.spoilt} ", (-of.spoilt, place), va="center", ha="right")
+    reach = max(1, *rescued, *spoilt)
+    axes.set_yticks(places, [f"{name}\n{of.mistakes:,} mistakes alone" for name, of in rescues.items()])
+    axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 7, reach * 8 / 7))
+    axes.set_ylim(len(rescues) - 0.5, -0.5)
+    axes.axvline(0, color="#444444", lw=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    axes.grid(axis="y", visible=False)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    caption(figure, _rescued(rescues, mistakes))
+    return figure
+
+
+def _rescued(rescues: Mapping[str, Rescue], mistakes: int) -> str:
+    told = f"the ensemble has {mistakes:,} mistakes"
+    if len(rescues) == 1:
+        return f"{told}; each row has one network that never saw it, so out of fold there is nothing to rescue"
+    best, worst = (choose(rescues, key=lambda name: rescues[name].mistakes) for choose in (min, max))
+    few, many = rescues[best].mistakes, rescues[worst].mistakes
+    return f"{told}; alone, {best} has the fewest ({few:,}) and {worst} the most ({many:,})"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/measures.py"] = r'''"""How good predictions are, digit by digit; how far their probabilities can be believed; what an ensemble adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits.ensemble.interval import Interval, wilson
+
+BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+DRAWS = 200  # of what a perfectly calibrated classifier would show
+
+
+# --- digit by digit ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Digit:
+    """How one class fares: the rows that have its label, those that were taken for it, and the scores of both."""
+
+    support: int
+    predicted: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+def by_digit(counts: np.ndarray) -> list[Digit]:
+    """The scores of every class of a confusion matrix, int (classes, classes), a row a label."""
+    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    return [
+        Digit(of, said, wilson(right, said), wilson(right, of), f1(right, said - right, of - right))
+        for right, of, said in zip(hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
+    ]
+
+
+def f1(hits: int, false_positives: int, false_negatives: int) -> Interval:
+    """The harmonic mean of precision and recall, with its interval.
+
+    F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
+    that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
+    F1. It needs no bootstrap, which says 1 to 1 where there is no mistake.
+    """
+    share = wilson(hits, hits + false_positives + false_negatives)
+    return Interval(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes, `first` < `second`, and how many rows of the one were taken for the other."""
+
+    first: int
+    second: int
+    first_as_second: int
+    second_as_first: int
+
+    @property
+    def rows(self) -> int:
+        return self.first_as_second + self.second_as_first
+
+
+def confused_pairs(counts: np.ndarray) -> list[Pair]:
+    """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
+    pairs = [
+        Pair(first, second, int(counts[first, second]), int(counts[second, first]))
+        for first in range(len(counts))
+        for second in range(first + 1, len(counts))
+    ]
+    return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
+
+
+# --- calibration -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Rows in bins of confidence, the least confident first; bins without rows are left out.
+
+    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
+    95 % interval (Wilson), float (b,).
+    """
+
+    rows: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def gap(self) -> float:
+        """The mean distance of confidence and accuracy, each bin with the weight of its rows."""
+        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
+
+
+def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
+    ordered = np.sort(confidence)
+    starts = np.arange(1, bins) * len(ordered) // bins
+    return np.unique(ordered[starts])
+
+
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
+    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
+
+    Args:
+        confidence: float (n,), of the choice.
+        right: bool (n,), whether it was right.
+        edges: float (b - 1,).
+    """
+    numbers = np.searchsorted(edges, confidence, side="right")
+    rows = np.bincount(numbers, minlength=len(edges) + 1)
+    sums = [np.bincount(numbers, weights=of, minlength=len(rows))[rows > 0] for of in (confidence, right)]
+    rows = rows[rows > 0]
+    shares = [wilson(round(hits), count) for hits, count in zip(sums[1], rows.tolist(), strict=True)]
+    low, high = np.array([[share.low, share.high] for share in shares]).T
+    return Bins(rows, sums[0] / rows, sums[1] / rows, low, high)
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """The expected calibration error (ECE) of top choices.
+
+    ece: in bins of equal mass. if_calibrated: the mean of what the same rows would show if every confidence were true.
+    if_calibrated_high: what 95 % of such draws stay below. equal_width: the ECE in as many bins of equal width, the
+    form that most papers give.
+    """
+
+    ece: float
+    if_calibrated: float
+    if_calibrated_high: float
+    equal_width: float
+    bins: int
+
+
+def calibration_error(
+    confidence: np.ndarray, right: np.ndarray, generator: np.random.Generator, bins: int = BINS
+) -> CalibrationError:
+    """The mean distance of confidence and accuracy over bins that hold nearly as many rows each.
+
+    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
+    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
+    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
+    has: a perfect classifier does not get 0. How much it does get is drawn here (consistency resampling, J. Broecker
+    and L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
+
+    Args:
+        confidence: float (n,), the probability of the choice.
+        right: bool (n,), whether it was right.
+        generator: of those draws.
+        bins: how many.
+    """
+    edges = equal_mass_edges(confidence, bins)
+    numbers = np.searchsorted(edges, confidence, side="right")
+    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
+    gaps = np.empty(DRAWS)
+    for place in range(DRAWS):
+        drawn = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
+        gaps[place] = np.abs(drawn - expected).sum() / len(confidence)
+    return CalibrationError(
+        binned(confidence, right, edges).gap,
+        float(gaps.mean()),
+        float(np.quantile(gaps, 0.95)),
+        binned(confidence, right, np.arange(1, bins) / bins).gap,
+        bins,
+    )
+
+
+# --- what could be left to people --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """What accuracy is where only the most confident rows are judged; a point wherever the confidence changes.
+
+    rows: judged, int (k,), ascending. accuracy: of these, float (k,). threshold: the least confident of them,
+    float (k,).
+    """
+
+    rows: np.ndarray
+    accuracy: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Judged rows as shares of all, float (k,)."""
+        return self.rows / self.rows[-1]
+
+    def widest(self, accuracy: float) -> int | None:
+        """The last point at which the accuracy is reached; None where it never is."""
+        reached = np.flatnonzero(self.accuracy >= accuracy)
+        return int(reached[-1]) if len(reached) else None
+
+    def at(self, share: float) -> int:
+        """The first point that judges at least this share of the rows."""
+        return int(np.argmax(self.shares >= share))
+
+
+def coverage(confidence: np.ndarray, right: np.ndarray) -> Coverage:
+    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    judged = last + 1
+    return Coverage(judged, np.cumsum(right[order])[last] / judged, ordered[last])
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The rows whose confidence reaches a threshold that was chosen on other rows: their share of all, how accurate."""
+
+    coverage: float
+    accuracy: Interval
+
+
+def cross_fitted_selection(
+    confidence: np.ndarray, right: np.ndarray, folds: np.ndarray, accuracy: float
+) -> Selected | None:
+    """What becomes of a promised accuracy: each fold is judged above the threshold that keeps it on the other folds.
+
+    A threshold that is read off the rows that are then scored keeps its promise there by construction.
+
+    Args:
+        confidence: float (n,).
+        right: bool (n,).
+        folds: int (n,).
+        accuracy: that the threshold shall keep.
+
+    Returns:
+        None where there is one fold alone.
+    """
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        return None
+    judged = np.zeros(len(folds), bool)
+    for fold in numbers:
+        others = coverage(confidence[folds != fold], right[folds != fold])
+        point = others.widest(accuracy)
+        if point is not None:
+            judged[folds == fold] = confidence[folds == fold] >= others.threshold[point]
+    return Selected(float(judged.mean()), wilson(int(right[judged].sum()), int(judged.sum())))
+
+
+# --- members and the ensemble ------------------------------------------------------------------------------
+
+
+def agreement(choices: np.ndarray) -> np.ndarray:
+    """The share of equal choices of every pair of members, float (m, m).
+
+    Args:
+        choices: int (m, n), negative where a member has not judged a row; NaN where two have no row in common.
+    """
+    shares = np.full((len(choices), len(choices)), np.nan)
+    for (one, other), _ in np.ndenumerate(shares):
+        common = (choices[one] >= 0) & (choices[other] >= 0)
+        if common.any():
+            shares[one, other] = (choices[one, common] == choices[other, common]).mean()
+    return shares
+
+
+def mean_agreement(shares: np.ndarray) -> float | None:
+    """The mean over all pairs that have rows in common; None where there is none."""
+    pairs = shares[np.triu_indices(len(shares), 1)]
+    known = pairs[np.isfinite(pairs)]
+    return float(known.mean()) if len(known) else None
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """One member against the ensemble, on the rows that it judged.
+
+    rescued: rows that the ensemble got right and it did not. spoilt: rows that it got right and the ensemble did not.
+    """
+
+    rows: int
+    mistakes: int
+    rescued: int
+    spoilt: int
+
+
+def rescue(chosen: np.ndarray, ensemble: np.ndarray, targets: np.ndarray) -> Rescue:
+    """Count what the ensemble rescued and spoilt: int (n,) each, on the rows that the member judged."""
+    alone, together = chosen == targets, ensemble == targets
+    return Rescue(len(targets), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
+
+
+def total(rescues: Sequence[Rescue]) -> Rescue:
+    """Members of several folds taken together."""
+    fields = ("rows", "mistakes", "rescued", "spoilt")
+    return Rescue(*(sum(getattr(of, field) for of in rescues) for field in fields))
+
+
+def grouped(rescues: Mapping[str, Rescue], groups: Mapping[str, str]) -> dict[str, Rescue]:
+    """The totals of members by group: `groups` gives each member's."""
+    return {
+        name: total([of for member, of in rescues.items() if groups[member] == name])
+        for name in dict.fromkeys(groups.values())
+    }
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/stage.py"] = r'''"""Say how good a finished run is: digit by digit, how far its probabilities can be believed, where it errs."""
 
 from __future__ import annotations
 
@@ -8059,15 +6857,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from digits import figures, logits, results, runs
-from digits.analysis import evaluation, metrics
-from digits.analysis.evaluation import Score
+from digits import runs
 from digits.config import Config
 from digits.data import Dataset
-from digits.logits import BELIEFS, Calibrated, Logits
+from digits.ensemble import logits, metrics
+from digits.ensemble.interval import Interval, wilson
+from digits.ensemble.logits import BELIEFS, Calibrated, Logits
+from digits.figures import confusion, history, sheets
+from digits.figures import folder as results
+from digits.files import records
 from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import derive
+from digits.stages.evaluate import figures
+from digits.stages.evaluate import measures as evaluation
 
 PROMISED = 0.999  # accuracy whose coverage is told
 NEARLY_ALL = 0.99  # coverage whose accuracy is told
@@ -8145,7 +6948,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
             "rule": config.ensemble.rule,
             "members": len(members),
             "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
-            "oof": runs.checksum(run.oof),
+            "oof": records.checksum(run.oof),
             **_scores(judged, dataset.classes),
             "calibration": _calibration(config, stages, calibrated, further),
             "coverage": _coverage(judged),
@@ -8158,8 +6961,8 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         _write_digits(run, record)
         _write_mistakes(run, judged, dataset.classes, voices)
     record["seconds"] = steps.seconds
-    record = runs.with_nulls(record)
-    runs.seal(run.evaluation, record, "metrics.json")
+    record = records.with_nulls(record)
+    records.seal(run.evaluation, record, "metrics.json")
     _print(config, dataset, run, record)
     return record
 
@@ -8209,8 +7012,8 @@ def _support(judged: Judged, voices: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _scores(judged: Judged, classes: np.ndarray) -> dict[str, Any]:
-    counts = evaluation.confusion(judged.targets, judged.chosen, len(classes))
-    accuracy = evaluation.wilson(int(judged.right.sum()), len(judged.rows))
+    counts = metrics.confusion(judged.targets, judged.chosen, len(classes))
+    accuracy = wilson(int(judged.right.sum()), len(judged.rows))
     return {
         "rows": len(judged.rows),
         "mistakes": len(judged.mistakes),
@@ -8228,7 +7031,7 @@ def _scores(judged: Judged, classes: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _flat(scores: Mapping[str, Score]) -> dict[str, Any]:
+def _flat(scores: Mapping[str, Interval]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, score in scores.items():
         flat |= {name: score.value, f"{name}_interval": [score.low, score.high]}
@@ -8334,8 +7137,8 @@ def _figures(
     """Every figure with the name of its file."""
     judged, classes = stages[SCALED], dataset.classes
     counts = np.array(record["confusion"])
-    overall = Score(record["accuracy"], *record["accuracy_interval"])
-    yield "confusion", figures.confusion_matrix(counts, classes)
+    overall = Interval(record["accuracy"], *record["accuracy_interval"])
+    yield "confusion", confusion.confusion_matrix(counts, classes)
     yield "digits", figures.digit_scores(evaluation.by_digit(counts), classes, overall)
     yield "mistakes", _mistake_sheet(judged, dataset)
     yield "confidence", figures.confidence_histogram(judged.confidence, judged.right)
@@ -8346,7 +7149,7 @@ def _figures(
     yield "agreement", figures.agreement_matrix(_matrices(record["agreement"]))
     rescues = {name: evaluation.Rescue(**of) for name, of in record["rescued"]["architectures"].items()}
     yield "rescued", figures.rescued_bars(rescues, record["mistakes"])
-    yield "history", figures.fold_histories(_histories(config, run))
+    yield "history", history.fold_histories(_histories(config, run))
 
 
 def _mistake_sheet(judged: Judged, dataset: Dataset) -> Figure:
@@ -8365,7 +7168,7 @@ def _mistake_sheet(judged: Judged, dataset: Dataset) -> Figure:
     if len(shown) < count:
         note += f"; the first {len(shown):,} are shown"
     columns = max(COLUMNS, isqrt(len(shown) // 2))
-    return figures.sheet(dataset.train_images[judged.rows[shown]], captions, title, note, columns)
+    return sheets.sheet(dataset.train_images[judged.rows[shown]], captions, title, note, columns)
 
 
 def _matrices(agreement: Mapping[str, Any]) -> dict[str, tuple[list[str], np.ndarray]]:
@@ -8395,7 +7198,7 @@ def _write_digits(run: Run, record: Mapping[str, Any]) -> None:
     for digit in record["digits"]:
         scores = [of for name in ("precision", "recall", "f1") for of in (digit[name], *digit[f"{name}_interval"])]
         lines.append([digit["digit"], digit["support"], digit["predicted"], *map(_told, scores)])
-    runs.write_csv(run.evaluation / "digits.csv", header, lines)
+    records.write_csv(run.evaluation / "digits.csv", header, lines)
 
 
 def _told(score: float) -> str:
@@ -8414,7 +7217,7 @@ def _write_mistakes(run: Run, judged: Judged, classes: np.ndarray, voices: Mappi
         "second_probability": [f"{value:.6f}" for value in judged.beliefs[places, second]],
         "member_agreement": [f"{value:.2f}" for value in support],
     }
-    runs.write_csv(run.evaluation / "mistakes.csv", list(columns), zip(*columns.values(), strict=True))
+    records.write_csv(run.evaluation / "mistakes.csv", list(columns), zip(*columns.values(), strict=True))
 
 
 # --- what is printed ---------------------------------------------------------------------------------------
@@ -8489,7 +7292,325 @@ def _covered(coverage: dict[str, Any]) -> Iterator[tuple[str, str]]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report.html"] = r'''<!DOCTYPE html>
+FILES["digits/stages/kaggle/__init__.py"] = r'''"""What has to do with Kaggle: the kernel, the upload, the download."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/kaggle/on_kaggle.py"] = r'''"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
+
+`python -m digits.stages.kaggle.on_kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from digits import config, data, runs
+from digits.competition import COMPETITION
+from digits.config import Config
+from digits.data import Source
+from digits.errors import UserError
+from digits.progress import duration
+from digits.runs import Run
+from digits.workers.cost import Deadline
+
+MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the head of the kernel says.
+
+    config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
+    Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
+    """
+
+    config: str
+    name: str
+    overrides: list[str]
+    max_hours: float
+    mounted: str
+    working: str
+    began: float
+
+
+def main(settings: Settings) -> None:
+    """Train what fits into the time, and leave a submission that gets better as members finish.
+
+    Raises:
+        UserError: a TPU, no data, a config that is not valid, or no member in time.
+    """
+    _decline_tpu()
+    recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
+    source = find(Path(settings.mounted))
+    print(source.note, flush=True)
+    run = Run(Path(settings.working) / settings.name)
+    deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
+    with run.locked():
+        _run(recipe, source, run, deadline)
+
+
+def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
+    from digits import pipeline
+    from digits.stages.cluster import stage as cluster
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
+
+    started = time.perf_counter()
+    cache = run.folder.parent / "cache"
+    dataset = data.read(source, cache)
+    shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
+    outcome = pipeline.make_submission(
+        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
+    )
+    try:
+        whole = run.covered(recipe)
+    except UserError as error:
+        print(f"No clusters and no report: {error}", flush=True)
+    else:
+        look = run.folder.parent / "eda"
+        cluster.run(whole, dataset, run)
+        evaluate.run(whole, dataset, run)
+        eda.run(whole, dataset, look)
+        report.run(whole, dataset, run, look, run.folder.parent / "tune")
+    if outcome.problems:
+        reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
+        count = len(runs.members(recipe))
+        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
+
+
+def find(mounted: Path) -> Source:
+    """The competition's data among what Kaggle has mounted.
+
+    Raises:
+        UserError: they are not there; says what is.
+    """
+    for place in (mounted / "competitions" / COMPETITION, mounted / COMPETITION):
+        if place.exists():
+            return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
+    there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
+    what = ", ".join(there[:20]) or "nothing"
+    raise UserError(
+        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION} with "
+        "`Add Input`, and run this again"
+    )
+
+
+def _decline_tpu() -> None:
+    """Raises: UserError on a machine with a TPU."""
+    if any(name.startswith("TPU_") for name in os.environ):
+        raise UserError("this kernel has no use for a TPU; set the accelerator to `GPU T4 x2`, or to none")
+
+
+def _with_maps_at_hand(recipe: Config) -> Config:
+    """The config with those maps of the clusters that the installed packages can draw."""
+    maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
+    return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    began = time.perf_counter()
+    try:
+        main(Settings(**json.loads(Path(sys.argv[1]).read_text())))
+    except UserError as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    print(f"All in {duration(time.perf_counter() - began)}", flush=True)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/__init__.py"] = r'''"""Write all that is known about a run into one page."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/findings.py"] = r'''"""What the figures of a run say, in sentences: each is chosen and filled by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any
+
+CHANCE = 0.05  # a direction whose p-value is below is called one
+
+
+def scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], folds: int) -> list[str]:
+    """How good the predictions are, what the ensemble adds, and whether the folds differ.
+
+    Args:
+        metrics: of the run, `metrics.json`.
+        evaluation: `evaluation/metrics.json`.
+        folds: that were trained.
+    """
+    rows, mistakes = evaluation["rows"], evaluation["mistakes"]
+    low, high = evaluation["accuracy_interval"]
+    told = [
+        f"Of {rows:,} training rows, each judged only by networks that never saw it, {mistakes:,} are wrong: an "
+        f"accuracy of {evaluation['accuracy']:.5f} (95 % interval {low:.5f} to {high:.5f}).",
+        f"On the test rows a score of {metrics['predicted_score']:.5f} is expected ({metrics['predicted_low']:.5f} to "
+        f"{metrics['predicted_high']:.5f}), {metrics['fold_gain']:.5f} of it from averaging over the folds.",
+    ]
+    singles = metrics["oof_accuracy_by_architecture"]
+    if len(singles) > 1:
+        best = max(singles, key=singles.get)
+        fewer = (metrics["oof_accuracy"] - singles[best]) * rows
+        told.append(
+            f"The best kind of network alone, {best}, reaches {singles[best]:.5f}; all kinds together make "
+            f"{abs(fewer):.0f} mistakes {'fewer' if fewer > 0 else 'more'} than it."
+        )
+    if metrics["oof_accuracy_std"]:
+        told.append(_spread(metrics, folds))
+    return told
+
+
+def _spread(metrics: Mapping[str, Any], folds: int) -> str:
+    """Whether the folds differ by more than rows drawn at random would."""
+    accuracy = metrics["oof_accuracy"]
+    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
+    seen = metrics["oof_accuracy_std"]
+    verdict = "which is no more than the draw of their rows explains" if seen < 1.5 * chance else "more than chance"
+    return f"The {folds} folds differ by a standard deviation of {seen:.5f}, {verdict} ({chance:.5f})."
+
+
+def digits(evaluation: Mapping[str, Any]) -> list[str]:
+    """Which digits are hard, and which are taken for which."""
+    ranked = sorted((of for of in evaluation["digits"] if of["f1"] is not None), key=lambda of: of["f1"])
+    told = []
+    if len(ranked) > 1:
+        worst, best = ranked[0], ranked[-1]
+        clear = worst["f1_interval"][1] < best["f1_interval"][0]
+        verdict = "their intervals do not overlap" if clear else "their intervals overlap, so this order is uncertain"
+        told.append(
+            f"The hardest digit is {worst['digit']} (F1 {worst['f1']:.4f}), the easiest {best['digit']} "
+            f"({best['f1']:.4f}); {verdict}."
+        )
+    if evaluation["confused"]:
+        told.append(_confusion(evaluation["confused"], evaluation["mistakes"]))
+    return told
+
+
+def _confusion(pairs: Sequence[Mapping[str, Any]], mistakes: int) -> str:
+    first, second = pairs[0]["digits"]
+    rows = pairs[0]["rows"]
+    told = f"{first} and {second} are confused most often: {rows} of {mistakes:,} mistakes ({rows / mistakes:.0%}), "
+    return told + _direction(first, second, pairs[0]["first_as_second"], pairs[0]["second_as_first"])
+
+
+def _direction(first: int, second: int, forth: int, back: int) -> str:
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    if binomtest(forth, forth + back).pvalue >= CHANCE:
+        return f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction."
+    taken, times, other = (first, forth, second) if forth > back else (second, back, first)
+    return f"mostly a {taken} that is taken for a {other} ({times} times)."
+
+
+def confidence(evaluation: Mapping[str, Any]) -> list[str]:
+    """How far the probabilities can be believed, and how many rows they can decide."""
+    stages = evaluation["calibration"]["stages"]
+    raw, scaled = stages["unscaled"], stages["scaled by architecture"]
+    excess = scaled["mean_confidence"] - scaled["accuracy"]
+    high = scaled["if_calibrated_high"]
+    verdict = (
+        "which is within what chance does" if scaled["ece"] <= high else f"more than chance does (up to {high:.4f})"
+    )
+    told = [
+        f"Confidence and accuracy differ by {scaled['ece']:.4f} on average (expected calibration error), {verdict}; "
+        f"before temperature scaling it was {raw['ece']:.4f}. On the whole the ensemble is "
+        f"{'too sure' if excess > 0 else 'not sure enough'} by {abs(excess):.4f}."
+    ]
+    coverage = evaluation["coverage"]
+    promised, kept = coverage["promised_accuracy"], coverage["cross_fitted"]
+    if coverage["threshold"] is None:
+        told.append(f"No threshold on the confidence makes {promised:.1%} of the decided rows right.")
+    else:
+        told.append(
+            f"{coverage['coverage']:.2%} of the rows can be decided with {promised:.1%} of them right, by a confidence "
+            f"of {coverage['threshold']:.4f} or more; of the surest {coverage['nearly_all']:.0%}, "
+            f"{coverage['accuracy_of_nearly_all']:.3%} are right."
+        )
+    if kept:
+        low, high = kept["accuracy_interval"]
+        told.append(
+            f"Where every fold takes its threshold from the others, {kept['coverage']:.2%} are decided and "
+            f"{kept['accuracy']:.3%} of those are right ({low:.3%} to {high:.3%})."
+        )
+    return told
+
+
+def ensemble(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the members agree on, and what averaging them rescued and spoilt."""
+    told = []
+    agreement = evaluation["agreement"]["test"]["mean"]
+    if agreement is not None:
+        told.append(f"Two networks choose the same digit for {agreement:.2%} of the test rows on average.")
+    together = evaluation["rescued"]["architectures"]
+    if len(together) > 1:
+        for name, of in together.items():
+            told.append(
+                f"Of the {of['mistakes']:,} mistakes of {name} alone the ensemble rescued {of['rescued']:,}, and it "
+                f"spoilt {of['spoilt']:,} rows that {name} had right."
+            )
+        hopeless = evaluation["rescued"]["all_wrong"]
+        told.append(f"{hopeless:,} rows are wrong whichever of them is asked.")
+    return told
+
+
+def tuning(trials: Sequence[Mapping[str, Any]], objective: str) -> list[str]:
+    """What a search found.
+
+    Args:
+        trials: lines of its `leaderboard.csv`, the best first.
+        objective: that it ranked them by, `log_loss` or `accuracy`.
+    """
+    counts = {
+        status: sum(of["status"] == status for of in trials) for status in dict.fromkeys(of["status"] for of in trials)
+    }
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    done = [of for of in trials if of["status"] == "done"]
+    if not done:
+        return [f"{len(trials)} trials ({told}); none of them has a score."]
+    best, error = float(done[0][objective]), float(done[0][f"{objective}_se"])
+    name = objective.replace("_", " ")
+    sentence = f"{len(trials)} trials ({told}); the best has a {name} of {best:.5f}, standard error {error:.5f}"
+    within = sum(abs(float(of[objective]) - best) <= error for of in done) - 1
+    return [f"{sentence}, and {within} {'other is' if within == 1 else 'others are'} within one standard error of it."]
+
+
+def clusters(record: Mapping[str, Any]) -> list[str]:
+    """What `clusters/metrics.json` says."""
+    low, high = record["purity_interval"]
+    short = record["oof_accuracy"] - record["purity"]
+    told = [
+        f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
+        f"{record['purity']:.4f} ({low:.4f} to {high:.4f}) and a silhouette of {record['silhouette']:.3f}; the "
+        f"accuracy of the networks, {record['oof_accuracy']:.4f}, is the ceiling, and {abs(short):.4f} "
+        f"{'above' if short >= 0 else 'below'} it.",
+    ]
+    controls = record["controls"]
+    several = record["fold_probe_before"] is not None  # folds, whose spaces differ
+    if several and "raw" in controls and "aligned" in controls:
+        raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
+        told.append(
+            f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "
+            f"{aligned:.3f}. Before alignment a probe guesses from the features which fold's network made them, in "
+            f"{record['fold_probe_before']:.1%} of the cases, after it in {record['fold_probe_after']:.1%}; chance is "
+            f"{record['fold_probe_chance']:.1%}."
+        )
+    return told
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -8567,7 +7688,7 @@ FILES["digits/stages/report.html"] = r'''<!DOCTYPE html>
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report.py"] = r'''"""Write all that is known about a run into one page that needs nothing else."""
+FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a run into one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -8584,14 +7705,14 @@ from typing import Any
 import jinja2
 from PIL import Image
 
-from digits import runs
-from digits.analysis import findings
-from digits.atomic import replacing
 from digits.config import Config, value_at
 from digits.data import Dataset
 from digits.errors import UserError, shown
+from digits.files import records
+from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
+from digits.stages.report import findings
 
 logger = logging.getLogger(__name__)
 
@@ -8669,12 +7790,12 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
     Raises:
         UserError: the run was not evaluated, or something of it is damaged.
     """
-    metrics = runs.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
+    metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     if not is_evaluated(run):
         raise UserError(
             f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
         )
-    evaluation = runs.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
+    evaluation = records.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
     try:
         sections = _sections(config, dataset, run, metrics, evaluation, eda, searches)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -8718,17 +7839,17 @@ def _sections(
 def is_explored(folder: Path, dataset: Dataset) -> bool:
     """Whether `make eda` wrote the folder for these rows, and every file in it is as it was written."""
     path = folder / "metrics.json"
-    return _stands(path) and runs.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return _stands(path) and records.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
     """Whether `make evaluate` judged the run's probabilities as they are, and every file is as it was written."""
     path = run.evaluation / "metrics.json"
-    return run.oof.exists() and _stands(path) and runs.read_json(path).get("oof") == runs.checksum(run.oof)
+    return run.oof.exists() and _stands(path) and records.read_json(path).get("oof") == records.checksum(run.oof)
 
 
 def _stands(record: Path) -> bool:
-    whole = runs.is_whole(record.parent, record.name)
+    whole = records.is_whole(record.parent, record.name)
     if record.exists() and not whole:
         logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
     return whole
@@ -8758,7 +7879,7 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
     told = findings.scores(metrics, evaluation, len(config.folds.trained))
-    if config.tuned_on == runs.read_twice(run.origin, data=dict)["data"]["train"]:
+    if config.tuned_on == records.read_twice(run.origin, data=dict)["data"]["train"]:
         told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
     return Section("Result", told, [Table([], rows)])
 
@@ -8766,7 +7887,7 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
 def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
     if not is_explored(eda, dataset):
         return
-    captions = runs.read_json(eda / "metrics.json", captions=dict)["captions"]
+    captions = records.read_json(eda / "metrics.json", captions=dict)["captions"]
     yield Section("Data", figures=_figures(eda, [Path(name).stem for name in captions], captions))
 
 
@@ -8810,19 +7931,19 @@ def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
 def _clusters(run: Run) -> Iterator[Section]:
     if not (run.clusters / "metrics.json").exists():
         return
-    record = runs.read_json(run.clustered() / "metrics.json", purity=float, controls=dict)
+    record = records.read_json(run.clustered() / "metrics.json", purity=float, controls=dict)
     yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
 
 
 def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
     """A section for each search on the same rows."""
     for path in sorted(searches.glob("*/search.json")):
-        record = runs.read_twice(path, data=str, config=dict)
+        record = records.read_twice(path, data=str, config=dict)
         leaderboard = path.parent / "leaderboard.csv"
         if record["data"] != dataset.fingerprint or not leaderboard.exists():
             continue
         sealed = path.parent / "results.json"
-        if sealed.exists() and not runs.is_whole(path.parent, sealed.name):
+        if sealed.exists() and not records.is_whole(path.parent, sealed.name):
             logger.warning(
                 "search %s is damaged, or was stopped as it wrote, and is left out; mend it: make tune", path.parent
             )
@@ -8838,7 +7959,7 @@ def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
 
 
 def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
-    record = runs.read_twice(run.origin, versions=dict, machine=dict)
+    record = records.read_twice(run.origin, versions=dict, machine=dict)
     rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
     rows += [["seed", str(config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
@@ -8890,14 +8011,16 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from digits import cost, logits, runs, submission
-from digits.analysis import evaluation, metrics
-from digits.atomic import replacing
+from digits import runs
 from digits.config import Config
-from digits.data import DEMO, Dataset
-from digits.logits import BELIEFS, Logits
+from digits.data import DEMO, Dataset, submission
+from digits.ensemble import logits, metrics
+from digits.ensemble.logits import BELIEFS, Logits
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Member, Run
+from digits.workers import cost
 
 
 def run(
@@ -8949,7 +8072,7 @@ def ensemble(
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
-    runs.write_arrays(
+    arrays.write(
         run.oof,
         rows=scored,
         labels=dataset.train_labels[scored],
@@ -8957,7 +8080,7 @@ def ensemble(
         classes=dataset.classes,
         fingerprint=np.array(dataset.fingerprint),
     )
-    runs.write_arrays(
+    arrays.write(
         run.test,
         probabilities=test,
         classes=dataset.classes,
@@ -8967,7 +8090,7 @@ def ensemble(
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
     figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    runs.write_json(run.metrics, figures)
+    records.write_json(run.metrics, figures)
     return figures
 
 
@@ -8978,22 +8101,22 @@ def latest(run: Run) -> Path:
 
 def _draw(run: Run, dataset: Dataset) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
-    from digits.figures import confusion_matrix
+    from digits.figures.confusion import confusion_matrix
 
-    oof, classes = runs.read_probabilities(run.oof), dataset.classes
-    counts = evaluation.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
+    oof, classes = arrays.read_probabilities(run.oof), dataset.classes
+    counts = metrics.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
 
 
 def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
     """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
-    records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
-    macs = [record.get("training_macs") for record in records]
+    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in trained]
     return {
         "members_planned": len(runs.members(config)),
         "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
-        "core_seconds": config.training.threads * sum(record["seconds"] for record in records),
+        "core_seconds": config.training.threads * sum(record["seconds"] for record in trained),
     }
 
 
@@ -9025,7 +8148,7 @@ def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[st
     right = round(scores["oof_accuracy"] * scores["oof_rows"])
     predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
     return {
-        "predicted_score": predicted.score,
+        "predicted_score": predicted.value,
         "predicted_low": predicted.low,
         "predicted_high": predicted.high,
         "fold_gain": gain,
@@ -9108,18 +8231,20 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from digits import backend, cost, data, models, progress, runs
 from digits import config as configs
-from digits.atomic import replacing
-from digits.augment import augment
+from digits import data, models, progress, runs
 from digits.config import Config
-from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
 from digits.errors import UserError, plain, shown
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.runs import Member, Run
 from digits.seeds import derive
+from digits.training import backend
+from digits.training.augment import augment
+from digits.workers import cost, local, messages, self_check, warm_up
 from digits.workers import gpus as devices
-from digits.workers import local, messages, self_check, warm_up
+from digits.workers.cost import Budget, Deadline, Speed, Work
 
 logger = logging.getLogger(__name__)
 
@@ -9256,7 +8381,7 @@ def is_trained(run: Run, member: Member) -> bool:
     folder = run.member(member)
     if not folder.exists():
         return False
-    if runs.is_whole(folder):
+    if records.is_whole(folder):
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
         return True
     logger.warning("member %s is damaged and is trained anew", member.name)
@@ -9344,7 +8469,7 @@ def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> di
 def _unfinished(run: Run, member: Member, work: Work) -> Work:
     """Work of a member without the epochs that its checkpoint holds, if it has one."""
     try:
-        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT)["history"])
+        done = len(arrays.read(run.unfinished(member) / CHECKPOINT)["history"])
     except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too
         return work
     return replace(work, epochs=max(0, work.epochs - done))
@@ -9417,7 +8542,7 @@ def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]
 def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
     with filelock.FileLock(run.member_lock(job.member)):
-        if not runs.is_whole(run.member(job.member)):
+        if not records.is_whole(run.member(job.member)):
             try:
                 _train(job, tables, run.unfinished(job.member))
             except messages.OutOfTime:
@@ -9432,7 +8557,7 @@ def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | Non
 
 
 def _publish(folder: Path, run: Run, member: Member) -> None:
-    runs.publish(folder, run.member(member))
+    records.publish(folder, run.member(member))
     (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
 
 
@@ -9441,7 +8566,7 @@ def _publish(folder: Path, run: Run, member: Member) -> None:
 
 def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]]:
     """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
-    from digits import remote
+    from digits.workers import dask as remote
 
     with remote.connect(scheduler) as client:
         question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
@@ -9469,14 +8594,14 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
     In a process of its own: Keras draws initial weights from random states that are one for all threads of a
     worker, and TensorFlow keeps its number of threads as long as a process lives.
     """
-    from digits import remote
+    from digits.workers import dask as remote
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
-        runs.write_json(folder / "job.json", order)
+        records.write_json(folder / "job.json", order)
         rows = {"images": tables.rows.images, "targets": tables.rows.targets}
-        runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
+        arrays.write(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
         remote.follow([sys.executable, "-m", "digits", "train-member", name])
         made = folder / "member"
         return {path.name: path.read_bytes() for path in made.iterdir() if path.name != CHECKPOINT}
@@ -9485,9 +8610,9 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
 def train_member(folder: Path) -> None:
     """Train, for `_train_there`, the member of `job.json` on `tables.npz` into the folder `member`."""
     local.end_with(os.getppid())
-    order = runs.read_json(folder / "job.json", config=dict, member=dict)
-    arrays = runs.read_arrays(folder / "tables.npz")
-    tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
+    order = records.read_json(folder / "job.json", config=dict, member=dict)
+    tables = arrays.read(folder / "tables.npz")
+    tables = Tables(Rows(tables["images"], tables["targets"]), tables["folds"], tables["test_images"])
     _train(Job(configs.parse(order["config"], str(folder)), Member(**order["member"])), tables, folder / "member")
 
 
@@ -9498,7 +8623,7 @@ def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_bytes(content)
-    if not runs.is_whole(folder):
+    if not records.is_whole(folder):
         raise UserError(f"member {member.name} came back damaged; the same command trains it anew")
     _publish(folder, run, member)
 
@@ -9510,11 +8635,11 @@ def _train(job: Job, tables: Tables, folder: Path) -> None:
     """Train one member into a folder, and seal it; resumes from the checkpoint there, and leaves it."""
     config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
-    from digits import training
+    from digits.training import loop
 
     learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
     with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
-        network = training.train(
+        network = loop.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
@@ -9526,25 +8651,25 @@ def _train(job: Job, tables: Tables, folder: Path) -> None:
             folder / CHECKPOINT,
             report,
         )
-    _write_history(folder / "history.csv", network.history, training.HISTORY)
+    _write_history(folder / "history.csv", network.history, loop.HISTORY)
     with replacing(folder / "model.keras") as temporary:
         network.model.save(temporary)
-    logits, features = training.predict_with(network.predict, rows.images[held_out], config.tta)
-    runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
-    runs.write_arrays(folder / "test.npz", logits=logits, features=features)
-    seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
+    logits, features = loop.predict_with(network.predict, rows.images[held_out], config.tta)
+    arrays.write(folder / "oof.npz", rows=held_out, logits=logits, features=features)
+    logits, features = loop.predict_with(network.predict, tables.test_images, config.tta)
+    arrays.write(folder / "test.npz", logits=logits, features=features)
+    seconds = float(network.history[:, loop.HISTORY.index("seconds")].sum())
     images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
     record = {
         "precision": network.precision,
         "seconds": seconds,
         "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
-        "versions": runs.versions(),
-        "processor": runs.processor(),
-        "device": backend.device() or runs.processor(),
+        "versions": backend.versions(),
+        "processor": backend.processor(),
+        "device": backend.device() or backend.processor(),
         "deterministic": backend.is_deterministic(),
     }
-    runs.seal(folder, record)
+    records.seal(folder, record)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
@@ -9554,239 +8679,312 @@ def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> N
 
 def _draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
-    from digits import figures
+    from digits.figures import history
 
     histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
-        figures.training_history(histories).savefig(temporary)
+        history.training_history(histories).savefig(temporary)
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/submission.py"] = r'''"""The submission file: the only place that writes one, and the validator that it goes through."""
+FILES["digits/training/__init__.py"] = r'''"""Train one network: the recipe, the loop, and its compiled step for each Keras backend."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/training/augment.py"] = r'''"""Augmentation with albumentations over a whole epoch at once.
+
+albumentations costs about 0.1 ms of Python for each call on a 28x28 image, whatever the image holds. So
+the images of a small pack travel through one call as channels of one image and share its draw; the packs
+are drawn anew each epoch, apart from the batches, so that no two images keep company for long.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits.atomic import replacing
-from digits.errors import UserError
+from digits.config import Augmentation
+from digits.seeds import as_int, derive
 
-PLAIN = re.compile("0|[1-9][0-9]{0,17}")
-HEADER = ["ImageId", "Label"]
-MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
-SHOWN = 5  # problems of one kind that are named before they are only counted
+if TYPE_CHECKING:
+    from albumentations import BasicTransform
 
 
-@dataclass
-class Verdict:
-    """What the validator found: `problems` make a file invalid, `remarks` do not."""
-
-    problems: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # int64 (n,), where every line could be read
-
-    @property
-    def valid(self) -> bool:
-        return not self.problems
-
-
-def write(path: Path, labels: np.ndarray, classes: np.ndarray) -> None:
-    """Write and validate a submission; an earlier file stays until this one is whole and valid.
+def augment(
+    images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw one augmented copy of every image, or of some.
 
     Args:
-        labels: int64 (n,), in the order of the test rows.
-        classes: int64 (c,): the labels seen in training.
+        images: uint8 (n, height, width).
+        settings: ranges and probabilities; `settings.pack` images share one draw.
+        seed: decides every draw; the same seed gives the same bytes.
+        rows: of which images, int (r,); by default of all.
 
-    Raises:
-        ValueError: the file is not valid, a bug.
+    Returns:
+        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
     """
-    with replacing(path) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows((number, int(label)) for number, label in enumerate(labels, start=1))
-        verdict = check(temporary, len(labels), classes)
-        if not verdict.valid or not np.array_equal(verdict.labels, labels):
-            raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
+    if not settings.is_active:
+        return images if rows is None else images[rows]
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates at import
+    import albumentations
+    import cv2
+
+    cv2.setNumThreads(0)  # OpenCV's own threads fight with TensorFlow's
+    draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
+    rows = np.arange(len(images)) if rows is None else rows
+    order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
+    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    for start in range(0, len(order), settings.pack):
+        places = order[start : start + settings.pack]
+        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
+        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
+    return augmented
 
 
-def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
-    """Judge a submission file, whoever made it.
+def _transforms(settings: Augmentation) -> list[BasicTransform]:
+    import albumentations
 
-    Args:
-        path: the file.
-        rows: test rows that it must answer.
-        classes: int64 (c,): the labels seen in training.
-
-    Raises:
-        UserError: it cannot be read as text.
-    """
-    verdict = Verdict()
-    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
-    if not lines:
-        verdict.problems.append("the file is empty")
-        return verdict
-    _check_header(lines[0], verdict)
-    _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
-    _check_labels(lines[1:], classes, verdict)
-    return verdict
-
-
-def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
-    """Hold the labels of a readable file against those that a run's stored probabilities choose.
-
-    Args:
-        verdict: of `check`; gets the problems and remarks of the comparison.
-        chosen: int64 (n,), in the order of the test rows.
-        run: the run's name, for the words.
-        own: whether the file claims to be that run's own, and so must agree in every row.
-    """
-    labels = verdict.labels
-    if labels is None or len(labels) != len(chosen):
-        return
-    agreement = float((labels == chosen).mean())
-    if own and agreement < 1:
-        first = int(np.argmax(labels != chosen))
-        verdict.problems.append(
-            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first at ImageId {first + 1}: "
-            f"{labels[first]} instead of {chosen[first]}"
+    transforms: list[BasicTransform] = []
+    if settings.is_affine:
+        transforms.append(
+            albumentations.Affine(
+                rotate=(-settings.rotation, settings.rotation),
+                translate_percent=(-settings.shift, settings.shift),
+                scale=(1 - settings.zoom, 1 + settings.zoom),
+                shear=(-settings.shear, settings.shear),
+                p=1.0,
+            )
         )
-    elif agreement < 0.5:
-        verdict.problems.append(
-            f"only {agreement:.1%} of the labels agree with run '{run}': {_guess_order(labels, chosen)}"
+    elastic, grid, erasing = settings.elastic, settings.grid, settings.erasing
+    if elastic.probability:
+        transforms.append(
+            albumentations.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability)
         )
-    else:
-        verdict.remarks.append(f"agrees with run '{run}' on {agreement:.2%} of the rows")
-
-
-def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
-    by_name = np.array(sorted(range(1, len(labels) + 1), key=str)) - 1
-    if (labels == chosen[by_name]).mean() > 0.9:
-        return "the rows stand in file-name order (1, 10, 100, ...), not in number order"
-    return "the rows are probably in another order, or of other images"
-
-
-def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except OSError as error:
-        raise UserError(f"submission {path}: {error.strerror}") from None
-    if len(content) > most:
-        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"submission {path}: not a text file in UTF-8") from None
-    if content.startswith(b"\xef\xbb\xbf"):
-        verdict.remarks.append("starts with a byte-order mark")
-    if "\r\n" in text:
-        verdict.remarks.append("has Windows line ends (CRLF)")
-    if "\r" in text.replace("\r\n", ""):
-        verdict.problems.append("has carriage returns that are no part of a line end (CRLF)")
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise UserError(f"submission {path}: not a CSV file: {error}") from None
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def _check_header(header: list[str], verdict: Verdict) -> None:
-    if header == HEADER:
-        return
-    if header and header[0].strip().lstrip("-").isdigit():
-        verdict.problems.append(f"line 1: the header 'ImageId,Label' is missing, found '{','.join(header)[:60]}'")
-    else:
-        verdict.problems.append(f"line 1: the header must be 'ImageId,Label', found '{','.join(header)[:60]}'")
-
-
-def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
-    if len(cells) != rows:
-        verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
-    ids = [int(cell) if PLAIN.fullmatch(cell) else None for cell in cells]
-    unreadable = [(at, cell) for at, (cell, number) in enumerate(zip(cells, ids, strict=True), 2) if number is None]
-    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
-    known = [number for number in ids if number is not None]
-    if known == list(range(len(known))) and len(known) == len(cells):
-        verdict.problems.append("ImageId starts at 0; it must start at 1")
-        return
-    repeated = [number for number, times in Counter(known).items() if times > 1]
-    _name(verdict, [f"ImageId {number} stands more than once" for number in repeated])
-    missing = sorted(set(range(1, rows + 1)).difference(known))
-    _name(verdict, [f"ImageId {number} is missing" for number in missing])
-    _name(verdict, [f"ImageId {number} is beyond the {rows} test rows" for number in known if not 1 <= number <= rows])
-    if not repeated and not missing and known != sorted(known):
-        verdict.problems.append("the rows are not in the order of ImageId 1, 2, 3, ...")
-
-
-def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
-    allowed = {str(label) for label in classes}
-    problems = []
-    for at, line in enumerate(lines, start=2):
-        if len(line) != 2:
-            problems.append(f"line {at}: {len(line)} cells instead of 2")
-        elif line[1] not in allowed:
-            problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
-    _name(verdict, problems)
-    if not problems:
-        verdict.labels = np.array([int(line[1]) for line in lines], dtype=np.int64)
-
-
-def _why_not(label: str, allowed: set[str]) -> str:
-    try:
-        number = float(label)
-    except ValueError:
-        return "is not a number"
-    if number.is_integer() and str(int(number)) in allowed:
-        return f"must be written as a whole number, {int(number)}"
-    return "is not a label seen in training"
-
-
-def _name(verdict: Verdict, problems: list[str]) -> None:
-    verdict.problems += problems[:SHOWN]
-    if len(problems) > SHOWN:
-        verdict.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
+    if grid.probability:
+        limits = (-grid.limit, grid.limit)
+        transforms.append(albumentations.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
+    if erasing.probability:
+        scale = (erasing.scale / 4, erasing.scale)
+        transforms.append(albumentations.Erasing(scale=scale, p=erasing.probability))
+    return transforms
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/training/__init__.py"] = r'''"""Train one network: the loop, and its compiled step for each Keras backend. Imports Keras."""
+FILES["digits/training/backend.py"] = r'''"""Choose and start Keras' backend: quietly, deterministic, with the config's number of threads."""
 
-from digits.training.loop import (
-    HISTORY,
-    OPTIMIZERS,
-    PREDICTION_BATCH,
-    VIEWS,
-    Network,
-    Predict,
-    Report,
-    fit,
-    predict_with,
-    predictor,
-    train,
-)
+from __future__ import annotations
 
-__all__ = [
-    "HISTORY",
-    "OPTIMIZERS",
-    "PREDICTION_BATCH",
-    "VIEWS",
-    "Network",
-    "Predict",
-    "Report",
-    "fit",
-    "predict_with",
-    "predictor",
-    "train",
-]
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from digits.errors import UserError, plain
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
+JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # versions in run.json ...
+OF_BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}  # ... and of the backend in use
+UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
+
+
+def name() -> str:
+    """The Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
+
+    Raises:
+        UserError: it is none that this project trains with, or it is not installed.
+    """
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked and asked not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND={asked}: choose {' or '.join(BACKENDS)} (make BACKEND=...)")
+    installed = [backend for backend in BACKENDS if importlib.util.find_spec(backend)]
+    if not installed:
+        raise UserError("neither TensorFlow nor JAX is installed here; install one: make")
+    if asked and asked not in installed:
+        raise UserError(f"{BACKENDS[asked]} is not installed here; install it: make BACKEND={asked} ...")
+    return asked or installed[0]
+
+
+def load() -> None:
+    """Import Keras with its backend, without what they print.
+
+    Raises:
+        UserError: see `name`.
+    """
+    os.environ["KERAS_BACKEND"] = name()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "avx2" in _cpu_flags():
+        # by itself TensorFlow does so only where there is AVX512-VNNI or better; docs/speed-and-scale.md has the gain
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # several processes may share a GPU, so that none takes all of its memory at once
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with _held_back():
+        import keras  # noqa: F401  # it brings the backend along
+
+
+def start(threads: int) -> None:
+    """Import Keras and give its backend `threads` threads in this process.
+
+    The number decides how sums are split, and so the last bits of every weight: it is a setting of the
+    config, never the number of cores.
+
+    Raises:
+        UserError: the backend already runs in this process with another number, or see `name`.
+    """
+    if name() == "jax":
+        _start_jax(threads)
+    else:
+        _start_tensorflow(threads)
+
+
+def _start_tensorflow(threads: int) -> None:
+    load()
+    import tensorflow as tf
+
+    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise UserError(f"training.threads {threads}: TensorFlow already runs with another number") from None
+    if is_deterministic():
+        tf.config.experimental.enable_op_determinism()
+
+
+def _start_jax(threads: int) -> None:
+    """JAX reads its number of threads and XLA's flags from the environment, once."""
+    if os.environ.get(JAX_THREADS) != str(threads):
+        if "jax" in sys.modules:
+            raise UserError(f"training.threads {threads}: JAX already runs with another number")
+        os.environ[JAX_THREADS] = str(threads)
+        flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
+        if is_deterministic():
+            flags.append("--xla_gpu_deterministic_ops=true")
+        os.environ.update(NPROC=str(threads), XLA_FLAGS=" ".join(flags).strip())
+    load()
+
+
+def room_for(threads: int) -> int:
+    """How many networks of `threads` threads each the cores of this machine hold at a time."""
+    return max(1, joblib.cpu_count() // threads)
+
+
+def resolve_precision(precision: str) -> str:
+    """`auto` as what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
+    if precision != "auto":
+        return precision
+    capability = _gpu_capability()
+    if capability is not None:
+        return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
+    sixteen_bits = {"avx512_bf16", "amx_bf16"} & _cpu_flags() and name() == "tensorflow"  # XLA has no such kernels
+    return "mixed_bfloat16" if sixteen_bits else "float32"
+
+
+def onednn() -> bool:
+    """TensorFlow computes with oneDNN on this processor."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
+
+
+def device() -> str | None:
+    """The name of the GPU that this process computes on; None where it is the processor."""
+    if name() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return first.device_kind if first.platform == "gpu" else None
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
+
+
+def is_deterministic() -> bool:
+    """The same training gives the same bytes again on this machine."""
+    return UNDETERMINED not in os.environ
+
+
+def _gpu_capability() -> float | None:
+    """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
+    if name() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return float(first.compute_capability) if first.platform == "gpu" else None
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return None
+    major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+    return major + minor / 10
+
+
+def _cpu_flags() -> set[str]:
+    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back what the backend's libraries log while they load, which no setting of theirs can stop.
+
+    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException as error:
+            if plain(error) is None:
+                held.seek(0)
+                os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def versions() -> dict[str, str]:
+    """The installed version of every package that decides a result; of the backends the one in use."""
+    found = {"python": platform.python_version()}
+    for package in (*OF_BACKEND[name()], *RECORDED):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
+    own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    return own | ({"onednn": onednn()} if name() == "tensorflow" else {})
+
+
+def processor() -> str:
+    """The processor's model name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9816,13 +9014,15 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
-from digits import backend, models, runs
-from digits.augment import augment
+from digits import models
 from digits.config import Architecture, Augmentation, Optimizer, Training
 from digits.data import Rows
 from digits.errors import UserError
-from digits.schedules import epochs_without_gain, learning_rates
+from digits.files import arrays
 from digits.seeds import as_int, derive
+from digits.training import backend
+from digits.training.augment import augment
+from digits.training.schedules import epochs_without_gain, learning_rates
 
 logger = logging.getLogger(__name__)
 
@@ -10059,7 +9259,7 @@ class _Learner:
 
     def save(self, checkpoint: Path, history: np.ndarray) -> None:
         state = {f"variable_{number}": _copied(variable) for number, variable in enumerate(self._state())}
-        runs.write_arrays(checkpoint, history=history, **state)
+        arrays.write(checkpoint, history=history, **state)
 
     def restore(self, checkpoint: Path) -> np.ndarray:
         """Take up a checkpoint and give its history; an empty one where there is nothing to take up."""
@@ -10067,8 +9267,8 @@ class _Learner:
         if not checkpoint.exists():
             return nothing
         try:
-            arrays = runs.read_arrays(checkpoint)
-            values = [arrays[f"variable_{number}"] for number in range(len(self._state()))]
+            stored = arrays.read(checkpoint)
+            values = [stored[f"variable_{number}"] for number in range(len(self._state()))]
             if [value.shape for value in values] != [tuple(variable.shape) for variable in self._state()]:
                 raise ValueError("it belongs to another network")
         except (ValueError, KeyError) as error:
@@ -10076,7 +9276,7 @@ class _Learner:
             return nothing
         for variable, value in zip(self._state(), values, strict=True):
             variable.assign(value)
-        return arrays["history"]
+        return stored["history"]
 
 
 def _copied(variable: keras.Variable) -> np.ndarray:
@@ -10222,6 +9422,85 @@ def steps(
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/training/schedules.py"] = r'''"""Learning-rate schedules: pure functions of where training stands.
+
+Nothing is remembered between epochs, the plateau rule replays the watched losses: a resumed run cannot
+differ from an undisturbed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from digits.config import Schedule, Training
+
+
+def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: np.ndarray) -> np.ndarray:
+    """The learning rate of every step of one epoch: float32 (steps,).
+
+    Args:
+        settings: the recipe; its optimizer's `learning_rate` is the peak.
+        epoch: from 0.
+        steps: in an epoch.
+        watched_losses: float (epoch,): of the inner split after each epoch so far.
+    """
+    schedule = settings.schedule
+    progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
+    shape = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
+    rates = np.maximum(settings.optimizer.learning_rate * shape, schedule.minimum)
+    return rates.astype(np.float32)
+
+
+def epochs_without_gain(losses: np.ndarray) -> int:
+    """How many epochs ago the lowest loss was seen."""
+    return len(losses) - 1 - int(np.argmin(losses)) if len(losses) else 0
+
+
+Shape = Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]
+
+
+def _one_cycle(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    """A linear rise, then half a cosine down to zero (L. Smith and N. Topin, arXiv 1708.07120)."""
+    rise = progress / max(schedule.warmup, 1e-9)
+    fall = (progress - schedule.warmup) / (1 - schedule.warmup)
+    return np.where(progress < schedule.warmup, rise, 0.5 * (1 + np.cos(np.pi * np.clip(fall, 0, 1))))
+
+
+def _cosine(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.cos(np.pi * progress))
+
+
+def _exponential(schedule: Schedule, progress: np.ndarray, epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return np.full_like(progress, schedule.decay**epoch)
+
+
+def _plateau(schedule: Schedule, progress: np.ndarray, _epoch: int, losses: np.ndarray) -> np.ndarray:
+    """Times `factor` whenever `patience` epochs in a row brought no lower loss."""
+    cuts, best, waited = 0, np.inf, 0
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited >= schedule.patience:
+            cuts, waited = cuts + 1, 0
+    return np.full_like(progress, schedule.factor**cuts)
+
+
+def _constant(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    return np.ones_like(progress)
+
+
+SCHEDULES: dict[str, Shape] = {
+    "one_cycle": _one_cycle,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "plateau": _plateau,
+    "constant": _constant,
+}
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/training/steps.py"] = r'''"""Interface of the compiled code of every Keras backend."""
 
 from __future__ import annotations
@@ -10263,6 +9542,265 @@ FILES["digits/workers/__init__.py"] = r'''"""Places where members are trained: t
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/cost.py"] = r'''"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from digits.config import Config, Training
+from digits.progress import about, clock
+from digits.runs import Member
+
+PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
+MARGIN = 1.15  # by which a member may take longer than expected
+AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
+AFTERWARDS_SECONDS = 600.0  # ... that long
+MOST_HOURS = 100_000.0
+VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A time limit. began: by `time.monotonic`, when the limited time began."""
+
+    began: float
+    hours: float = math.inf
+
+    @property
+    def training_ends(self) -> float:
+        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
+        return self.began + 3600 * self.hours - self._reserve
+
+    @property
+    def training_stops(self) -> float:
+        """By `time.monotonic`; a member that takes longer than expected may use half of the rest."""
+        return self.training_ends + self._reserve / 2
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds for what comes after training."""
+        return min(AFTERWARDS * 3600 * self.hours, AFTERWARDS_SECONDS)
+
+    def left(self) -> float:
+        """Seconds that are left for training."""
+        return self.training_ends - time.monotonic()
+
+    def hours_for(self, seconds: float) -> float:
+        """Hours that this call would need for so much more training; rounded up to a hundredth."""
+        seconds += time.monotonic() - self.began
+        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """Training that is left of one member.
+
+    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
+    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    """
+
+    images: int
+    epochs: int
+    scored: int
+    predicted: int
+    macs: int
+
+    @property
+    def training_macs(self) -> float:
+        return float(PASSES * self.macs * self.images * self.epochs)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed of one worker of this machine while all of them train.
+
+    images: trained on in a second. start: seconds to build and compile a network.
+    """
+
+    images: float
+    start: float
+
+    def seconds(self, work: Work, slowdown: float = 1.0) -> float:
+        """Expected time of a member; to predict an image is a forward pass only."""
+        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
+        return self.start + slowdown * images / self.images
+
+
+def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
+    """Work of every member of a config, in the order of training.
+
+    Args:
+        config: the recipe.
+        macs: forward multiply-adds by architecture.
+        rows: of the training table.
+        test_rows: of the test table.
+    """
+    settings, held_out = config.training, rows // config.folds.count
+    images = images_per_epoch(rows - held_out, settings)
+    scored = min(settings.monitor_rows or held_out, held_out)
+    predicted = VIEWS[config.tta] * (held_out + test_rows)
+    return {
+        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
+    }
+
+
+def order(config: Config) -> list[Member]:
+    """Members in the order of training: a network of every architecture before the second fold of any.
+
+    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
+    rows of a fold have all kinds of networks.
+    """
+    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
+    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
+
+
+def images_per_epoch(rows: int, settings: Training) -> int:
+    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
+    if settings.watches:
+        rows -= math.ceil(settings.early_stopping.inner_split * rows)
+    batch = min(settings.batch_size, rows)
+    return rows // batch * batch
+
+
+def training_macs(works: Iterable[Work]) -> float:
+    """Training MACs of members together."""
+    return sum(work.training_macs for work in works)
+
+
+def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
+    """The first of these members that will probably end in time.
+
+    Args:
+        seconds: expected time of each member, in the order of training.
+        left: seconds until training must end.
+    """
+    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
+
+
+def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
+    """Members that are trained in the time that is left, and the second in which each of them ends.
+
+    Args:
+        seconds, left: as those of `first_that_fits`.
+        workers: members at a time.
+    """
+    waiting, ends, free = dict(seconds), {}, [0.0] * workers
+    while waiting:
+        worker = free.index(min(free))
+        member = first_that_fits(waiting, left - free[worker])
+        if member is None:
+            break
+        free[worker] += waiting.pop(member)
+        ends[member] = free[worker]
+    return ends
+
+
+@dataclass
+class Budget:
+    """Which members fit into the time.
+
+    works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
+    by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
+    an epoch of a member took in this call; None until it is trained.
+    """
+
+    works: Mapping[Member, Work]
+    workers: int
+    deadline: Deadline
+    speeds: Mapping[str, Speed]
+    took: Callable[[Member], float | None]
+    begun: list[Member] = dataclasses.field(default_factory=list)
+
+    def in_time(self) -> Iterator[Member]:
+        """The members that will probably end in time, judged when a worker asks for the next one."""
+        while len(self.begun) < len(self.works):
+            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
+            member = first_that_fits(seconds, self.deadline.left())
+            if member is None:
+                least = about(min(seconds.values()))
+                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
+                return
+            self.begun.append(member)
+            yield member
+
+    def seconds(self) -> dict[Member, float]:
+        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
+        slow = [(member, self._slowdown(member)) for member in self.begun]
+        slow = [(member, factor) for member, factor in slow if factor]
+        expected = {}
+        for member, work in self.works.items():
+            factors = [factor for of, factor in slow if of.architecture == member.architecture]
+            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
+            speed = self.speeds.get(member.architecture)
+            expected[member] = speed.seconds(work, factor) if speed else 0.0
+        return expected
+
+    def _slowdown(self, member: Member) -> float | None:
+        """Time that an epoch took over the time expected of it; None of a member that is not trained."""
+        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
+        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+
+    def stops(self, member: Member) -> float:
+        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
+        speed, work = self.speeds.get(member.architecture), self.works[member]
+        predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
+        return self.deadline.training_stops - predicting
+
+    def schedule(self) -> dict[Member, float]:
+        """Members that fit, each with the second in which it ends."""
+        return schedule(self.seconds(), self.workers, self.deadline.left())
+
+    def too_little(self) -> str:
+        """Message for the user where no member fits."""
+        seconds = {member: taken for member, taken in self.seconds().items() if taken}
+        member = min(seconds, key=seconds.__getitem__)
+        hours = self.deadline.hours_for(MARGIN * seconds[member])
+        epochs = int(self.works[member].epochs * self.deadline.left() / MARGIN / seconds[member])
+        fewer = f", or SET=training.epochs={epochs} and another RUN=" if epochs > 0 else ""
+        return (
+            f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
+            f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
+        )
+
+
+def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+    """Print what the whole recipe costs on any machine."""
+    total, left = training_macs(every.values()), training_macs(missing.values())
+    rest = f", {short(left)} of them still to do" if left < total else ""
+    print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
+
+
+def say_expected(budget: Budget) -> float:
+    """Print how long the members take here that fit into the time; their seconds."""
+    ends, count = budget.schedule(), len(budget.works)
+    seconds = max(ends.values())
+    images = sum(budget.works[member].images * budget.works[member].epochs for member in ends) / (seconds or 1)
+    some = f"{len(ends)} of the {networks(count)} to train, " if len(ends) < count else ""
+    print(
+        f"Expected: {some}{about(seconds)} with {networks(budget.workers)} at a time "
+        f"({images:,.0f} images/s), to about {clock(seconds)}",
+        flush=True,
+    )
+    return seconds
+
+
+def networks(count: int) -> str:
+    """Such as `1 network` or `20 networks`."""
+    return f"{count} network{'s' * (count != 1)}"
+
+
+def short(macs: float) -> str:
+    """Such as `7.5e14`."""
+    digits, exponent = f"{macs:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/workers/gpus.py"] = r'''"""This machine's GPUs: how many there are, and which of them a worker process computes on."""
 
 from __future__ import annotations
@@ -10276,8 +9814,8 @@ from pathlib import Path
 
 import filelock
 
-from digits import backend
 from digits.errors import shown
+from digits.training import backend
 
 GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
 PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # the environment of who sees no GPU
@@ -10584,9 +10122,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import backend, config
+from digits import config
 from digits.config import Config, EarlyStopping, Schedule
 from digits.errors import shown
+from digits.training import backend
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
@@ -10666,9 +10205,10 @@ def check(settings: Config, side: int, classes: int) -> None:
         Exception: whatever the backend raises, or a network that is not the same once it was loaded.
     """
     backend.start(settings.training.threads)
-    from digits import models, training
+    from digits import models
     from digits.data import Rows
     from digits.seeds import derive
+    from digits.training import loop
 
     count = settings.training.batch_size
     draw = np.random.default_rng(0)
@@ -10680,11 +10220,11 @@ def check(settings: Config, side: int, classes: int) -> None:
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
             recipe = (architecture, once, settings.augmentation, classes, rows, everything, everything)
-            network = training.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
+            network = loop.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
             network.model.save(Path(name) / "model.keras")
             loaded = models.load(Path(name) / "model.keras")
         logits, features = network.predict(images)
-        again, _ = training.predictor(loaded)(images)
+        again, _ = loop.predictor(loaded)(images)
         if not np.isfinite(logits).all() or not np.isfinite(features).all():
             raise ArithmeticError(f"{architecture.label} predicts what is not a number")
         if np.abs(logits - again).max() > TOLERANCE * max(1.0, np.abs(logits).max()):
@@ -10727,11 +10267,12 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import backend, models
+from digits import models
 from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
-from digits.cost import Speed, images_per_epoch
 from digits.data import Rows
 from digits.seeds import derive
+from digits.training import backend
+from digits.workers.cost import Speed, images_per_epoch
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
 CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
@@ -10773,7 +10314,7 @@ def measure(
         seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
-    from digits import training
+    from digits.training import loop
 
     settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
     steps = STEPS if backend.device() else CPU_STEPS
@@ -10783,7 +10324,7 @@ def measure(
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
             checkpoint = Path(folder) / "checkpoint.npz"
-            training.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+            loop.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
         return architecture.label, watch.speed()
     except Exception:
         return architecture.label, None

@@ -12,6 +12,7 @@ from scipy.stats import ortho_group
 
 from digits import config, data, runs
 from digits.data import Dataset
+from digits.files import arrays, records
 from digits.runs import Run
 
 HISTORY = ("epoch", "loss", "accuracy", "held_out_loss", "held_out_accuracy")
@@ -48,12 +49,14 @@ def finish(
             noise = draw.normal(0, 0.02, logits.shape)
             features = ((logits + noise) @ turn * scale + shift).astype(np.float32)
             said = logits + draw.normal(0, spread, logits.shape) if spread else logits
-            runs.write_arrays(own / f"{name}.npz", logits=said.astype(np.float32), features=features, **more)
-        runs.write_csv(own / "history.csv", HISTORY, [(epoch, *(1 / epoch, 1 - 0.1 / epoch) * 2) for epoch in (1, 2)])
-        runs.seal(own, {"seconds": 1.0})
+            arrays.write(own / f"{name}.npz", logits=said.astype(np.float32), features=features, **more)
+        records.write_csv(
+            own / "history.csv", HISTORY, [(epoch, *(1 / epoch, 1 - 0.1 / epoch) * 2) for epoch in (1, 2)]
+        )
+        records.seal(own, {"seconds": 1.0})
         everything[rows] = train[rows]
     scored = np.flatnonzero(np.isin(folds, settings.folds.trained))
-    runs.write_arrays(
+    arrays.write(
         run.oof,
         rows=scored,
         labels=dataset.train_labels[scored],

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from digits import submission
+from digits.data import submission
 
 FILES = ["epochs.csv", "metrics.json", "submission.csv"]
 CONFIG = re.compile(r"(?:\[`(?P<linked>[^`]+)`\]\(output/published/(?P<folder>[^/)]+)/?\)|`(?P<unlinked>[^`]+)`)")

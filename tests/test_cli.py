@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from command import REAL_DATA, ROOT, complain, digits, refuse, start, succeed
-from digits.atomic import TEMPORARY
 from digits.data.demo import demo
-from digits.submission import check
+from digits.data.submission import check
+from digits.files.atomic import TEMPORARY
 from kaggle_form import make_zip, write_competition
 
 SHORT = ["--set", "folds.count=2", "--set", "training.epochs=8", "--set", "architectures=[default]"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from digits import config
 from digits.config import Config
 from digits.errors import LONGEST, UserError
-from digits.tuning import space
+from digits.stages.tune import space
 
 KEYS = config.known_keys()
 BILLION = "a: &a0 [x, x]\nb:\n" + "".join(f"- &a{n + 1} [*a{n}, *a{n}]\n" for n in range(60)) + "seed: *a60\n"

@@ -19,6 +19,7 @@ from digits.__main__ import app
 from digits.config import Config
 from digits.data.demo import demo
 from digits.errors import UserError
+from digits.files import arrays, records
 from digits.runs import Run
 from finished_run import finish, forge
 
@@ -158,11 +159,11 @@ def test_a_link_within_the_run_is_welcome(run):
 def test_a_members_record_names_its_own_files_alone(run, name):
     """An endless file would be read for ever, another one would be held to be part of the member."""
     folder = run.folder / "members/small-s0-f0"
-    assert runs.is_whole(folder)
+    assert records.is_whole(folder)
     record = json.loads((folder / "member.json").read_text())
     record["sha256"][name] = "0"
     (folder / "member.json").write_text(json.dumps(record))
-    assert not runs.is_whole(folder)
+    assert not records.is_whole(folder)
 
 
 def test_every_command_survives_names_that_the_system_refuses(tree):
@@ -182,7 +183,7 @@ def test_arrays_that_unpack_to_more_than_their_file_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=np.zeros(10_000_000))
     with pytest.raises(ValueError, match="would unpack to"):
-        runs.read_arrays(path)
+        arrays.read(path)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_arrays_that_unpack_to_more_than_their_file_are_refused(tmp_path):
 def test_arrays_of_another_form_are_refused(tmp_path, array):
     np.savez(tmp_path / "a.npz", a=array)
     with pytest.raises(ValueError, match="missing or damaged"):
-        runs.read_arrays(tmp_path / "a.npz", a="f1")
+        arrays.read(tmp_path / "a.npz", a="f1")
 
 
 @given(content=st.binary(max_size=60), cut=st.floats(0, 1), place=st.floats(0, 1, exclude_max=True))
@@ -207,10 +208,10 @@ def test_any_arrays_are_read_or_refused(tmp_path, content, cut, place):
     whole[at : at + len(content)] = content
     path.write_bytes(whole[: max(1, int(cut * len(whole)))] if cut < 0.3 else whole)
     try:
-        arrays = runs.read_arrays(path, a="f1")
+        found = arrays.read(path, a="f1")
     except ValueError:
         return
-    assert np.isfinite(arrays["a"]).all()
+    assert np.isfinite(found["a"]).all()
 
 
 json_values = st.recursive(

@@ -11,6 +11,7 @@ from digits import config, runs
 from digits.config import Config
 from digits.data.demo import demo
 from digits.errors import UserError
+from digits.files import arrays, records
 from digits.runs import Member, Run
 
 SMALL = config.parse({"architectures": ["small", "mlp"], "folds": {"count": 3}, "seeds": 2}, "test")
@@ -37,62 +38,62 @@ def test_a_run_of_before_there_were_backends_was_of_tensorflow(tmp_path):
     run = Run(tmp_path / "run")
     with run.locked():
         run.claim(SMALL, demo())
-        record = runs.read_json(run.origin)
+        record = records.read_json(run.origin)
         del record["backend"]
-        runs.write_twice(run.origin, record)
+        records.write_twice(run.origin, record)
         run.claim(SMALL, demo())
-    assert runs.read_json(run.origin)["backend"] == "tensorflow"
+    assert records.read_json(run.origin)["backend"] == "tensorflow"
 
 
 def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):
-    arrays = {"a": np.arange(5), "b": np.array("text"), "c": np.eye(2, dtype=np.float32)}
+    written = {"a": np.arange(5), "b": np.array("text"), "c": np.eye(2, dtype=np.float32)}
     for name in ("one", "two"):
-        runs.write_arrays(tmp_path / f"{name}.npz", **arrays)
+        arrays.write(tmp_path / f"{name}.npz", **written)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    back = runs.read_arrays(tmp_path / "one.npz")
-    assert back.keys() == arrays.keys()
-    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
+    back = arrays.read(tmp_path / "one.npz")
+    assert back.keys() == written.keys()
+    assert all(np.array_equal(back[name], written[name]) for name in written)
 
 
 def test_damaged_arrays_and_pickles_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     with pytest.raises(ValueError, match="missing or damaged"):
-        runs.read_arrays(path)
-    runs.write_arrays(path, a=np.arange(1000))
+        arrays.read(path)
+    arrays.write(path, a=np.arange(1000))
     path.write_bytes(path.read_bytes()[:-700])
     with pytest.raises(ValueError, match="missing or damaged"):
-        runs.read_arrays(path)
+        arrays.read(path)
     np.savez(path, a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="missing or damaged"):
-        runs.read_arrays(path)
+        arrays.read(path)
 
 
 def test_arrays_whose_header_asks_for_less_than_is_there_are_refused(tmp_path):
     """NumPy alone would read half of the rows, and never come to the checksum."""
     path = tmp_path / "a.npz"
-    runs.write_arrays(path, a=np.arange(1000))
+    arrays.write(path, a=np.arange(1000))
     path.write_bytes(path.read_bytes().replace(b"(1000,)", b"(0500,)"))
     with pytest.raises(ValueError, match="missing or damaged"):
-        runs.read_arrays(path)
+        arrays.read(path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\0"])
 def test_damaged_json_is_one_line(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(UserError, match="damaged; delete"):
-        runs.read_json(tmp_path / "run.json")
+        records.read_json(tmp_path / "run.json")
 
 
 def test_json_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path):
     """It may read the same where the checksum itself is no longer to be found."""
     path, values = tmp_path / "metrics.json", {"seconds": {"train": 1.5}, "accuracy": 0.98765, "name": "x"}
-    runs.write_json(path, values)
-    assert runs.read_json(path) == values
+    records.write_json(path, values)
+    assert records.read_json(path) == values
     whole, unnoticed = path.read_bytes(), 0
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         try:
-            found = runs.read_json(path)
+            found = records.read_json(path)
         except UserError as error:
             assert str(path) in str(error)
         else:
@@ -103,7 +104,7 @@ def test_json_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path):
 
 def test_json_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / "metrics.json").write_text('{"accuracy": 0.5}')
-    assert runs.read_json(tmp_path / "metrics.json", accuracy=float) == {"accuracy": 0.5}
+    assert records.read_json(tmp_path / "metrics.json", accuracy=float) == {"accuracy": 0.5}
 
 
 class TestClaim:
@@ -191,41 +192,41 @@ class TestSealing:
     def member(self, tmp_path):
         folder = tmp_path / ".m"
         folder.mkdir()
-        runs.write_arrays(folder / "oof.npz", a=np.arange(3))
+        arrays.write(folder / "oof.npz", a=np.arange(3))
         (folder / ".checkpoint.npz").write_text("not part of it")
-        runs.seal(folder, {"seconds": 1.0})
+        records.seal(folder, {"seconds": 1.0})
         return folder
 
     def test_a_sealed_member_is_whole_until_a_byte_changes(self, member, tmp_path):
-        runs.publish(member, tmp_path / "m")
-        assert runs.is_whole(tmp_path / "m")
+        records.publish(member, tmp_path / "m")
+        assert records.is_whole(tmp_path / "m")
         path = tmp_path / "m" / "oof.npz"
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        assert not runs.is_whole(tmp_path / "m")
+        assert not records.is_whole(tmp_path / "m")
 
     def test_an_absent_file_or_record_is_not_whole(self, member):
-        assert runs.is_whole(member)
+        assert records.is_whole(member)
         (member / "oof.npz").unlink()
-        assert not runs.is_whole(member)
+        assert not records.is_whole(member)
         (member / "member.json").unlink()
-        assert not runs.is_whole(member)
+        assert not records.is_whole(member)
 
     def test_publishing_replaces_a_damaged_member(self, member, tmp_path):
         (tmp_path / "m").mkdir()
         (tmp_path / "m" / "rubbish").write_text("x")
-        runs.publish(member, tmp_path / "m")
-        assert runs.is_whole(tmp_path / "m")
+        records.publish(member, tmp_path / "m")
+        assert records.is_whole(tmp_path / "m")
         assert not (tmp_path / "m" / "rubbish").exists()
 
 
 def test_a_sealed_folder_of_results_is_whole_until_a_byte_changes(tmp_path):
     (tmp_path / "rows.csv").write_text("row\n1\n")
     (tmp_path / "verdicts.csv").write_text("row\n2\n")
-    runs.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
-    runs.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
+    records.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
+    records.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
     (tmp_path / "verdicts.csv").write_text("row\n3\n")
-    assert runs.is_whole(tmp_path, "metrics.json")
+    assert records.is_whole(tmp_path, "metrics.json")
     (tmp_path / "rows.csv").write_text("row\n2\n")
-    assert not runs.is_whole(tmp_path, "metrics.json")
+    assert not records.is_whole(tmp_path, "metrics.json")

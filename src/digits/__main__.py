@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import os
@@ -10,21 +9,18 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 
 from digits import config, data, runs
 from digits.config import Config
-from digits.cost import MOST_HOURS, Deadline
 from digits.data import Dataset, Source
-from digits.errors import UserError, one_line, plain
+from digits.errors import UserError, one_line_errors
 from digits.runs import Run, members
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from digits.stages.kaggle import download
+from digits.workers.cost import MOST_HOURS, Deadline
 
 app = typer.Typer(
     help="Digit Recognizer: k-fold CNNs, an honest score, and a submission that can be trusted.",
@@ -58,30 +54,8 @@ MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 
 
-def _plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """A user's mistake, a disk that refuses or too little memory end in one line and status 2; a bug keeps its
-    traceback.
-    """
-
-    @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
-            sys.exit(130)
-        except Exception as error:
-            line = plain(error)
-            if line is None:
-                raise
-            print(f"error: {one_line(line)}", file=sys.stderr)
-        sys.exit(2)
-
-    return guarded
-
-
 @app.command("train")
-@_plain_errors
+@one_line_errors
 def train_command(
     config_file: ConfigOption = None,
     data_source: DataOption = None,
@@ -105,7 +79,7 @@ def train_command(
 
 
 @app.command("train-member", hidden=True)
-@_plain_errors
+@one_line_errors
 def train_member_command(folder: Path) -> None:
     """Train one member on a worker of a cluster, which has put all that it takes into a folder."""
     from digits.stages import train
@@ -114,19 +88,20 @@ def train_member_command(folder: Path) -> None:
 
 
 @app.command("cluster-up")
-@_plain_errors
+@one_line_errors
 def cluster_up_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each core.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the scheduler, on 127.0.0.1.")] = 8786,
 ) -> None:
     """Start a Dask cluster on this machine, for `train --scheduler`; Ctrl-C ends it."""
-    from digits import backend, remote
+    from digits.training import backend
+    from digits.workers import dask as remote
 
     remote.serve(workers or backend.room_for(threads=1), port)
 
 
 @app.command("submit")
-@_plain_errors
+@one_line_errors
 def submit_command(
     config_file: ConfigOption = None,
     data_source: DataOption = None,
@@ -150,7 +125,7 @@ def submit_command(
 
 
 @app.command("validate")
-@_plain_errors
+@one_line_errors
 def validate_command(
     file: Annotated[Path, typer.Argument(help="The submission file.")],
     data_source: DataOption = None,
@@ -161,12 +136,12 @@ def validate_command(
     from digits.stages import validate
 
     dataset, _ = _read(_find(data_source), output)
-    if not validate.run(file, dataset, output, _run(output, run_name) if run_name else None).valid:
+    if not validate.run(file, dataset, output, named_run(output, run_name) if run_name else None).valid:
         raise typer.Exit(2)
 
 
 @app.command("compare")
-@_plain_errors
+@one_line_errors
 def compare_command(
     a: Annotated[str, typer.Argument(help="Name of a run.")],
     b: Annotated[str, typer.Argument(help="Name of another run on the same data.")],
@@ -175,11 +150,11 @@ def compare_command(
     """Compare two runs, row by row, on the out-of-fold rows that both have."""
     from digits.stages import compare
 
-    compare.run(_run(output, a), _run(output, b), output / "compare")
+    compare.run(named_run(output, a), named_run(output, b), output / "compare")
 
 
 @app.command("cluster")
-@_plain_errors
+@one_line_errors
 def cluster_command(
     data_source: DataOption = None,
     run_name: FinishedRunOption = None,
@@ -193,9 +168,9 @@ def cluster_command(
 ) -> None:
     """Cluster a run's out-of-fold features: purity, silhouette, maps, sheets, and suspicious labels."""
     source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
+    run = named_run(output, run_name or _default_name(source))
     settings = _covered(run, run.adapted(overrides or [], preset))
-    from digits.stages import cluster  # takes longer to import than the mistakes above take to find
+    from digits.stages.cluster import stage as cluster  # takes longer to import than the mistakes above take to find
 
     dataset, _ = _read(source, output)
     with run.locked():
@@ -206,7 +181,7 @@ def cluster_command(
 
 
 @app.command("explore")
-@_plain_errors
+@one_line_errors
 def explore_command(
     data_source: DataOption = None,
     run_name: Annotated[
@@ -219,25 +194,25 @@ def explore_command(
 ) -> None:
     """Walk around in a finished run: a page in your browser, on this machine alone."""
     source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
+    run = named_run(output, run_name or _default_name(source))
     if run_name is None and not run.metrics.exists():
         print(f"There is no finished run {run.folder} yet: here is the demo set's", flush=True)
         data_source = data.DEMO
-        source, run = _find(data_source), _run(output, "demo")
+        source, run = _find(data_source), named_run(output, "demo")
         if not run.metrics.exists():
             submit_command(data_source=data_source, output=output)
     if not (run.clusters / "metrics.json").exists():
-        from digits.stages import cluster
+        from digits.stages.cluster import stage as cluster
 
         with run.locked():
             cluster.run(_covered(run, run.config()), _read(source, output)[0], run)
-    from digits.stages import explore
+    from digits.stages.explore import stage as explore
 
     explore.run(run, data_source, output / "cache", port)
 
 
 @app.command("eda")
-@_plain_errors
+@one_line_errors
 def eda_command(
     config_file: ConfigOption = None,
     data_source: DataOption = None,
@@ -245,7 +220,7 @@ def eda_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Look at the data: figures, duplicates, drift between training and test rows, and the augmentation."""
-    from digits.stages import eda
+    from digits.stages.eda import stage as eda
 
     source = _find(data_source)
     settings = config.load(config_file or Path("configs") / f"{_default_name(source)}.yaml", overrides)
@@ -256,12 +231,12 @@ def eda_command(
 
 
 @app.command("evaluate")
-@_plain_errors
+@one_line_errors
 def evaluate_command(
     data_source: DataOption = None, run_name: FinishedRunOption = None, output: OutputOption = OUTPUT
 ) -> None:
     """Judge a finished run on its out-of-fold rows: digit by digit, calibration, coverage, every mistake."""
-    from digits.stages import evaluate
+    from digits.stages.evaluate import stage as evaluate
 
     settings, run, dataset = _finished(data_source, run_name, output)
     with run.locked():
@@ -269,13 +244,15 @@ def evaluate_command(
 
 
 @app.command("report")
-@_plain_errors
+@one_line_errors
 def report_command(
     data_source: DataOption = None, run_name: FinishedRunOption = None, output: OutputOption = OUTPUT
 ) -> None:
     """Write all that is known about a finished run into one page, and what is missing of it first."""
     settings, run, dataset = _finished(data_source, run_name, output)
-    from digits.stages import eda, evaluate, report
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
 
     look = output / "eda" / dataset.name
     with run.locked(), Run(look).locked():
@@ -287,7 +264,7 @@ def report_command(
 
 
 @app.command("predict")
-@_plain_errors
+@one_line_errors
 def predict_command(
     images: Annotated[list[Path] | None, typer.Argument(help="Pictures, folders of pictures, CSVs of pixels.")] = None,
     data_source: DataOption = None,
@@ -298,20 +275,21 @@ def predict_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Say which digits people's own pictures show; exit status 1 where a picture could not be read."""
-    from digits import backend, exported
-    from digits.stages import export, predict
+    from digits.stages.predict import export, exported
+    from digits.stages.predict import stage as predict
+    from digits.training import backend
 
     if not images:
         raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
     path, ensemble = exported.PRETRAINED, None
     if run_name:
-        run = _run(output, run_name)
+        run = named_run(output, run_name)
         path = run.exported
         if not export.is_current(run, run.covered(run.config()), path):
             if backend.name() == "tensorflow":
                 export_command(data_source, run_name, output=output)
             else:
-                from digits import inference
+                from digits.stages.predict import networks as inference
 
                 settings, run, dataset = _finished(data_source, run_name, output)
                 path, ensemble = run.folder, inference.load_networks(run, settings, dataset)
@@ -322,7 +300,7 @@ def predict_command(
 
 
 @app.command("export")
-@_plain_errors
+@one_line_errors
 def export_command(
     data_source: DataOption = None,
     run_name: FinishedRunOption = None,
@@ -333,14 +311,14 @@ def export_command(
 ) -> None:
     """Write the ensemble of a finished run as one ONNX file, checked against Keras."""
     settings, run, dataset = _finished(data_source, run_name, output)
-    from digits.stages import export
+    from digits.stages.predict import export
 
     with run.locked():
         export.run(settings, dataset, run, out or run.exported, folds, small)
 
 
 @app.command("tune")
-@_plain_errors
+@one_line_errors
 def tune_command(
     config_file: ConfigOption = None,
     data_source: DataOption = None,
@@ -360,8 +338,8 @@ def tune_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Search for a better config; stop it whenever you like, the same command goes on."""
-    from digits.stages import tune
-    from digits.tuning import space
+    from digits.stages.tune import space
+    from digits.stages.tune import stage as tune
 
     source = _find(data_source)
     if workers == 0 and listen is None:
@@ -372,14 +350,14 @@ def tune_command(
     given = [f"tune.{name}={value}" for name, value in limits.items() if value is not None]
     searched = space.load(space_file, base, [*(overrides or []), *given])
     name = run_name or space_file.stem
-    _run(output, name)
+    named_run(output, name)
     print(f"Search: {output / 'tune' / name}, of {space_file}", flush=True)
     crew = tune.crew(workers, searched.base.training.threads, output)
     tune.run(searched, space_file, _read(source, output)[0], name, crew, listen)
 
 
 @app.command("tune-worker")
-@_plain_errors
+@one_line_errors
 def tune_worker_command(
     chief: Annotated[str, typer.Option(help="host:port where `tune --listen` waits.")],
     data_source: DataOption = None,
@@ -387,85 +365,51 @@ def tune_worker_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Run trials of a search that another process or machine keeps the books of."""
-    from digits.stages import tune
+    from digits.stages.tune import stage as tune
 
     dataset, _ = _read(_find(data_source), output)
     tune.work(chief, dataset, tune.crew(workers, 1, output))
 
 
 @app.command("kernel")
-@_plain_errors
+@one_line_errors
 def kernel_command(
     config_file: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("kaggle_kernel.py"),
 ) -> None:
     """Write the whole solution with a config into one file for Kaggle."""
-    from digits.stages import kernel
+    from digits.stages.kaggle import kernel
 
     kernel.run(config_file or Path("configs/default.yaml"), out)
 
 
 @app.command("push")
-@_plain_errors
+@one_line_errors
 def push_command(
     metadata: Annotated[Path, typer.Argument(help="Says whose kernel it is.")] = Path("configs/kernel-metadata.json"),
 ) -> None:
     """Upload kaggle_kernel.py with Kaggle's command, and have Kaggle run it."""
-    from digits.stages import publish
+    from digits.stages.kaggle import upload
 
-    publish.push(metadata)
+    upload.push(metadata)
 
 
 @app.command("submit-kaggle")
-@_plain_errors
+@one_line_errors
 def submit_kaggle_command(
     run_name: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
 ) -> None:
     """Submit a run's predictions with Kaggle's command, once they are found valid."""
-    from digits.stages import publish
+    from digits.stages.kaggle import upload
 
-    publish.submit(_run(output, run_name))
-
-
-@app.command("publish")
-@_plain_errors
-def publish_command(
-    run_name: Annotated[str, typer.Option("--run", help="A finished run.")] = "default",
-    name: Annotated[str | None, typer.Option(help="Name of the folder; by default the run's.")] = None,
-    output: OutputOption = OUTPUT,
-) -> None:
-    """Write the files of a run that are committed: submission, metrics and a log of the epochs."""
-    from digits.stages import published
-
-    run, folder = _run(output, run_name), _run(output / "published", name or run_name).folder
-    settings = run.config()
-    with run.locked():
-        published.run(settings, run, folder)
+    upload.submit(named_run(output, run_name))
 
 
 @app.command("data")
-@_plain_errors
+@one_line_errors
 def data_command() -> None:
     """Fetch the competition's data with the kaggle command into input/digit-recognizer."""
-    print(f"fetched {data.fetch()}")
-
-
-@app.command("bench")
-@_plain_errors
-def bench_command(
-    data_source: DataOption = None,
-    limit: Annotated[float, typer.Option("--seconds", min=1, help="That each config may train in the race.")] = 120,
-    output: OutputOption = OUTPUT,
-) -> None:
-    """Measure this machine: training, augmentation, reading, prediction, and who is accurate first (17 minutes)."""
-    from digits.stages import bench
-
-    folder = Path("configs")
-    files = [folder / "default.yaml", folder / "fast.yaml", *sorted((folder / "baselines").glob("*.yaml"))]
-    configs = {file.stem: config.load(file) for file in files}
-    source = _find(data_source)
-    dataset, _ = _read(source, output)
-    bench.run(configs, source, dataset, output / "bench", limit)
+    print(f"fetched {download.fetch()}")
 
 
 def _deadline(hours: str | None, scheduler: str | None) -> Deadline:
@@ -525,7 +469,7 @@ def _open(
         config_file = Path("configs") / f"{_default_name(source)}.yaml"
     settings = config.load(config_file, overrides)
     name = run_name or config_file.stem
-    run = _run(output, name)
+    run = named_run(output, name)
     print(f"Run: {run.folder}, of {config_file}", flush=True)
     return settings, run, *_read(source, output)
 
@@ -533,7 +477,7 @@ def _open(
 def _finished(data_source: str | None, run_name: str | None, output: Path) -> tuple[Config, Run, Dataset]:
     """The config of a run that is there, the run, and its rows; cheap mistakes are found first."""
     source = _find(data_source)
-    run = _run(output, run_name or _default_name(source))
+    run = named_run(output, run_name or _default_name(source))
     settings = _covered(run, run.config())
     return settings, run, _read(source, output)[0]
 
@@ -552,7 +496,7 @@ def _default_name(source: Source) -> str:
     return "demo" if source.kind == "demo" else "default"
 
 
-def _run(output: Path, name: str) -> Run:
+def named_run(output: Path, name: str) -> Run:
     """The run of that name.
 
     Raises:

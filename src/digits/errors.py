@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
+import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
 GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
@@ -57,6 +64,29 @@ def plain(error: BaseException) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; {REFUSALS[error.errno]}"
     return None
+
+
+def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a command: a user's mistake, a disk that refuses or too little memory end in one line and status 2.
+
+    A bug keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            print(f"error: {one_line(line)}", file=sys.stderr)
+        sys.exit(2)
+
+    return guarded
 
 
 def _refusal(error: BaseException) -> OSError | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 
-from digits import logits, runs
+from digits import runs
 from digits.config import Config
-from digits.cost import Deadline
 from digits.data import Dataset
+from digits.ensemble import logits
+from digits.ensemble.logits import Logits
 from digits.errors import UserError
-from digits.logits import Logits
 from digits.runs import Member, Run
 from digits.stages import submit, train
 from digits.stages.train import Outcome
+from digits.workers.cost import Deadline
 
 
 def make_submission(

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from digits.competition import COMPETITION
 from digits.data import source
-from digits.data.source import COMPETITION, fetch, find, locate
+from digits.data.source import find, locate
 from digits.errors import UserError
+from digits.stages.kaggle.download import fetch
 from kaggle_form import make_zip, write_competition
 
 

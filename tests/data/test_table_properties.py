@@ -11,8 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from command import measured
+from digits.competition import COMPETITION
 from digits.data import find, table
-from digits.data.source import COMPETITION, Source, Table, locate
+from digits.data.source import Source, Table, locate
 from digits.errors import UserError
 
 NAMES = ("label", "pixel0", "pixel1", "pixel2", "pixel3")

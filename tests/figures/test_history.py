@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import rcParams
 
-from digits.figures import training_history
+from digits.figures.history import training_history
 
 FIELDS = ("epoch", "loss", "accuracy", "held_out_loss", "held_out_accuracy")
 

@@ -18,11 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from digits import config, data, ink, pictures, runs, submission
+from digits import config, data, runs
 from digits.config import Config
-from digits.data import Source
+from digits.data import Source, submission
 from digits.errors import UserError
-from digits.tuning import space
+from digits.stages.predict import ink, pictures
+from digits.stages.tune import space
 
 MEMORY = Path("/dev/shm")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from digits import backend
 from digits.config import Architecture
 from digits.errors import UserError
 from digits.models import NETS, build
+from digits.training import backend
 
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 import keras  # noqa: E402  after TensorFlow was given its threads

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from command import complain, digits, refuse, start, succeed
-from digits import backend, config, cost, runs
+from digits import config, runs
 from digits.data import Rows
 from digits.data.demo import demo
+from digits.data.submission import check
 from digits.errors import UserError
+from digits.files import arrays
 from digits.runs import Member, Run
 from digits.stages import submit, train
-from digits.submission import check
+from digits.training import backend
+from digits.workers import cost
 
 SHORT = ["--set", "folds.count=5", "--set", "training.epochs=25", "--set", "architectures=[mlp]"]
 FILES = ("submission.csv", "oof.npz", "test.npz")
@@ -95,7 +98,7 @@ def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
         job = train.Job(settings, member, until=time.monotonic() + seconds)
         assert train._train_member(job, tables, run) == (member, train.OUT_OF_TIME)
         seconds *= 2
-    done = len(runs.read_arrays(checkpoint)["history"])
+    done = len(arrays.read(checkpoint)["history"])
     assert 1 <= done < 100_000
     assert not run.member(member).exists()
     work = cost.Work(images=500, epochs=100_000, scored=0, predicted=0, macs=1)

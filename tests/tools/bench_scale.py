@@ -33,9 +33,10 @@ from matplotlib.figure import Figure
 
 import big_table
 from digits import data, runs
-from digits.atomic import replacing
 from digits.data import Rows
 from digits.figures.style import SERIES, canvas, caption, styled
+from digits.files import records
+from digits.files.atomic import replacing
 from digits.runs import Run
 from digits.workers import gpus
 
@@ -119,8 +120,8 @@ def _parts(rows: int, training: Watched, run: Run) -> Iterator[Stage]:
     trained, saved, predicted = (
         [(of / name).stat().st_mtime for of in members] for name in ("history.csv", "model.keras", "test.npz")
     )
-    records = [run.member(member) / "member.json" for member in runs.members(run.config())]
-    epoch = max(runs.read_json(record, seconds=float)["seconds"] for record in records)
+    files = [run.member(member) / "member.json" for member in runs.members(run.config())]
+    epoch = max(records.read_json(record, seconds=float)["seconds"] for record in files)
     yield training.stage(rows, "of it: an epoch", max(trained) - epoch, max(trained))
     yield training.stage(rows, "of it: prediction", min(saved), max(predicted))
 

@@ -22,11 +22,11 @@ import numpy as np
 import typer
 
 from digits import data
-from digits.atomic import replacing
-from digits.augment import augment
 from digits.config import Augmentation
 from digits.data import Rows
+from digits.files.atomic import replacing
 from digits.seeds import derive
+from digits.training.augment import augment
 
 LEVELS = range(256)
 CELLS, LAST_CELLS = (np.array([f"{level}{end}" for level in LEVELS], "S4") for end in (",", "\n"))

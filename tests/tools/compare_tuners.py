@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from digits import config, data
-from digits.stages import tune
-from digits.tuning import space
+from digits.stages.tune import space
+from digits.stages.tune import stage as tune
 
 SPACE = Path("configs/spaces/demo.yaml")
 SEEDS, TRIALS = 10, 15

@@ -71,8 +71,9 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
     """Images a second of every net with one to eight members at a time on the first GPU; begins none after `ends`."""
     import numpy as np
 
-    from digits import config, runs
+    from digits import config
     from digits.data import Rows
+    from digits.training import backend
     from digits.workers import gpus, local, self_check, warm_up
 
     settings = config.load(ROOT / "configs/default.yaml")
@@ -80,7 +81,7 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
     way = self_check.find_way(settings, 28, 10)
     count = gpus.count()
     results = {
-        "versions": runs.versions(),
+        "versions": backend.versions(),
         "gpus": count,
         "way": way.name,
         "self_check_seconds": time.monotonic() - began,

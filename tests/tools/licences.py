@@ -62,7 +62,7 @@ REMARKS = {
     "namex": "the metadata name none; the LICENSE file is Apache-2.0",
     "numpy": "its wheels hold OpenBLAS (BSD-3-Clause), libgfortran (GPL-3.0-or-later WITH GCC-exception-3.1) and "
     "libquadmath (LGPL-2.1-or-later), linked dynamically",
-    "onnxruntime": "reports to its makers unless told not to, which src/digits/exported.py does",
+    "onnxruntime": "reports to its makers unless told not to, which src/digits/stages/predict/exported.py does",
     "opencv-python-headless": "its wheels hold FFmpeg (LGPL-2.1, as shared libraries; those for macOS also libgmp, "
     "libidn2 and libunistring, LGPL-3.0), OpenSSL, and what numpy's do; no Qt",
     "pillow": "the historical PIL licence (HPND family); its wheels hold FreeType (FTL), liblzma (public domain) and "

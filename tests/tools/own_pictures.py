@@ -24,7 +24,8 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from digits import data, runs
+from digits import data
+from digits.files import arrays
 
 app = typer.Typer(add_completion=False)
 LETTERS = "ABCDEFGHJKLMNPQRTUVWXYabcdefhkmnprtuvwxy"  # but for those that are digits too: I O S Z g i j l o q s z
@@ -40,7 +41,7 @@ def draw(
 ) -> None:
     """Write that many pictures; the same arguments give the same pictures."""
     dataset = data.read(data.find(source), Path("output/cache"))
-    rows = runs.read_arrays(member / "oof.npz")["rows"] if member else np.arange(len(dataset.train_labels))
+    rows = arrays.read(member / "oof.npz")["rows"] if member else np.arange(len(dataset.train_labels))
     generator = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(track(generator.choice(rows, count, replace=False), "Drawing")):

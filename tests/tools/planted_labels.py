@@ -15,7 +15,8 @@ import numpy as np
 
 from digits import config, data
 from digits.runs import Run
-from digits.stages import cluster, submit, train
+from digits.stages import submit, train
+from digits.stages.cluster import stage as cluster
 
 SHARE = 0.005
 SEED = 1

@@ -23,10 +23,11 @@ import yaml
 from PIL import Image
 
 from command import start
-from digits import exported, runs
-from digits.atomic import TEMPORARY
 from digits.data.demo import demo
-from digits.submission import check
+from digits.data.submission import check
+from digits.files import arrays, records
+from digits.files.atomic import TEMPORARY
+from digits.stages.predict import exported
 from kaggle_form import write_competition
 
 RUN = "r"
@@ -223,9 +224,9 @@ def check_whole(place: Place, finished: bool = False) -> None:
         elif path.is_file() and path.suffix in READS_BACK:
             READS_BACK[path.suffix](path)
     for member in place.output.glob("*/members/[!.]*"):
-        assert runs.is_whole(member), member
+        assert records.is_whole(member), member
     for record in (*place.output.glob("*/*/metrics.json"), *place.output.glob("eda/*/metrics.json")):
-        assert runs.is_whole(record.parent, record.name), record
+        assert records.is_whole(record.parent, record.name), record
     for submission in place.output.rglob("submission.csv"):
         if submission.read_text() != EARLIER:
             assert check(submission, 120, np.arange(10)).valid, submission
@@ -244,7 +245,7 @@ def _png(path: Path) -> None:
 
 def _json(path: Path) -> None:
     assert "checksum" in json.loads(path.read_text()), path
-    runs.read_json(path)
+    records.read_json(path)
 
 
 def _keras(path: Path) -> None:
@@ -261,7 +262,7 @@ READS_BACK: dict[str, Callable[[Path], object]] = {
     ".html": _html,
     ".json": _json,
     ".keras": _keras,
-    ".npz": runs.read_arrays,
+    ".npz": arrays.read,
     ".npy": lambda path: list(_arrays_of(path)),
     ".onnx": exported.load,
     ".png": _png,
@@ -301,7 +302,7 @@ def content(path: Path) -> Any:
     it predicts is compared).
     """
     if path.suffix == ".json":
-        return _without_seconds(runs.read_json(path))
+        return _without_seconds(records.read_json(path))
     if path.name == "history.csv":
         return [line.rpartition(",")[0] for line in path.read_text().splitlines()]
     if path.name == "leaderboard.csv":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO
 
-from digits import kaggle_command
+from digits.competition import COMPETITION, COMPETITION_URL
 from digits.errors import UserError
-from digits.kaggle_command import COMPETITION, COMPETITION_URL
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (
@@ -27,8 +25,6 @@ TRAIN, TEST = TABLES = ("train.csv", "test.csv")
 MEMBER_LIMIT = 8 * 2**30
 RATIO_LIMIT = 200
 HARMLESS = 256 * 2**20
-
-DOWNLOAD_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -134,28 +130,6 @@ def locate(path: Path) -> dict[str, Table]:
     except OSError as error:
         raise _unreadable(path, error) from None
     raise UserError(f"{path}: no such file or folder; give a folder with train.csv and test.csv, or their zip")
-
-
-def fetch(root: Path = Path("input")) -> Path:
-    """Download the competition with the `kaggle` command and return the path of its zip.
-
-    Raises:
-        UserError: no `kaggle` command, no credentials, rules not accepted, no network, or a bad download.
-    """
-    folder = root / COMPETITION
-    kaggle_command.path(f"or put the zip from {COMPETITION_URL}/data into {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
-        arguments = ("competitions", "download", "-c", COMPETITION, "-p", unfinished)
-        kaggle_command.run(*arguments, seconds=DOWNLOAD_SECONDS, again="`make data`")
-        archive = Path(unfinished, f"{COMPETITION}.zip")
-        if not archive.is_file():
-            raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION_URL}/data")
-        for table in locate(archive).values():
-            with table.open() as stream:
-                while stream.read(2**20):  # to the end: only there does the zip's checksum speak
-                    pass
-        return archive.replace(folder / archive.name)
 
 
 def _holds_data(path: Path) -> bool:

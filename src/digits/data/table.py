@@ -25,9 +25,10 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from digits.atomic import TEMPORARY, replacing
-from digits.data.source import COMPETITION, TEST, TRAIN, Source, Table, locate
+from digits.competition import COMPETITION
+from digits.data.source import TEST, TRAIN, Source, Table, locate
 from digits.errors import UserError
+from digits.files.atomic import TEMPORARY, replacing
 
 LABEL = "label"
 PIXEL_LIMIT = 255

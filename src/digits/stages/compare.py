@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from digits import runs
-from digits.analysis import comparison, metrics
-from digits.atomic import replacing
+from digits.ensemble import comparison, metrics
 from digits.errors import UserError
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Run
 from digits.seeds import derive
@@ -45,7 +45,7 @@ def run(a: Run, b: Run, folder: Path) -> None:
 
 def _read(run: Run) -> dict[str, np.ndarray]:
     try:
-        return runs.read_probabilities(run.oof)
+        return arrays.read_probabilities(run.oof)
     except ValueError:
         raise UserError(
             f"run {run.folder}: no readable out-of-fold probabilities; make them: make submit RUN={run.folder.name}"
@@ -62,14 +62,14 @@ def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], los
     for name, values, difference in (("accuracy", right, accuracy), ("log loss", losses, loss)):
         means = [f"{values[side].mean():.5f}" for side in "AB"]
         interval = f"{difference.low:+.5f} to {difference.high:+.5f}"
-        table.add_row(name, *means, f"{difference.mean:+.5f}", interval)
+        table.add_row(name, *means, f"{difference.value:+.5f}", interval)
     gained, lost = right["B"] & ~right["A"], right["A"] & ~right["B"]
     table.add_row("right alone", str(lost.sum()), str(gained.sum()), f"{gained.sum() - lost.sum():+d}")
     for label in np.unique(labels):
         of = labels == label
         net = int(gained[of].sum() - lost[of].sum())
         table.add_row(f"  of label {label}", str(lost[of].sum()), str(gained[of].sum()), f"{net:+d}")
-    seconds = [runs.read_json(run.metrics, core_seconds=float)["core_seconds"] for run in (a, b)]
+    seconds = [records.read_json(run.metrics, core_seconds=float)["core_seconds"] for run in (a, b)]
     ratio = f"{seconds[1] / seconds[0]:.2f} x"
     table.add_row("training, core time", *(duration(taken) for taken in seconds), ratio)
     out = console()

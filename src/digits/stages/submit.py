@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from digits import cost, logits, runs, submission
-from digits.analysis import evaluation, metrics
-from digits.atomic import replacing
+from digits import runs
 from digits.config import Config
-from digits.data import DEMO, Dataset
-from digits.logits import BELIEFS, Logits
+from digits.data import DEMO, Dataset, submission
+from digits.ensemble import logits, metrics
+from digits.ensemble.logits import BELIEFS, Logits
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Member, Run
+from digits.workers import cost
 
 
 def run(
@@ -71,7 +73,7 @@ def ensemble(
     labels = dataset.classes[test.argmax(axis=1)]
     if dataset.test_labels is not None:
         figures["true_score"] = float((labels == dataset.test_labels).mean())
-    runs.write_arrays(
+    arrays.write(
         run.oof,
         rows=scored,
         labels=dataset.train_labels[scored],
@@ -79,7 +81,7 @@ def ensemble(
         classes=dataset.classes,
         fingerprint=np.array(dataset.fingerprint),
     )
-    runs.write_arrays(
+    arrays.write(
         run.test,
         probabilities=test,
         classes=dataset.classes,
@@ -89,7 +91,7 @@ def ensemble(
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
     figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    runs.write_json(run.metrics, figures)
+    records.write_json(run.metrics, figures)
     return figures
 
 
@@ -100,22 +102,22 @@ def latest(run: Run) -> Path:
 
 def _draw(run: Run, dataset: Dataset) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
-    from digits.figures import confusion_matrix
+    from digits.figures.confusion import confusion_matrix
 
-    oof, classes = runs.read_probabilities(run.oof), dataset.classes
-    counts = evaluation.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
+    oof, classes = arrays.read_probabilities(run.oof), dataset.classes
+    counts = metrics.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
 
 
 def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
     """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
-    records = [runs.read_json(run.member(member) / "member.json", seconds=float) for member in members]
-    macs = [record.get("training_macs") for record in records]
+    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in trained]
     return {
         "members_planned": len(runs.members(config)),
         "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
-        "core_seconds": config.training.threads * sum(record["seconds"] for record in records),
+        "core_seconds": config.training.threads * sum(record["seconds"] for record in trained),
     }
 
 
@@ -147,7 +149,7 @@ def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[st
     right = round(scores["oof_accuracy"] * scores["oof_rows"])
     predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
     return {
-        "predicted_score": predicted.score,
+        "predicted_score": predicted.value,
         "predicted_low": predicted.low,
         "predicted_high": predicted.high,
         "fold_gain": gain,

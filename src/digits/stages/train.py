@@ -19,18 +19,20 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from digits import backend, cost, data, models, progress, runs
 from digits import config as configs
-from digits.atomic import replacing
-from digits.augment import augment
+from digits import data, models, progress, runs
 from digits.config import Config
-from digits.cost import Budget, Deadline, Speed, Work
 from digits.data import Dataset, Rows
 from digits.errors import UserError, plain, shown
+from digits.files import arrays, records
+from digits.files.atomic import replacing
 from digits.runs import Member, Run
 from digits.seeds import derive
+from digits.training import backend
+from digits.training.augment import augment
+from digits.workers import cost, local, messages, self_check, warm_up
 from digits.workers import gpus as devices
-from digits.workers import local, messages, self_check, warm_up
+from digits.workers.cost import Budget, Deadline, Speed, Work
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +169,7 @@ def is_trained(run: Run, member: Member) -> bool:
     folder = run.member(member)
     if not folder.exists():
         return False
-    if runs.is_whole(folder):
+    if records.is_whole(folder):
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
         return True
     logger.warning("member %s is damaged and is trained anew", member.name)
@@ -255,7 +257,7 @@ def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> di
 def _unfinished(run: Run, member: Member, work: Work) -> Work:
     """Work of a member without the epochs that its checkpoint holds, if it has one."""
     try:
-        done = len(runs.read_arrays(run.unfinished(member) / CHECKPOINT)["history"])
+        done = len(arrays.read(run.unfinished(member) / CHECKPOINT)["history"])
     except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too
         return work
     return replace(work, epochs=max(0, work.epochs - done))
@@ -328,7 +330,7 @@ def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]
 def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
     with filelock.FileLock(run.member_lock(job.member)):
-        if not runs.is_whole(run.member(job.member)):
+        if not records.is_whole(run.member(job.member)):
             try:
                 _train(job, tables, run.unfinished(job.member))
             except messages.OutOfTime:
@@ -343,7 +345,7 @@ def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | Non
 
 
 def _publish(folder: Path, run: Run, member: Member) -> None:
-    runs.publish(folder, run.member(member))
+    records.publish(folder, run.member(member))
     (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
 
 
@@ -352,7 +354,7 @@ def _publish(folder: Path, run: Run, member: Member) -> None:
 
 def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]]:
     """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
-    from digits import remote
+    from digits.workers import dask as remote
 
     with remote.connect(scheduler) as client:
         question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
@@ -380,14 +382,14 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
     In a process of its own: Keras draws initial weights from random states that are one for all threads of a
     worker, and TensorFlow keeps its number of threads as long as a process lives.
     """
-    from digits import remote
+    from digits.workers import dask as remote
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
-        runs.write_json(folder / "job.json", order)
+        records.write_json(folder / "job.json", order)
         rows = {"images": tables.rows.images, "targets": tables.rows.targets}
-        runs.write_arrays(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
+        arrays.write(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
         remote.follow([sys.executable, "-m", "digits", "train-member", name])
         made = folder / "member"
         return {path.name: path.read_bytes() for path in made.iterdir() if path.name != CHECKPOINT}
@@ -396,9 +398,9 @@ def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
 def train_member(folder: Path) -> None:
     """Train, for `_train_there`, the member of `job.json` on `tables.npz` into the folder `member`."""
     local.end_with(os.getppid())
-    order = runs.read_json(folder / "job.json", config=dict, member=dict)
-    arrays = runs.read_arrays(folder / "tables.npz")
-    tables = Tables(Rows(arrays["images"], arrays["targets"]), arrays["folds"], arrays["test_images"])
+    order = records.read_json(folder / "job.json", config=dict, member=dict)
+    tables = arrays.read(folder / "tables.npz")
+    tables = Tables(Rows(tables["images"], tables["targets"]), tables["folds"], tables["test_images"])
     _train(Job(configs.parse(order["config"], str(folder)), Member(**order["member"])), tables, folder / "member")
 
 
@@ -409,7 +411,7 @@ def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_bytes(content)
-    if not runs.is_whole(folder):
+    if not records.is_whole(folder):
         raise UserError(f"member {member.name} came back damaged; the same command trains it anew")
     _publish(folder, run, member)
 
@@ -421,11 +423,11 @@ def _train(job: Job, tables: Tables, folder: Path) -> None:
     """Train one member into a folder, and seal it; resumes from the checkpoint there, and leaves it."""
     config, member, rows = job.config, job.member, tables.rows
     backend.start(config.training.threads)
-    from digits import training
+    from digits.training import loop
 
     learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
     with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
-        network = training.train(
+        network = loop.train(
             next(of for of in config.architectures if of.label == member.architecture),
             config.training,
             config.augmentation,
@@ -437,25 +439,25 @@ def _train(job: Job, tables: Tables, folder: Path) -> None:
             folder / CHECKPOINT,
             report,
         )
-    _write_history(folder / "history.csv", network.history, training.HISTORY)
+    _write_history(folder / "history.csv", network.history, loop.HISTORY)
     with replacing(folder / "model.keras") as temporary:
         network.model.save(temporary)
-    logits, features = training.predict_with(network.predict, rows.images[held_out], config.tta)
-    runs.write_arrays(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = training.predict_with(network.predict, tables.test_images, config.tta)
-    runs.write_arrays(folder / "test.npz", logits=logits, features=features)
-    seconds = float(network.history[:, training.HISTORY.index("seconds")].sum())
+    logits, features = loop.predict_with(network.predict, rows.images[held_out], config.tta)
+    arrays.write(folder / "oof.npz", rows=held_out, logits=logits, features=features)
+    logits, features = loop.predict_with(network.predict, tables.test_images, config.tta)
+    arrays.write(folder / "test.npz", logits=logits, features=features)
+    seconds = float(network.history[:, loop.HISTORY.index("seconds")].sum())
     images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
     record = {
         "precision": network.precision,
         "seconds": seconds,
         "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
-        "versions": runs.versions(),
-        "processor": runs.processor(),
-        "device": backend.device() or runs.processor(),
+        "versions": backend.versions(),
+        "processor": backend.processor(),
+        "device": backend.device() or backend.processor(),
         "deterministic": backend.is_deterministic(),
     }
-    runs.seal(folder, record)
+    records.seal(folder, record)
 
 
 def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
@@ -465,8 +467,8 @@ def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> N
 
 def _draw_history(run: Run, members: list[Member]) -> None:
     """Draw how the training of these members went."""
-    from digits import figures
+    from digits.figures import history
 
     histories = {member.name: run.history(member) for member in members}
     with replacing(run.folder / "history.png") as temporary:
-        figures.training_history(histories).savefig(temporary)
+        history.training_history(histories).savefig(temporary)

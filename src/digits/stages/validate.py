@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from digits import runs, submission
-from digits.data import Dataset
+from digits.data import Dataset, submission
 from digits.errors import UserError, one_line
+from digits.files import arrays
 from digits.runs import Run
 
 
@@ -27,7 +27,7 @@ def run(file: Path, dataset: Dataset, output: Path, named: Run | None = None) ->
     if chosen is None:
         verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
     else:
-        stored = runs.read_probabilities(chosen.test)
+        stored = arrays.read_probabilities(chosen.test)
         labels = stored["classes"][stored["probabilities"].argmax(axis=1)]
         own = file.resolve() == chosen.submission.resolve()
         submission.compare(verdict, labels, chosen.folder.name, own)
@@ -40,7 +40,7 @@ def _checked(run: Run, dataset: Dataset) -> Run:
     if not run.test.exists():
         raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
     try:
-        runs.read_arrays(run.test)
+        arrays.read(run.test)
     except ValueError as error:
         raise UserError(f"run {folder}: {error}; make it whole: make submit RUN={folder.name}") from None
     if not _answers(run, dataset):
@@ -55,7 +55,7 @@ def _newest(output: Path, dataset: Dataset) -> Run | None:
 
 def _answers(run: Run, dataset: Dataset) -> bool:
     try:
-        return str(runs.read_probabilities(run.test)["fingerprint"]) == dataset.test_fingerprint
+        return str(arrays.read_probabilities(run.test)["fingerprint"]) == dataset.test_fingerprint
     except ValueError:
         return False
 

@@ -24,13 +24,15 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
-from digits import backend, models, runs
-from digits.augment import augment
+from digits import models
 from digits.config import Architecture, Augmentation, Optimizer, Training
 from digits.data import Rows
 from digits.errors import UserError
-from digits.schedules import epochs_without_gain, learning_rates
+from digits.files import arrays
 from digits.seeds import as_int, derive
+from digits.training import backend
+from digits.training.augment import augment
+from digits.training.schedules import epochs_without_gain, learning_rates
 
 logger = logging.getLogger(__name__)
 
@@ -267,7 +269,7 @@ class _Learner:
 
     def save(self, checkpoint: Path, history: np.ndarray) -> None:
         state = {f"variable_{number}": _copied(variable) for number, variable in enumerate(self._state())}
-        runs.write_arrays(checkpoint, history=history, **state)
+        arrays.write(checkpoint, history=history, **state)
 
     def restore(self, checkpoint: Path) -> np.ndarray:
         """Take up a checkpoint and give its history; an empty one where there is nothing to take up."""
@@ -275,8 +277,8 @@ class _Learner:
         if not checkpoint.exists():
             return nothing
         try:
-            arrays = runs.read_arrays(checkpoint)
-            values = [arrays[f"variable_{number}"] for number in range(len(self._state()))]
+            stored = arrays.read(checkpoint)
+            values = [stored[f"variable_{number}"] for number in range(len(self._state()))]
             if [value.shape for value in values] != [tuple(variable.shape) for variable in self._state()]:
                 raise ValueError("it belongs to another network")
         except (ValueError, KeyError) as error:
@@ -284,7 +286,7 @@ class _Learner:
             return nothing
         for variable, value in zip(self._state(), values, strict=True):
             variable.assign(value)
-        return arrays["history"]
+        return stored["history"]
 
 
 def _copied(variable: keras.Variable) -> np.ndarray:

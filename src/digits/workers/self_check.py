@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import backend, config
+from digits import config
 from digits.config import Config, EarlyStopping, Schedule
 from digits.errors import shown
+from digits.training import backend
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
@@ -98,9 +99,10 @@ def check(settings: Config, side: int, classes: int) -> None:
         Exception: whatever the backend raises, or a network that is not the same once it was loaded.
     """
     backend.start(settings.training.threads)
-    from digits import models, training
+    from digits import models
     from digits.data import Rows
     from digits.seeds import derive
+    from digits.training import loop
 
     count = settings.training.batch_size
     draw = np.random.default_rng(0)
@@ -112,11 +114,11 @@ def check(settings: Config, side: int, classes: int) -> None:
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
             recipe = (architecture, once, settings.augmentation, classes, rows, everything, everything)
-            network = training.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
+            network = loop.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
             network.model.save(Path(name) / "model.keras")
             loaded = models.load(Path(name) / "model.keras")
         logits, features = network.predict(images)
-        again, _ = training.predictor(loaded)(images)
+        again, _ = loop.predictor(loaded)(images)
         if not np.isfinite(logits).all() or not np.isfinite(features).all():
             raise ArithmeticError(f"{architecture.label} predicts what is not a number")
         if np.abs(logits - again).max() > TOLERANCE * max(1.0, np.abs(logits).max()):

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import backend, models
+from digits import models
 from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
-from digits.cost import Speed, images_per_epoch
 from digits.data import Rows
 from digits.seeds import derive
+from digits.training import backend
+from digits.workers.cost import Speed, images_per_epoch
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
 CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
@@ -56,7 +57,7 @@ def measure(
         seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
-    from digits import training
+    from digits.training import loop
 
     settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
     steps = STEPS if backend.device() else CPU_STEPS
@@ -66,7 +67,7 @@ def measure(
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
             checkpoint = Path(folder) / "checkpoint.npz"
-            training.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+            loop.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
         return architecture.label, watch.speed()
     except Exception:
         return architecture.label, None

@@ -1,0 +1,1 @@
+"""From the members' logits to calibrated probabilities and scores with intervals."""

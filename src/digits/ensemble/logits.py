@@ -1,0 +1,215 @@
+"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from digits import runs
+from digits.config import Config
+from digits.data import Dataset
+from digits.ensemble import calibration
+from digits.ensemble import rules as ensembling
+from digits.errors import UserError
+from digits.files import arrays, records
+from digits.runs import Member, Run
+
+BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+
+
+@dataclasses.dataclass(frozen=True)
+class Logits:
+    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
+
+    member: Member
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """Members whose softmax can be believed, and the temperatures that made it so.
+
+    temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
+    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
+    out-of-fold logits.
+    """
+
+    members: list[Logits]
+    temperatures: dict[str, float]
+    by_fold: dict[int, dict[str, float]]
+
+
+def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+
+    Args:
+        run: finished, or covered by `config`.
+        dataset: of the run.
+        config: only the rows of its folds; all rows by default.
+
+    Raises:
+        UserError: the run is not finished, or was made from other rows.
+    """
+    try:
+        ensemble = arrays.read_probabilities(run.oof)
+    except ValueError:
+        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
+        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
+    if str(ensemble["fingerprint"]) != dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    rows, classes = ensemble["rows"], ensemble["classes"]
+    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+        raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
+    if records.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
+        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
+    return ensemble if config is None else _of_config(ensemble, run, config)
+
+
+def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
+    """The rows of the config's folds."""
+    members = runs.members(config)
+    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
+    own = np.concatenate([arrays.read(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+    kept = np.isin(ensemble["rows"], own)
+    if kept.sum() != len(own):
+        raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
+    of_rows = ("rows", "labels", "probabilities")
+    return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
+
+
+def _kind(member: Member) -> tuple[str, int]:
+    return member.architecture, member.seed
+
+
+def are_rows_of(rows: np.ndarray, count: int) -> bool:
+    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
+
+
+def load(run: Run, member: Member) -> Logits:
+    """Read what a trained member gave.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    folder = run.whole(member)
+    try:
+        oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2")
+        test = arrays.read(folder / "test.npz", logits="f2")
+    except ValueError as error:
+        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    return Logits(member, oof["rows"], oof["logits"], test["logits"])
+
+
+def folds(members: Iterable[Logits]) -> list[int]:
+    """The folds that the members were trained for, in their order."""
+    return list(dict.fromkeys(logits.member.fold for logits in members))
+
+
+def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of one fold: those that judge the same out-of-fold rows."""
+    return [logits for logits in members if logits.member.fold == fold]
+
+
+def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
+    """The members of all other folds."""
+    return [logits for logits in members if logits.member.fold != fold]
+
+
+def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
+    """The members of each architecture."""
+    groups: dict[str, list[Logits]] = {}
+    for logits in members:
+        groups.setdefault(logits.member.architecture, []).append(logits)
+    return groups
+
+
+def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
+    """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
+
+    Args:
+        members: as they were loaded.
+        targets: the class of every training row, int (n,).
+    """
+    architectures = by_architecture(members)
+    overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
+    fitted = {
+        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
+        for fold in folds(members)
+    }
+    scaled = [
+        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
+        for name, peers in architectures.items()
+        for fold in folds(peers)
+        for logits in of_fold(peers, fold)
+    ]
+    return Calibrated(scaled, overall, fitted)
+
+
+def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    """That of all their out-of-fold rows together; 1 where there are none."""
+    if not members:
+        return 1.0
+    rows = np.concatenate([logits.rows for logits in members])
+    return calibration.temperature(np.concatenate([logits.oof for logits in members]), targets[rows])
+
+
+def ensemble_temperatures(
+    members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
+) -> tuple[dict[int, float], float]:
+    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
+
+    The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
+    temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
+    fold either.
+
+    Args:
+        members: as they were loaded.
+        calibrated: the same, calibrated.
+        targets: the class of every training row, int (n,).
+    """
+    fitted = {}
+    for fold, temperatures in calibrated.by_fold.items():
+        others = [
+            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
+            for logits in without_fold(members, fold)
+        ]
+        fitted[fold] = _ensemble_temperature(others, targets)
+    return fitted, _ensemble_temperature(calibrated.members, targets)
+
+
+def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
+    if not members:
+        return 1.0
+    rows, beliefs = out_of_fold(members, BELIEFS)
+    return calibration.temperature(ensembling.log_probabilities(beliefs), targets[rows])
+
+
+def sharpened(
+    rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
+) -> np.ndarray:
+    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
+    divisors = np.empty((len(rows), 1))
+    for logits in members:
+        divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
+    return ensembling.combine(ensembling.log_probabilities(beliefs)[None] / divisors, "logits")
+
+
+def test(members: Iterable[Logits], rule: str) -> np.ndarray:
+    """The probabilities of the test rows, float (m, c)."""
+    return ensembling.combine(np.stack([logits.test for logits in members]), rule)
+
+
+def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    rows, probabilities = [], []
+    for fold in folds(members):
+        peers = of_fold(members, fold)
+        rows.append(peers[0].rows)
+        probabilities.append(ensembling.combine(np.stack([logits.oof for logits in peers]), rule))
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(rows)[order], np.concatenate(probabilities)[order]

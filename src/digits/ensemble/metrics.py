@@ -1,0 +1,67 @@
+"""Scores and what they say about rows nobody has scored yet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digits.ensemble.interval import LEVEL, Interval
+
+
+def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows whose most probable class is the target: probabilities (n, c), targets (n,)."""
+    return float((probabilities.argmax(axis=1) == targets).mean())
+
+
+def log_losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Negative log probability of each row's target, in nats (n,); probabilities are kept above 1e-15."""
+    return -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-15, 1))
+
+
+def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean negative log probability of the targets, in nats."""
+    return float(log_losses(probabilities, targets).mean())
+
+
+def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
+    """Rows by class and choice, int (classes, classes), from int (n,) each."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (targets, chosen), 1)
+    return counts
+
+
+def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> Interval:
+    """What a test accuracy will be, from out-of-fold rows.
+
+    The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
+    posterior of the true accuracy) and the chance in which test rows were drawn, both from one
+    population. It does not cover a test set that differs from the training rows.
+
+    Args:
+        correct: out-of-fold rows that were right.
+        scored: out-of-fold rows.
+        unseen: test rows.
+        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
+    """
+    from scipy.stats import betabinom  # takes longer to import than everything else here
+
+    expected = min(correct / scored + gain, 1.0)
+    right = expected * scored + 0.5
+    wrong = (1 - expected) * scored + 0.5
+    low, high = betabinom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], unseen, right, wrong) / unseen
+    return Interval(expected, float(low), float(high))
+
+
+def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
+    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
+
+    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
+    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
+    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
+
+    Args:
+        by_fold: the class that each fold's networks choose, int (folds, n).
+        ensemble: the class that all of them choose together, int (n,).
+        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
+    """
+    rows = np.arange(len(ensemble))
+    return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))

@@ -1,0 +1,44 @@
+"""The confusion matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from digits.figures.style import canvas, caption, styled
+
+
+@styled
+def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """Rows by label and prediction.
+
+    Args:
+        counts: int (classes, classes): a row a label, a column a prediction.
+        classes: labels (classes,).
+    """
+    figure, (axes,) = canvas(1, width=6.4, height=5.6)
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    most = max(int(wrong.max()), 1)
+    axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * most))
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            right = row == column
+            axes.text(
+                column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="#999999" if right else "black"
+            )
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(title="Confusion matrix, out of fold", xlabel="predicted digit", ylabel="label")
+    axes.grid(visible=False)
+    caption(figure, _caption(wrong, counts.sum(), classes))
+    return figure
+
+
+def _caption(wrong: np.ndarray, rows: int, classes: np.ndarray) -> str:
+    told = f"{wrong.sum():,} of {rows:,} rows are wrong"
+    if not wrong.any():
+        return told
+    label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
+    return f"{told}; most often a {classes[label]} is taken for a {classes[chosen]} ({wrong.max()})"

@@ -1,0 +1,77 @@
+"""Arrays in .npz files, without pickles: the same arrays give the same bytes, and damage is found."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from digits.files.atomic import replacing
+
+
+def write(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as one .npz; the same arrays give the same bytes."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
+    """Read a .npz, without pickles.
+
+    Args:
+        path: of the file.
+        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
+            dimensions, such as `rows="i1"`.
+
+    Raises:
+        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
+            are no numbers among them.
+    """
+    try:
+        content = path.read_bytes()
+        _check_stored(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        for name, form in expected.items():
+            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
+            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
+                raise ValueError(f"no such array '{name}' as there should be")
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
+        raise ValueError(f"{path}: missing or damaged ({error})") from error
+    return arrays
+
+
+def read_probabilities(path: Path) -> dict[str, np.ndarray]:
+    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+
+    Raises:
+        ValueError: it is missing, damaged, or its arrays do not fit together.
+    """
+    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
+    arrays = read(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    rows, classes = arrays["probabilities"].shape
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+        raise ValueError(f"{path}: damaged: its arrays do not fit together")
+    return arrays
+
+
+def _check_stored(content: bytes) -> None:
+    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > len(content):
+            raise ValueError(f"it would unpack to {size:,} bytes")
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is cut off")
+        damaged = archive.testzip()  # NumPy does not look at the checksum where a header asks for less than is there
+        if damaged:
+            raise ValueError(damaged)

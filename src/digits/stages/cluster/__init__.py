@@ -1,0 +1,1 @@
+"""Cluster the out-of-fold features: purity, silhouette, maps, suspicious labels."""

@@ -1,0 +1,1 @@
+"""The explorer: a Streamlit app that walks around in a finished run."""

@@ -1,0 +1,1 @@
+"""Predict people's own pictures with the exported ensemble."""

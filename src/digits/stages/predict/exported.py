@@ -1,0 +1,132 @@
+"""An ensemble as one ONNX file: what `make export` writes and `make predict` reads. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+
+from digits.errors import UserError
+from digits.files import records
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would number the machine, and tell its makers what it runs
+import onnxruntime
+
+logger = logging.getLogger(__name__)
+
+ROUNDING = 0.02  # of probabilities: exact kernels differ by less than 0.008, those that saturate by 0.3 and more
+BATCH = 128  # images a call: as fast as larger ones, and takes less memory
+PRETRAINED = Path(__file__).parent / "pretrained" / "ensemble.onnx"  # made by `make pretrained`
+
+
+class Prediction(NamedTuple):
+    """probabilities: float32 (n, classes), calibrated.
+
+    novelty: float32 (n,), how unlike the training data an image is; one in a hundred of those is beyond 1.
+    """
+
+    probabilities: np.ndarray
+    novelty: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An ensemble that onnxruntime runs.
+
+    classes: labels, int (classes,). side: of its images. about: what `stages.export` wrote about it.
+    """
+
+    session: onnxruntime.InferenceSession
+    classes: np.ndarray
+    side: int
+    about: dict[str, Any]
+
+    def predict(self, images: np.ndarray) -> Prediction:
+        """Judge images uint8 (n, side, side), ink bright, in the form of the training data."""
+        parts = [
+            self.session.run(["probabilities", "novelty"], {"images": images[start : start + BATCH]})
+            for start in range(0, len(images), BATCH)
+        ]
+        if not parts:
+            return Prediction(np.zeros((0, len(self.classes)), np.float32), np.zeros(0, np.float32))
+        return Prediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def load(path: Path) -> Exported:
+    """Open an exported ensemble, to run on all cores.
+
+    Raises:
+        UserError: it is missing or damaged, or no ensemble of ours.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; write it: make export RUN=...") from None
+    return parse(content, str(path))
+
+
+def parse(content: bytes, origin: str) -> Exported:
+    """An exported ensemble from the bytes of its file, once it gives the answers that are stored in it.
+
+    Raises:
+        UserError: they are damaged, no ensemble of ours, or give other answers.
+    """
+    if records.is_altered(content):
+        raise UserError(f"{origin}: damaged; write it anew: make export RUN=...")
+    try:
+        for exact in (False, True):
+            ensemble = open_session(content, exact)
+            if _gives_stored_answers(ensemble):
+                if exact:
+                    logger.warning("%s: its fast kernels are wrong on this processor; slower, exact ones run", origin)
+                return ensemble
+    except MemoryError:
+        raise
+    except Exception:  # onnxruntime raises a dozen kinds, for a file that is cut off or of another make
+        raise UserError(f"{origin}: damaged, or no exported ensemble; write it anew: make export RUN=...") from None
+    raise UserError(f"{origin}: gives other answers than those stored in it; write it anew: make export RUN=...")
+
+
+def open_session(content: bytes, exact: bool = False) -> Exported:
+    """Open an exported ensemble without checking its answers.
+
+    Args:
+        content: of its file.
+        exact: run every node as it is written, in 32 bits: a third as fast.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = joblib.cpu_count()
+    options.log_severity_level = 4  # what it has to say comes as an exception too
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["digits"])
+    classes, side = np.array(about["classes"]), session.get_inputs()[0].shape[1]
+    if classes.dtype.kind != "i" or not isinstance(side, int) or not isinstance(about["run_oof_accuracy"], float):
+        raise ValueError("another form")
+    return Exported(session, classes, side, about)
+
+
+def answers(ensemble: Exported, images: np.ndarray) -> dict[str, Any]:
+    """Images uint8 (n, side, side) with the probabilities they get, as `about["answers"]` of a file."""
+    probabilities = ensemble.predict(images).probabilities.astype(float).round(5)
+    return {"images": base64.b64encode(images.tobytes()).decode(), "probabilities": probabilities.tolist()}
+
+
+def _gives_stored_answers(ensemble: Exported) -> bool:
+    """Probabilities of the stored images match those stored; files of earlier versions store none."""
+    stored = ensemble.about.get("answers")
+    if stored is None:
+        return True
+    images = np.frombuffer(base64.b64decode(stored["images"]), np.uint8).reshape(-1, ensemble.side, ensemble.side)
+    expected = np.array(stored["probabilities"], float)
+    if not 0 < len(images) <= BATCH or expected.shape != (len(images), len(ensemble.classes)):
+        raise ValueError("another form")
+    return np.allclose(ensemble.predict(images).probabilities, expected, rtol=0, atol=ROUNDING)

@@ -1,0 +1,1 @@
+"""Write all that is known about a run into one page."""

@@ -1,0 +1,1 @@
+"""Search for a better config with keras-tuner."""

@@ -1,0 +1,64 @@
+"""Features of all members in one space, gathered and kept."""
+
+import numpy as np
+import pytest
+
+from digits import runs
+from digits.data.demo import demo
+from digits.errors import UserError
+from digits.files import arrays
+from digits.stages.cluster import features
+from finished_run import finish
+
+
+@pytest.fixture
+def run(tmp_path):
+    return finish(tmp_path / "whole", demo(), seeds=2)
+
+
+def test_members_of_one_row_agree_once_aligned(run):
+    gathered = features.gather(run, run.config(), demo())
+    assert gathered.rows.tolist() == list(range(1078))
+    means = np.array([gathered.sources["aligned"][gathered.targets == target].mean(axis=0) for target in range(10)])
+    spread = np.mean(
+        [gathered.sources["aligned"][gathered.targets == target].std(axis=0).mean() for target in range(10)]
+    )
+    assert spread < 0.5 * means.std(axis=0).mean()
+    for fold in range(3):
+        rows = arrays.read(run.member(runs.Member("small", 0, fold)) / "oof.npz")["rows"]
+        assert (gathered.folds[rows] == fold).all()
+
+
+def test_what_is_kept_is_what_was_gathered(run):
+    gathered = features.gather(run, run.config(), demo())
+    gathered.store(run, demo().fingerprint)
+    restored = features.restore(run, run.config(), demo())
+    for name in ("aligned", "logits", "pixels"):
+        assert np.array_equal(restored.sources[name], gathered.sources[name])
+    probe = np.ones((2, 10), np.float32)
+    for name, alignment in gathered.alignments.items():
+        assert np.array_equal(restored.alignments[name](probe), alignment(probe))
+
+
+def test_a_run_that_was_never_clustered_says_what_to_do(run):
+    with pytest.raises(UserError, match="no clusters yet; make them: make cluster RUN=whole"):
+        features.restore(run, run.config(), demo())
+    run.clusters.mkdir()
+    (run.clusters / "features.npz").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="no clusters yet"):
+        features.restore(run, run.config(), demo())
+
+
+def test_a_sample_keeps_rows_together(run):
+    gathered = features.gather(run, run.config(), demo())
+    few = gathered.sample(100, seed=1)
+    assert len(few.rows) == 100
+    assert (np.diff(few.rows) > 0).all()
+    assert np.array_equal(few.sources["aligned"], gathered.sources["aligned"][few.rows])
+    assert np.array_equal(few.targets, gathered.targets[few.rows])
+    assert gathered.sample(None, seed=1) is gathered
+
+
+def test_pixels_stay_the_bytes_that_were_read(run):
+    dataset = demo()
+    assert np.shares_memory(features.gather(run, run.config(), dataset).sources["pixels"], dataset.train_images)

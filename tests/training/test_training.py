@@ -1,0 +1,174 @@
+"""Training one network: it learns, resumes exactly, and averages."""
+
+import numpy as np
+import pytest
+
+from digits.config import Architecture, Augmentation, Training
+from digits.data import Rows
+from digits.data.demo import demo
+from digits.errors import UserError
+from digits.models import build
+from digits.seeds import derive
+from digits.training import backend
+
+backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
+from digits.training import loop  # noqa: E402  after TensorFlow was given its threads
+
+SEED = derive(1, "test")
+NO_AUGMENTATION = Augmentation(rotation=0.0, shift=0.0, zoom=0.0, shear=0.0)
+DATA = demo()
+TARGETS = DATA.train_labels.astype(np.int32)
+ROWS = Rows(DATA.train_images, TARGETS)
+LEARNED, JUDGED = np.split(np.arange(len(ROWS)), [600])
+HELD_OUT = ROWS.take(JUDGED)
+
+
+class Killed(Exception):
+    """Stands for SIGKILL between two epochs; the tests of the command line send real ones."""
+
+
+class Listener:
+    def __init__(self, die_after):
+        self.die_after = die_after
+        self.shares = []
+
+    def within(self, epoch, share):
+        self.shares.append(epoch + share)
+
+    def after(self, row, images):
+        assert self.shares == sorted(self.shares)
+        assert 500 <= images <= 600
+        if row["epoch"] == self.die_after:
+            raise Killed
+
+
+def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
+    settings = Training.model_validate({"epochs": 4, "batch_size": 50, "monitor_rows": None, "ema": 0.0, **recipe})
+    model = build(Architecture(net=net), 28, 10, settings.precision.replace("auto", "float32"), seed=3)
+    predict = loop.predictor(model)
+
+    augmentation = augmentation or NO_AUGMENTATION.model_copy(update={"rotation": 10.0, "shift": 0.05})
+    history = loop.fit(
+        model, predict, ROWS, LEARNED, JUDGED, settings, augmentation, SEED, checkpoint, Listener(die_after)
+    )
+    return history, predict(HELD_OUT.images)[0]
+
+
+def column(history, name):
+    return history[:, loop.HISTORY.index(name)]
+
+
+@pytest.mark.parametrize("optimizer", loop.OPTIMIZERS)
+def test_every_optimizer_learns(tmp_path, optimizer):
+    rates = {"sgd": 0.05, "adadelta": 1.0, "rmsprop": 0.001}
+    settings = {"name": optimizer, "learning_rate": rates.get(optimizer, 0.002), "weight_decay": 1e-4}
+    history, _ = fit(tmp_path / "c.npz", epochs=6, optimizer=settings)
+    assert column(history, "held_out_accuracy")[-1] > 0.85
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"net": "mlp", "ema": 0.9},
+        {"net": "deep", "precision": "mixed_bfloat16", "epochs": 3},
+        {"net": "small", "precision": "mixed_float16", "epochs": 3},
+        {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"learning_rate": 0.02}},
+    ],
+    ids=["average", "batch-norm", "loss-scale", "plateau"],
+)
+def test_resumed_after_a_kill_it_ends_in_the_same_bytes(tmp_path, recipe):
+    history, logits = fit(tmp_path / "whole.npz", **recipe)
+    for epoch in (1, 2):
+        with pytest.raises(Killed):
+            fit(tmp_path / "killed.npz", die_after=epoch, **recipe)
+    resumed_history, resumed = fit(tmp_path / "killed.npz", **recipe)
+    assert np.array_equal(logits, resumed)
+    timeless = slice(0, loop.HISTORY.index("seconds"))
+    assert np.array_equal(history[:, timeless], resumed_history[:, timeless], equal_nan=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", "half"])
+def test_a_damaged_checkpoint_starts_anew_and_says_so(tmp_path, damage, caplog):
+    _, logits = fit(tmp_path / "c.npz")
+    content = (tmp_path / "c.npz").read_bytes()
+    (tmp_path / "c.npz").write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    _, again = fit(tmp_path / "c.npz")
+    assert np.array_equal(logits, again)
+    assert "cannot be used, training starts anew" in caplog.text
+
+
+def test_a_checkpoint_of_another_network_is_not_used(tmp_path, caplog):
+    fit(tmp_path / "c.npz", net="small", epochs=1)
+    fit(tmp_path / "c.npz", net="mlp", epochs=1)
+    assert "cannot be used" in caplog.text
+
+
+def test_a_diverging_recipe_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="diverged in epoch 1; lower training"):
+        fit(tmp_path / "c.npz", optimizer={"name": "sgd", "learning_rate": 1e9})
+
+
+def test_early_stopping_watches_rows_from_inside_the_training_fold(tmp_path):
+    recipe = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "early_stopping": {"patience": 2}}
+    history, _ = fit(tmp_path / "c.npz", epochs=30, **recipe)
+    assert len(history) < 30
+    assert np.isfinite(column(history, "watched_loss")).all()
+
+
+def test_an_inner_split_too_small_for_every_class_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="inner_split holds back 6 of 600 rows"):
+        fit(tmp_path / "c.npz", early_stopping={"patience": 2, "inner_split": 0.01})
+
+
+def test_held_out_rows_decide_nothing(tmp_path):
+    """The same training, scored on other rows: the same network."""
+    _, logits = fit(tmp_path / "a.npz", monitor_rows=None)
+    _, fewer = fit(tmp_path / "b.npz", monitor_rows=10)
+    assert np.array_equal(logits, fewer)
+
+
+def test_label_smoothing_bounds_the_confidence(tmp_path):
+    _, sure = fit(tmp_path / "a.npz", epochs=12, label_smoothing=0.0, augmentation=NO_AUGMENTATION)
+    _, smooth = fit(tmp_path / "b.npz", epochs=12, label_smoothing=0.2, augmentation=NO_AUGMENTATION)
+    spread = [np.ptp(logits, axis=1).mean() for logits in (sure, smooth)]
+    assert spread[1] < 0.7 * spread[0]
+
+
+def test_the_average_follows_the_weights_and_is_what_is_kept(tmp_path):
+    """At a constant rate the averaged weights jitter less: their loss changes less between epochs."""
+    recipe = {"epochs": 8, "schedule": {"name": "constant"}, "optimizer": {"learning_rate": 0.01}}
+    raw, _ = fit(tmp_path / "a.npz", **recipe)
+    averaged, logits = fit(tmp_path / "b.npz", ema=0.95, **recipe)
+    assert column(averaged, "held_out_loss")[-3:].std() < column(raw, "held_out_loss")[-3:].std()
+    final = float((logits.argmax(axis=1) == HELD_OUT.targets).mean())
+    assert final == pytest.approx(column(averaged, "held_out_accuracy")[-1])
+
+
+def test_views_of_test_time_augmentation():
+    images = np.zeros((1, 5, 5), np.uint8)
+    images[0, 2, 2] = 9
+    views = [np.argwhere(view[0]).tolist() for view in loop.VIEWS["shifts"](images)]
+    assert sorted(views) == [[[1, 2]], [[2, 1]], [[2, 2]], [[2, 3]], [[3, 2]]]
+
+    def predict(view):
+        return view.reshape(1, -1).astype(np.float32), view[:, 0].astype(np.float32)
+
+    logits, _ = loop.predict_with(predict, images, "shifts")
+    assert logits.sum() == pytest.approx(9)
+    assert logits[0, 12] == pytest.approx(9 / 5)
+
+
+@pytest.mark.parametrize("tta", loop.VIEWS)
+def test_the_views_of_all_images_are_never_held_at_once(tta):
+    images = np.random.default_rng(0).integers(0, 256, (1201, 4, 4)).astype(np.uint8)
+    seen = []
+
+    def predict(view):
+        seen.append(len(view))
+        return view[:, :2].astype(np.float32).sum(axis=1), view.mean(axis=(1, 2), keepdims=True)[:, 0]
+
+    logits, features = loop.predict_with(predict, images, tta)
+    assert max(seen) <= loop.PREDICTION_BATCH
+    whole = [predict(view) for view in loop.VIEWS[tta](images)]
+    assert np.array_equal(logits, np.mean([of for of, _ in whole], axis=0))
+    assert np.array_equal(features, np.mean([of for _, of in whole], axis=0))
