@@ -218,6 +218,10 @@ class Config(Section):
     tune: Tune = Tune()
     tuned_on: str | None = None
 
+    def with_training(self, **settings: Any) -> Config:
+        """The same with other settings of training, which are not checked."""
+        return self.model_copy(update={"training": self.training.model_copy(update=settings)})
+
     @model_validator(mode="after")
     def _not_too_many(self) -> Config:
         members = self.seeds * len(self.architectures) * len(self.folds.trained)

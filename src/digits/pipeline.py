@@ -1,61 +1,269 @@
-"""The order of stages up to a submission, for the command line and the kernel alike."""
+"""Make what is missing: the order of stages, for the command line and the kernel alike."""
 
 from __future__ import annotations
 
+import math
+import os
+import shlex
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from digits import runs
+from digits import config, data
 from digits.config import Config
-from digits.data import Dataset
-from digits.ensemble import logits
-from digits.ensemble.logits import Logits
+from digits.data import DEMO, Dataset, Source
 from digits.errors import UserError
-from digits.runs import Member, Run
-from digits.stages import submit, train
-from digits.stages.train import Outcome
-from digits.workers.cost import Deadline
+from digits.files.lock import locked
+from digits.runs import Member, Run, RunFolder, members
+from digits.workers.budget import MOST_HOURS, Deadline, Resources
+
+if TYPE_CHECKING:
+    from digits.stages.train import Outcome
+
+CONFIGS = Path("configs")
 
 
-def make_submission(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    read_seconds: float,
-    rest: str | None = None,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    deadline: Deadline | None = None,
-    patient: bool = False,
-) -> Outcome:
+@dataclass(frozen=True)
+class Session:
+    """The options that most commands share, and what they mean.
+
+    data: a folder, a zip or `demo`; by default what is found. config_file: by default that of the data. run: name; by
+    default the config's. overrides: such as `training.epochs=3`. output: folder of all runs.
+    """
+
+    data: str | None = None
+    config_file: Path | None = None
+    run: str | None = None
+    overrides: Sequence[str] = ()
+    output: Path = Path("output")
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the rows come from; says so."""
+        source = data.find(self.data)
+        print(source.note, flush=True)
+        return source
+
+    @cached_property
+    def rows_and_seconds(self) -> tuple[Dataset, float]:
+        """The rows, read and checked, and the time that it took."""
+        started = time.perf_counter()
+        return data.read(self.source, self.output / "cache"), time.perf_counter() - started
+
+    @property
+    def rows(self) -> Dataset:
+        return self.rows_and_seconds[0]
+
+    @property
+    def default_name(self) -> str:
+        """Name of the config, and of its run, where nobody gives one."""
+        return "demo" if self.source.kind == "demo" else "default"
+
+    @property
+    def config_path(self) -> Path:
+        return self.config_file or CONFIGS / f"{self.default_name}.yaml"
+
+    def config(self) -> Config:
+        """The config with its overrides."""
+        return config.load(self.config_path, list(self.overrides))
+
+    def new_run(self) -> Run:
+        """The run of the config on the data; cheap mistakes are found before the rows are read."""
+        settings = self.config()
+        folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
+        print(f"Run: {folder}, of {self.config_path}", flush=True)
+        return Run(folder, settings, self.rows)
+
+    def folder(self) -> RunFolder:
+        """The folder of a run that is there, or will be."""
+        return RunFolder.named(self.output, self.run or self.default_name)
+
+    def finished_run(self, preset: Path | None = None) -> Run:
+        """A run that is there, as far as it is trained, with the session's overrides of what may change on it."""
+        folder = self.folder()
+        recorded = folder.adapted_config(list(self.overrides), preset)
+        covered = folder.covered_config(recorded)
+        if covered is not recorded:
+            some = f"{len(members(covered))} of its {len(members(recorded))} networks"
+            print(f"Run {folder.folder.name} is unfinished: this is of {some}", flush=True)
+        return Run(folder.folder, covered, self.rows)
+
+    def command(self, target: str, workers: int | None) -> str:
+        """The Make command with these options."""
+        backend = os.environ.get("KERAS_BACKEND")
+        given = {"BACKEND": backend if backend != "tensorflow" else None, "DATA": self.data, "CONFIG": self.config_file}
+        given |= {"RUN": self.run, "WORKERS": workers, "SET": " ".join(self.overrides)}
+        return shlex.join(["make", target, *(f"{name}={value}" for name, value in given.items() if value)])
+
+
+def resources(workers: int | None, scheduler: str | None, hours: str | None) -> Resources:
+    """Where members are trained, and for how many hours from now on.
+
+    Raises:
+        UserError: no such number of hours, or a cluster trains, which knows no limit.
+    """
+    began = time.monotonic()
+    if hours is None:
+        return Resources(workers, scheduler, Deadline(began))
+    try:
+        limit = float(hours)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit <= MOST_HOURS:
+        raise UserError(f"hours '{hours[:100]}': give a number over 0, such as HOURS=1.5 (at most {MOST_HOURS:g})")
+    if scheduler:
+        raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
+    return Resources(workers, scheduler, Deadline(began, limit))
+
+
+def explore_data(session: Session) -> None:
+    """Look at the data."""
+    settings, explored = session.config(), session.output / "eda" / session.rows.name
+    from digits.stages.eda import stage
+
+    with locked(explored):
+        stage.run(settings, session.rows, explored)
+
+
+def train(session: Session, resources: Resources) -> None:
+    """Train what is missing of a run."""
+    from digits.stages import train
+
+    run = session.new_run()
+    with run.locked():
+        count = len(train.run(run, resources).trained)
+        if count < len(run.members):
+            rest = session.command("train", resources.workers)
+            print(f"Members: {count} of {len(run.members)}. To train the others: {rest}", flush=True)
+
+
+def submit(session: Session, resources: Resources) -> None:
+    """Train what is missing of a run, and write its submission."""
+    run = session.new_run()
+    with run.locked():
+        make_submission(run, resources, session.rows_and_seconds[1], session.command("submit", resources.workers))
+
+
+def make_submission(run: Run, resources: Resources, read_seconds: float, rest: str | None = None) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
     Args:
-        config, dataset: what is trained, on what.
-        run: where everything goes; the caller holds its lock.
+        run: the caller holds its lock.
+        resources: where members are trained, and for how long.
         read_seconds: that reading the data took; the table and the metrics show it.
         rest: the command that trains the members for which there is no time.
-        workers, scheduler, deadline, patient: as those of `train.run`.
 
     Raises:
         UserError: not a single member was trained.
     """
+    from digits.ensemble import logits
+    from digits.stages import submit, train
+
     started = time.perf_counter()
-    loaded: dict[Member, Logits] = {}
+    loaded: dict[Member, Any] = {}
 
     def seconds() -> dict[str, float]:
         return {"read": read_seconds, "train": time.perf_counter() - started}
 
     def after(trained: list[Member]) -> None:
-        if len(trained) < len(runs.members(config)):  # the last one is followed by the closing table
+        if len(trained) < len(run.members):  # the last one is followed by the closing table
             loaded.update({member: logits.load(run, member) for member in trained if member not in loaded})
-            figures = submit.ensemble(config, dataset, run, [loaded[member] for member in trained], seconds())
-            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
-            print(f"submission.csv: {len(trained)} of {figures['members_planned']} members, {scores}", flush=True)
+            metrics = submit.ensemble(run, [loaded[member] for member in trained], seconds())
+            scores = f"OOF accuracy {metrics['oof_accuracy']:.5f}, predicted score {metrics['predicted_score']:.5f}"
+            print(f"submission.csv: {len(trained)} of {len(run.members)} members, {scores}", flush=True)
 
-    outcome = train.run(config, dataset, run, workers, scheduler, deadline, after, patient)
+    outcome = train.run(run, resources, after)
     if not outcome.trained:
         reason = next(iter(outcome.problems.values()), "the time was over; the same command resumes its checkpoint")
         raise UserError(f"no member was trained: {reason}")
-    submit.run(config, dataset, run, seconds(), outcome.trained, rest)
+    submit.run(run, seconds(), outcome.trained, rest)
     return outcome
+
+
+def report(run: Run) -> None:
+    """Write the report of a run, after the evaluation and the exploration that it lacks."""
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
+
+    output = run.folder.parent
+    explored = output / "eda" / run.dataset.name
+    with run.locked(), locked(explored):
+        if not report.is_evaluated(run):
+            evaluate.run(run)
+        if not report.is_explored(explored, run.dataset):
+            eda.run(run.config, run.dataset, explored)
+        report.run(run, explored, output / "tune")
+
+
+def explore(session: Session, port: int | None) -> None:
+    """Open the explorer on a clustered run: the one that is named, the default one, or one made of the demo set."""
+    from digits.stages.cluster import stage as cluster
+    from digits.stages.explore import stage as explore
+
+    if session.run is None and not session.folder().metrics.exists():
+        print(f"There is no finished run {session.folder().folder} yet: here is the demo set's", flush=True)
+        session = Session(DEMO, output=session.output)
+        if not session.folder().metrics.exists():
+            submit(session, Resources())
+    folder = session.folder()
+    if not (folder.clusters / "metrics.json").exists():
+        run = session.finished_run()
+        with run.locked():
+            cluster.run(run)
+    explore.run(folder, session.data, session.output / "cache", port)
+
+
+def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
+    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along.
+
+    Returns:
+        Whether every picture could be read.
+    """
+    from digits.stages.predict import export, exported, stage
+    from digits.training import backend
+
+    if not images:
+        raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
+    path, ensemble = exported.PRETRAINED, None
+    if session.run:
+        folder = session.folder()
+        path = folder.exported
+        if not export.is_current(folder, folder.covered_config(folder.recorded_config()), path):
+            run = session.finished_run()
+            if backend.name() == "tensorflow":
+                with run.locked():
+                    export.run(run, path)
+            else:
+                from digits.stages.predict import networks
+
+                path, ensemble = run.folder, networks.load_networks(run)
+    ensemble = ensemble or exported.load(path)
+    print(f"Networks: {path}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
+    return stage.run(ensemble, images, session.output / "predictions", split)
+
+
+def finish(run: Run, explored: Path) -> None:
+    """Cluster, evaluate, explore and report a run, of which some members may be missing.
+
+    Args:
+        run: the caller holds its lock.
+        explored: folder for what is found in the data.
+    """
+    from digits.stages.cluster import stage as cluster
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
+
+    try:
+        run = replace(run, config=run.covered_config(run.config))
+    except UserError as error:
+        print(f"No clusters and no report: {error}", flush=True)
+        return
+    cluster.run(run)
+    evaluate.run(run)
+    eda.run(run.config, run.dataset, explored)
+    report.run(run, explored, run.folder.parent / "tune")

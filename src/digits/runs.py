@@ -14,24 +14,25 @@ clusters/         what `make cluster` found
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from digits.config import Config, differences, parse, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.files import records
-from digits.files.atomic import TEMPORARY
+from digits.files.lock import locked
 from digits.training import backend
 
 logger = logging.getLogger(__name__)
 
+MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
+RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
 
 
@@ -58,11 +59,32 @@ def members(config: Config) -> list[Member]:
     ]
 
 
+def training_order(config: Config) -> list[Member]:
+    """Members in the order of training: a network of every architecture before the second fold of any.
+
+    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
+    rows of a fold have all kinds of networks.
+    """
+    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
+    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
+
+
 @dataclass(frozen=True)
-class Run:
-    """The paths of one run folder."""
+class RunFolder:
+    """The paths of one run, and what its files say."""
 
     folder: Path
+
+    @classmethod
+    def named(cls, output: Path, name: str) -> RunFolder:
+        """The run of that name.
+
+        Raises:
+            UserError: no folder can have that name, or another purpose has it.
+        """
+        if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
+            raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
+        return RunFolder(output / name)
 
     @property
     def origin(self) -> Path:
@@ -142,51 +164,11 @@ class Run:
         """What a process holds while it makes a member."""
         return self.folder / "members" / f".{member.name}.lock"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for this process; see `files.lock.locked`."""
+        return locked(self.folder)
 
-        Raises:
-            UserError: another process holds it, or something in it leads elsewhere.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            message = "another process is working on it; wait for it, or choose another RUN="
-            raise UserError(f"run {self.folder}: {message}") from None
-        try:
-            self.check_contents()
-            self._remove_leftovers()
-            try:
-                yield
-            finally:
-                self._remove_leftovers()  # of workers that were ended with the first that failed
-        finally:
-            lock.release()
-
-    def _remove_leftovers(self) -> None:
-        """The unfinished files of processes that were killed while they wrote."""
-        for leftover in self.folder.rglob(f"{TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)
-
-    def check_contents(self) -> None:
-        """Check that the folder holds files and folders alone, for runs come from other people too.
-
-        Raises:
-            UserError: a link in it leads out of it, where writing and deleting would follow, or a pipe would never end.
-        """
-        home = self.folder.resolve()
-        for path in self.folder.rglob("*"):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                raise UserError(
-                    f"{path}: a link out of the run's folder; put what it leads to in its place, or delete it"
-                )
-            if path.exists() and not path.is_file() and not path.is_dir():
-                raise UserError(f"{path}: neither a file nor a folder; delete it")
-
-    def config(self) -> Config:
+    def recorded_config(self) -> Config:
         """The config that the run was made from.
 
         Raises:
@@ -196,7 +178,7 @@ class Run:
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
         return parse(records.read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
 
-    def covered(self, config: Config) -> Config:
+    def covered_config(self, config: Config) -> Config:
         """The config of those networks of an unfinished run that make something whole.
 
         These are the networks of its first folds that have all their networks, or of the architectures that are trained
@@ -221,21 +203,34 @@ class Run:
             )
         return max((replaced(config, part, str(self.origin)) for part in parts), key=lambda part: len(members(part)))
 
-    def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
+    def adapted_config(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
 
         Raises:
             UserError: as `config` does, or one of the settings shaped the members.
         """
-        before = self.config()
+        before = self.recorded_config()
         after = revise(before, overrides, str(self.origin), preset)
         changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
         return after
 
-    def claim(self, config: Config, dataset: Dataset) -> None:
-        """Take the folder for this config and data, or check that it was made from them.
+
+@dataclass(frozen=True, eq=False)
+class Run(RunFolder):
+    """A run: its folder, its config and its data."""
+
+    config: Config
+    dataset: Dataset
+
+    @property
+    def members(self) -> list[Member]:
+        """Every member of the config, in the order of ensembling."""
+        return members(self.config)
+
+    def claim(self) -> None:
+        """Take the folder for this config and this data, or check that it was made from them.
 
         How members are combined may change on a finished run; whatever shaped a member may not.
 
@@ -243,11 +238,11 @@ class Run:
             UserError: the run was made from another config or other data; says which keys differ.
         """
         record = {
-            "config": config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
             "data": {
-                "name": dataset.name,
-                "train": dataset.fingerprint,
-                "test": dataset.test_fingerprint,
+                "name": self.dataset.name,
+                "train": self.dataset.fingerprint,
+                "test": self.dataset.test_fingerprint,
             },
             "backend": backend.name(),
         }

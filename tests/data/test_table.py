@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digits.data import table
+from digits.data.dataset import Dataset
 from digits.data.source import Source, find, locate
-from digits.data.table import Dataset, read
+from digits.data.table import read
 from digits.errors import UserError
 from kaggle_form import make_zip, write_competition
 

@@ -17,7 +17,7 @@ from digits.errors import UserError
 from digits.files import arrays
 from digits.runs import Member, Run
 from digits.stages import submit, train
-from digits.training import backend
+from digits.training import backend, cost
 from digits.workers import cost
 
 SHORT = ["--set", "folds.count=5", "--set", "training.epochs=25", "--set", "architectures=[mlp]"]
@@ -126,7 +126,7 @@ def test_the_stages_after_training_look_at_the_whole_folds_of_an_unfinished_run(
         for name in ("other-s0-f1", "mlp-s0-f2", "other-s0-f2"):
             shutil.rmtree(run.folder / "members" / name)
         trained = [member for member in runs.members(settings) if run.member(member).exists()]
-        submit.run(settings, data, run, {}, trained)
+        submit.run(run, {}, trained)
     assert run.covered(settings) == config.replaced(settings, {"folds.limit": 1}, "test")
     shutil.rmtree(run.folder / "members" / "other-s0-f0")
     with pytest.raises(UserError, match="holds 2 of 6 networks, and no fold has all of its own yet"):

@@ -29,7 +29,7 @@ from digits.errors import one_line_errors
 from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
-from digits.training import backend
+from digits.training import backend, cost
 from digits.workers import cost, gpus, warm_up
 
 P = ParamSpec("P")

@@ -57,7 +57,7 @@ def repeat(whole: data.Dataset, number: int, folder: Path) -> dict[str, float]:
     settings = config.parse(RECIPE | {"seed": number}, "the recipe")
     with contextlib.redirect_stdout(io.StringIO()):
         train.run(settings, dataset, Run(folder))
-        figures = submit.run(settings, dataset, Run(folder), {})
+        figures = submit.run(Run(folder), {})
     low, high, true = figures["predicted_low"], figures["predicted_high"], figures["true_score"]
     print(f"{number + 1:2}: predicted {figures['predicted_score']:.4f} ({low:.4f} to {high:.4f}), true {true:.4f}")
     return figures

@@ -35,8 +35,8 @@ def main(source: str, file: str) -> None:
     run = Run(Path("output") / f"planted-{Path(file).stem}")
     with run.locked():
         train.run(settings, flipped, run)
-        submit.run(settings, flipped, run, {})
-        cluster.run(settings, flipped, run)
+        submit.run(run, {})
+        cluster.run(run)
     queue = np.loadtxt(run.clusters / "label_queue.csv", delimiter=",", skiprows=1, usecols=1, dtype=int)
     planted = np.isin(queue, rows)
     print(f"{len(rows)} labels flipped, {planted.sum()} of them among the {len(queue)} rows of the queue")

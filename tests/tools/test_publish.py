@@ -199,7 +199,7 @@ def test_a_run_of_some_members_is_published_only_where_its_metrics_say_so(run):
     settings = run.config()
     first, second = runs.members(settings)
     shutil.rmtree(run.member(second))
-    submit.run(settings, demo(), run, {"train": 1.0}, [first])
+    submit.run(run, {"train": 1.0}, [first])
     forge(run.metrics, lambda values: values.pop("members_planned", None))
     assert "of 1 members of 2, but members_planned does not say so" in refuse(*_publish(run))
     forge(run.metrics, lambda values: values.update(members_planned=2))

@@ -26,7 +26,7 @@ def judged(tmp_path_factory) -> Place:
     dataset = data.read(data.find(str(place.data)), place.output / "cache")
     made = finished_run.finish(place.run, dataset)
     with contextlib.redirect_stdout(io.StringIO()):
-        submit.run(made.config(), dataset, made, {})
+        submit.run(made, {})
     finish(place, "evaluate")
     return place
 

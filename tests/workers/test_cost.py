@@ -4,10 +4,12 @@ import math
 
 import pytest
 
-from digits import config
+from digits import config, runs
 from digits.runs import Member
-from digits.workers import cost
-from digits.workers.cost import MARGIN, Budget, Deadline, Speed, Work
+from digits.training import cost
+from digits.training.cost import Work
+from digits.workers import budget, cost
+from digits.workers.budget import MARGIN, Budget, Deadline, Speed
 
 RECIPE = config.parse({"folds": {"count": 3}, "architectures": ["mlp", "small"]}, "test")
 MACS = {"mlp": 10, "small": 100}
@@ -25,16 +27,16 @@ def clock(monkeypatch):
 def budget(hours=math.inf, workers=1, took=lambda member: None, speeds=None, count=3):
     """Of a recipe whose mlp takes 60 s and whose small 600 s, all in all."""
     recipe = config.parse({"folds": {"count": count}, "architectures": ["mlp", "small"]}, "test")
-    works = {member: Work(100, 10, 0, 0, MACS[member.architecture]) for member in cost.order(recipe)}
+    works = {member: Work(100, 10, 0, 0, MACS[member.architecture]) for member in runs.order(recipe)}
     known = {"mlp": Speed(1000 / 60, 0.0), "small": Speed(1000 / 600, 0.0)} if speeds is None else speeds
     return Budget(works, workers, Deadline(0.0, hours), known, took)
 
 
 def test_every_kind_of_network_comes_before_the_second_fold_of_any():
-    names = [member.name for member in cost.order(RECIPE)]
+    names = [member.name for member in runs.order(RECIPE)]
     assert names[:4] == ["mlp-s0-f0", "small-s0-f0", "mlp-s0-f1", "small-s0-f1"]
     twice = config.parse({"folds": {"count": 2}, "architectures": ["mlp"], "seeds": 2}, "test")
-    assert [member.name for member in cost.order(twice)][1:3] == ["mlp-s0-f1", "mlp-s1-f0"]
+    assert [member.name for member in runs.order(twice)][1:3] == ["mlp-s0-f1", "mlp-s1-f0"]
 
 
 def test_training_macs_by_hand():
@@ -106,7 +108,7 @@ def test_times_that_were_measured_replace_those_of_the_warm_up(clock):
 
 
 def test_expected_time_of_two_at_a_time(clock, capsys):
-    assert cost.say_expected(budget(workers=2)) == pytest.approx(1260)
+    assert budget.say_expected(budget(workers=2)) == pytest.approx(1260)
     assert "Expected: 21 min with 2 networks at a time (5 images/s), to about " in capsys.readouterr().out
     ends = budget(hours=300 / 3600, workers=2).schedule()
     assert [member.name for member in ends] == ["mlp-s0-f0", "mlp-s0-f1", "mlp-s0-f2"]

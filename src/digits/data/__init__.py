@@ -1,8 +1,8 @@
 """Where the rows come from: find a source, read and check it, split it into folds."""
 
+from digits.data.dataset import Dataset, Rows, Split
 from digits.data.folds import assign
 from digits.data.source import DEMO, Source, find
-from digits.data.table import Dataset, Rows, read, read_images
-from digits.stages.kaggle.download import fetch
+from digits.data.table import read, read_images
 
-__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read", "read_images"]
+__all__ = ["DEMO", "Dataset", "Rows", "Source", "Split", "assign", "find", "read", "read_images"]

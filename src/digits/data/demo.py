@@ -11,8 +11,8 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from digits.data.dataset import Dataset
 from digits.data.source import DEMO
-from digits.data.table import Dataset
 
 SIDE = 28
 BOX = 20

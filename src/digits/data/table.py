@@ -17,8 +17,6 @@ import time
 import weakref
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from math import isqrt
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -26,6 +24,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from digits.competition import COMPETITION
+from digits.data.dataset import Dataset
 from digits.data.source import TEST, TRAIN, Source, Table, locate
 from digits.errors import UserError
 from digits.files.atomic import TEMPORARY, replacing
@@ -41,65 +40,6 @@ RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseco
 CACHE_FORMAT = 1
 CACHE_ENTRIES = 4
 STALE_SECONDS = 3600
-
-
-# Compared by identity: arrays have no single truth value.
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """The rows of a competition, in the order of its CSVs.
-
-    name: "digit-recognizer" or "demo".
-    source: where the rows come from, for people.
-    train_images: uint8 (n, side, side); train_labels: int64 (n,).
-    test_images: uint8 (m, side, side); test_labels: int64 (m,), known for the demo set only.
-    """
-
-    name: str
-    source: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray | None = None
-
-    @property
-    def side(self) -> int:
-        """Height and width of an image in pixels."""
-        return self.train_images.shape[1]
-
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The labels seen in training, ascending: int64 (c,)."""
-        return np.unique(self.train_labels)
-
-    @cached_property
-    def targets(self) -> np.ndarray:
-        """Of each training row the place of its label in `classes`: int32 (n,)."""
-        return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the training pixels and labels."""
-        return _digest(self.train_images, self.train_labels)
-
-    @cached_property
-    def test_fingerprint(self) -> str:
-        """SHA-256 of the test pixels."""
-        return _digest(self.test_images)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Images with what they show: uint8 (n, side, side) and class indices int32 (n,)."""
-
-    images: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """The rows of these numbers, int (m,), in their order."""
-        return Rows(self.images[rows], self.targets[rows])
 
 
 def read(source: Source, cache: Path) -> Dataset:
@@ -137,14 +77,6 @@ def read_images(path: Path, side: int) -> np.ndarray:
     if found != side:
         raise UserError(f"{table}: has {found}x{found} pixels an image, the networks were trained on {side}x{side}")
     return _rows(table, columns)[0].reshape(-1, side, side)
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for of in arrays:
-        digest.update(f"{of.dtype.str}{of.shape}".encode())
-        digest.update(np.ascontiguousarray(of))
-    return digest.hexdigest()
 
 
 # --- the cache: one file an entry, so that one rename makes it whole ---------------------------------------

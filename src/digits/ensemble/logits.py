@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from digits import runs
-from digits.config import Config
-from digits.data import Dataset
 from digits.ensemble import calibration
 from digits.ensemble import rules as ensembling
 from digits.errors import UserError
@@ -43,13 +40,8 @@ class Calibrated:
     by_fold: dict[int, dict[str, float]]
 
 
-def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
+def read_ensemble(run: Run) -> dict[str, np.ndarray]:
     """The out-of-fold probabilities of a run, as `make submit` wrote them.
-
-    Args:
-        run: finished, or covered by `config`.
-        dataset: of the run.
-        config: only the rows of its folds; all rows by default.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
@@ -59,19 +51,24 @@ def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> d
     except ValueError:
         state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
         raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
-    if str(ensemble["fingerprint"]) != dataset.fingerprint:
-        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    if str(ensemble["fingerprint"]) != run.dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {run.dataset.name}; give its DATA=")
     rows, classes = ensemble["rows"], ensemble["classes"]
-    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+    if not np.array_equal(classes, run.dataset.classes) or not are_rows_of(rows, len(run.dataset.train_labels)):
         raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
-    if records.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
-        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
-    return ensemble if config is None else _of_config(ensemble, run, config)
+    if records.read_twice(run.origin, data=dict)["data"].get("test") != run.dataset.test_fingerprint:
+        raise UserError(f"run {run.folder} was made from other test rows than {run.dataset.name}; give its DATA=")
+    return ensemble
 
 
-def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
-    """The rows of the config's folds."""
-    members = runs.members(config)
+def read_covered(run: Run) -> dict[str, np.ndarray]:
+    """The out-of-fold probabilities of the rows that the networks of the run's config have judged.
+
+    Raises:
+        UserError: the run is not finished, was made from other rows, or lacks a network.
+    """
+    ensemble = read_ensemble(run)
+    members = run.members
     alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
     own = np.concatenate([arrays.read(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
     kept = np.isin(ensemble["rows"], own)

@@ -12,11 +12,11 @@ from digits.errors import UserError
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
-from digits.runs import Run
+from digits.runs import RunFolder
 from digits.seeds import derive
 
 
-def run(a: Run, b: Run, folder: Path) -> None:
+def run(a: RunFolder, b: RunFolder, folder: Path) -> None:
     """Print the comparison and write the rows that changed sides to `<folder>/<a>-<b>.csv`.
 
     Raises:
@@ -43,7 +43,7 @@ def run(a: Run, b: Run, folder: Path) -> None:
     console().print(f"The {moved.sum()} rows that changed sides: {path}", soft_wrap=True)
 
 
-def _read(run: Run) -> dict[str, np.ndarray]:
+def _read(run: RunFolder) -> dict[str, np.ndarray]:
     try:
         return arrays.read_probabilities(run.oof)
     except ValueError:
@@ -52,7 +52,9 @@ def _read(run: Run) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _print(a: Run, b: Run, labels: np.ndarray, right: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> None:
+def _print(
+    a: RunFolder, b: RunFolder, labels: np.ndarray, right: dict[str, np.ndarray], losses: dict[str, np.ndarray]
+) -> None:
     draw = np.random.default_rng(derive(0, "compare"))
     accuracy = comparison.accuracy_difference(right["A"], right["B"], draw)
     loss = comparison.mean_difference(losses["A"], losses["B"], draw)

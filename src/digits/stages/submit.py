@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from digits import runs
 from digits.config import Config
-from digits.data import DEMO, Dataset, submission
+from digits.data import DEMO, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Member, Run
-from digits.workers import cost
+from digits.training import cost
 
 
 def run(
-    config: Config,
-    dataset: Dataset,
     run: Run,
     seconds: dict[str, float],
     members: list[Member] | None = None,
@@ -35,8 +32,6 @@ def run(
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: with every member trained that is needed; the caller holds its lock.
         seconds: wall time of the stages before this one; the table and the metrics show it.
         members: that are needed; by default all of the config's.
@@ -48,46 +43,44 @@ def run(
     Raises:
         UserError: a member is missing or damaged.
     """
-    run.claim(config, dataset)
-    loaded = (logits.load(run, member) for member in members or runs.members(config))
-    figures = ensemble(config, dataset, run, loaded, seconds)
-    _draw(run, dataset)
-    _print(config, dataset, run, figures, rest)
+    run.claim()
+    loaded = (logits.load(run, member) for member in members or run.members)
+    figures = ensemble(run, loaded, seconds)
+    _draw(run)
+    _print(run, figures, rest)
     return figures
 
 
-def ensemble(
-    config: Config, dataset: Dataset, run: Run, members: Iterable[Logits], seconds: dict[str, float]
-) -> dict[str, Any]:
+def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> dict[str, Any]:
     """Write the probabilities, the submission and the metrics of these members; the metrics."""
     started = time.perf_counter()
-    members, targets = list(members), dataset.targets
+    members, targets = list(members), run.dataset.targets
     calibrated = logits.calibrate(members, targets)
     loaded = calibrated.members
-    rule = config.ensemble.rule
+    rule = run.config.ensemble.rule
     scored, oof = logits.out_of_fold(loaded, rule)
     test = logits.test(loaded, rule)
     figures = _measure(loaded, targets[scored], scored, oof)
     figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
-    figures |= _cost(config, run, [of.member for of in members])
-    labels = dataset.classes[test.argmax(axis=1)]
-    if dataset.test_labels is not None:
-        figures["true_score"] = float((labels == dataset.test_labels).mean())
+    figures |= _cost(run, [of.member for of in members])
+    labels = run.dataset.classes[test.argmax(axis=1)]
+    if run.dataset.test_labels is not None:
+        figures["true_score"] = float((labels == run.dataset.test_labels).mean())
     arrays.write(
         run.oof,
         rows=scored,
-        labels=dataset.train_labels[scored],
+        labels=run.dataset.train_labels[scored],
         probabilities=oof,
-        classes=dataset.classes,
-        fingerprint=np.array(dataset.fingerprint),
+        classes=run.dataset.classes,
+        fingerprint=np.array(run.dataset.fingerprint),
     )
     arrays.write(
         run.test,
         probabilities=test,
-        classes=dataset.classes,
-        fingerprint=np.array(dataset.test_fingerprint),
+        classes=run.dataset.classes,
+        fingerprint=np.array(run.dataset.test_fingerprint),
     )
-    submission.write(run.submission, labels, dataset.classes)
+    submission.write(run.submission, labels, run.dataset.classes)
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
     figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
@@ -100,24 +93,24 @@ def latest(run: Run) -> Path:
     return run.folder.parent / "submission.csv"
 
 
-def _draw(run: Run, dataset: Dataset) -> None:
+def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures.confusion import confusion_matrix
 
-    oof, classes = arrays.read_probabilities(run.oof), dataset.classes
-    counts = metrics.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
+    oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
+    counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     with replacing(run.folder / "confusion.png") as temporary:
         confusion_matrix(counts, classes).savefig(temporary)
 
 
-def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
+def _cost(run: Run, members: list[Member]) -> dict[str, Any]:
     """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
     trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
     macs = [record.get("training_macs") for record in trained]
     return {
-        "members_planned": len(runs.members(config)),
+        "members_planned": len(run.members),
         "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
-        "core_seconds": config.training.threads * sum(record["seconds"] for record in trained),
+        "core_seconds": run.config.training.threads * sum(record["seconds"] for record in trained),
     }
 
 
@@ -161,13 +154,12 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], rest: str | None) -> None:
+def _print(run: Run, figures: dict[str, Any], rest: str | None) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
-    table.add_row(
-        "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
-    )
+    data = run.dataset
+    table.add_row("data", f"{data.name}: {len(data.train_labels):,} training rows, {len(data.test_images):,} test rows")
     count, total = figures["members"], figures["members_planned"]
-    table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(config)}")
+    table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(run.config)}")
     for name, score in figures["oof_accuracy_by_architecture"].items():
         spread = figures["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
@@ -181,7 +173,7 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
         f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
         "the interval covers the draw of all rows, not test rows of another kind)",
     )
-    if config.tuned_on == dataset.fingerprint:
+    if run.config.tuned_on == run.dataset.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
     if "true_score" in figures:
         table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
@@ -192,11 +184,11 @@ def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], 
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
-    if dataset.name == DEMO:
+    if run.dataset.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
     else:
         message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-        command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
+        command = ["kaggle", "competitions", "submit", "-c", run.dataset.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
     if rest and count < total:
         out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from digits.data import Dataset, submission
 from digits.errors import UserError, one_line
 from digits.files import arrays
-from digits.runs import Run
+from digits.runs import RunFolder
 
 
-def run(file: Path, dataset: Dataset, output: Path, named: Run | None = None) -> submission.Verdict:
+def run(file: Path, dataset: Dataset, output: Path, named: RunFolder | None = None) -> submission.Verdict:
     """Check a file's form, and its row order against the stored probabilities of a run on the same test rows.
 
     Args:
@@ -35,7 +35,7 @@ def run(file: Path, dataset: Dataset, output: Path, named: Run | None = None) ->
     return verdict
 
 
-def _checked(run: Run, dataset: Dataset) -> Run:
+def _checked(run: RunFolder, dataset: Dataset) -> RunFolder:
     folder = run.folder
     if not run.test.exists():
         raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
@@ -48,12 +48,12 @@ def _checked(run: Run, dataset: Dataset) -> Run:
     return run
 
 
-def _newest(output: Path, dataset: Dataset) -> Run | None:
+def _newest(output: Path, dataset: Dataset) -> RunFolder | None:
     candidates = sorted(output.glob("*/test.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((run for run in (Run(path.parent) for path in candidates) if _answers(run, dataset)), None)
+    return next((run for run in (RunFolder(path.parent) for path in candidates) if _answers(run, dataset)), None)
 
 
-def _answers(run: Run, dataset: Dataset) -> bool:
+def _answers(run: RunFolder, dataset: Dataset) -> bool:
     try:
         return str(arrays.read_probabilities(run.test)["fingerprint"]) == dataset.test_fingerprint
     except ValueError:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -25,13 +24,14 @@ from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
 from digits import models
-from digits.config import Architecture, Augmentation, Optimizer, Training
-from digits.data import Rows
+from digits.config import Architecture, Augmentation, Config, Optimizer, Training
+from digits.data import Rows, Split
 from digits.errors import UserError
 from digits.files import arrays
 from digits.seeds import as_int, derive
 from digits.training import backend
 from digits.training.augment import augment
+from digits.training.report import Report
 from digits.training.schedules import epochs_without_gain, learning_rates
 
 logger = logging.getLogger(__name__)
@@ -60,16 +60,6 @@ OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
 }
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-class Report(Protocol):
-    """What hears how training goes."""
-
-    def within(self, epoch: int, share: float) -> None:
-        """A share of an epoch, 0..1, is done; epochs count from 0."""
-
-    def after(self, row: dict[str, float], images: int) -> None:
-        """An epoch is done: its row of the history, and how many images were trained on."""
 
 
 def predictor(model: keras.Model) -> Predict:
@@ -131,52 +121,35 @@ class Network:
 
 def train(
     architecture: Architecture,
-    settings: Training,
-    augmentation: Augmentation,
-    classes: int,
-    rows: Rows,
-    learned: np.ndarray,
-    held_out: np.ndarray,
+    config: Config,
+    split: Split,
     seed: np.random.SeedSequence,
     checkpoint: Path,
     report: Report,
 ) -> Network:
-    """Build a network and train it, going on from `checkpoint` where there is one; see `fit`.
+    """Build a network of the config and train it; see `fit`.
 
-    The backend must have been started with `settings.threads`.
+    The backend must have been started with the config's threads.
     """
     keras.backend.clear_session()
-    precision = backend.resolve_precision(settings.precision)
-    side = rows.images.shape[1]
-    model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
-    predict = predictor(model)
-    seed = derive(seed, "training")
-    history = fit(model, predict, rows, learned, held_out, settings, augmentation, seed, checkpoint, report)
-    return Network(model, predict, history, precision)
+    precision = backend.resolve_precision(config.training.precision)
+    rows = split.rows
+    weights = as_int(derive(seed, "weights"))
+    model = models.build(architecture, rows.images.shape[1], rows.classes, precision, weights)
+    history = fit(model, config, split, derive(seed, "training"), checkpoint, report)
+    return Network(model, predictor(model), history, precision)
 
 
 def fit(
-    model: keras.Model,
-    predict: Predict,
-    rows: Rows,
-    learned: np.ndarray,
-    held_out: np.ndarray,
-    settings: Training,
-    augmentation: Augmentation,
-    seed: np.random.SeedSequence,
-    checkpoint: Path,
-    report: Report,
+    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, report: Report
 ) -> np.ndarray:
-    """Train `model` in place for `settings.epochs`, going on from `checkpoint` where there is one.
+    """Train `model` in place for the config's epochs, going on from `checkpoint` where there is one.
 
     Args:
         model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
-        predict: `predictor(model)`.
-        rows: the whole table, which is only read: processes may share it.
-        learned: numbers of the rows to learn from, int (r,).
-        held_out: of rows that decide nothing, int (h,); some are scored after each epoch, for the reader's sake.
-        settings: the recipe.
-        augmentation: drawn anew for each epoch, ahead of time in a thread.
+        config: its training and augmentation.
+        split: the rows to learn from. Those held out decide nothing; some are scored after each epoch, for the
+            reader's sake.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
         report: hears of every epoch, and of its parts.
@@ -187,13 +160,14 @@ def fit(
     Raises:
         UserError: the loss is no longer a number.
     """
+    settings, rows, predict = config.training, split.rows, predictor(model)
     learner = _Learner(model, settings)
     history = learner.restore(checkpoint)
-    learned, watched = _inner_split(rows, learned, settings, seed)
-    monitored = rows.take(_sample(held_out, settings.monitor_rows, seed))
+    learned, watched = _inner_split(rows, split.learned, settings, seed)
+    monitored = rows.take(_sample(split.held_out, settings.monitor_rows, seed))
     targets = rows.targets[learned]
     epochs = range(len(history), settings.epochs)
-    for epoch, images in _drawn_ahead(rows.images, learned, augmentation, seed, epochs):
+    for epoch, images in _drawn_ahead(rows.images, learned, config.augmentation, seed, epochs):
         watched_losses = history[:, HISTORY.index("watched_loss")]
         if _is_hopeless(watched_losses, settings):
             break

@@ -71,17 +71,18 @@ def connect(address: str) -> Iterator[Client]:
         yield client
 
 
-def serve(workers: int, port: int) -> None:
+def serve(workers: int | None, port: int) -> None:
     """Be a cluster on this machine alone, until Ctrl-C or a signal to end.
 
     Args:
-        workers: processes, each of which does one job at a time.
+        workers: processes, each of which does one job at a time; by default one for each core.
         port: of 127.0.0.1, where the scheduler listens.
 
     Raises:
         UserError: the port is taken.
     """
     _quieten(logging.ERROR)
+    workers = workers or backend.room_for(threads=1)
     try:
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, host="127.0.0.1", scheduler_port=port, dashboard_address=":0"

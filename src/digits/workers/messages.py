@@ -27,7 +27,7 @@ class OutOfTime(Exception):
 
 
 class Reporter:
-    """Sends the progress of a member; a `training.Report`.
+    """Sends the progress of a member; a `Report`.
 
     Args:
         member: its name.

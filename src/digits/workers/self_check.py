@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import config
+from digits import config, models
 from digits.config import Config, EarlyStopping, Schedule
+from digits.data import Rows, Split
 from digits.errors import shown
+from digits.seeds import derive
 from digits.training import backend
+from digits.training.report import Silent
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
@@ -99,22 +102,19 @@ def check(settings: Config, side: int, classes: int) -> None:
         Exception: whatever the backend raises, or a network that is not the same once it was loaded.
     """
     backend.start(settings.training.threads)
-    from digits import models
-    from digits.data import Rows
-    from digits.seeds import derive
     from digits.training import loop
 
     count = settings.training.batch_size
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (count, side, side)).astype(np.uint8)
-    rows = Rows(images, np.resize(np.arange(classes), count).astype(np.int32))
-    unwatched = {"schedule": Schedule(name="constant"), "early_stopping": EarlyStopping()}
-    once = settings.training.model_copy(update={"epochs": 1, "monitor_rows": 1} | unwatched)
+    images = np.random.default_rng(0).integers(0, 256, (count, side, side)).astype(np.uint8)
     everything = np.arange(count)
+    split = Split(Rows(images, np.resize(np.arange(classes), count).astype(np.int32), classes), everything, everything)
+    once = settings.with_training(
+        epochs=1, monitor_rows=1, schedule=Schedule(name="constant"), early_stopping=EarlyStopping()
+    )
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
-            recipe = (architecture, once, settings.augmentation, classes, rows, everything, everything)
-            network = loop.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
+            checkpoint = Path(name) / "checkpoint.npz"
+            network = loop.train(architecture, once, split, derive(0, "self-check"), checkpoint, Silent())
             network.model.save(Path(name) / "model.keras")
             loaded = models.load(Path(name) / "model.keras")
         logits, features = network.predict(images)
@@ -123,16 +123,6 @@ def check(settings: Config, side: int, classes: int) -> None:
             raise ArithmeticError(f"{architecture.label} predicts what is not a number")
         if np.abs(logits - again).max() > TOLERANCE * max(1.0, np.abs(logits).max()):
             raise ArithmeticError(f"{architecture.label} predicts otherwise once it was saved and loaded")
-
-
-class Silent:
-    """A `training.Report` that tells nothing."""
-
-    def within(self, epoch: int, share: float) -> None:
-        pass
-
-    def after(self, row: dict[str, float], images: int) -> None:
-        pass
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 
 from digits import models
 from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
-from digits.data import Rows
+from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
-from digits.workers.cost import Speed, images_per_epoch
+from digits.training.cost import images_per_epoch
+from digits.workers.budget import Speed
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
 CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
@@ -42,9 +43,7 @@ def count(architectures: Sequence[Architecture], side: int, classes: int, thread
     return macs
 
 
-def measure(
-    architecture: Architecture, config: Config, rows: Rows, classes: int, seconds: float
-) -> tuple[str, Speed | None]:
+def measure(architecture: Architecture, config: Config, rows: Rows, seconds: float) -> tuple[str, Speed | None]:
     """Label and speed of an architecture in this worker process, from a few seconds of training.
 
     The speed is None where training fails; the member's own training says why.
@@ -53,21 +52,19 @@ def measure(
         architecture: of the config.
         config: the recipe.
         rows: some of the table, see `some`.
-        classes: of the whole table.
         seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
     from digits.training import loop
 
-    settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
+    config, seed = _without_watching(config), derive(config.seed, "warm-up")
     steps = STEPS if backend.device() else CPU_STEPS
-    numbers = np.arange(min(len(rows), steps * settings.batch_size))
-    watch = _Stopwatch(images_per_epoch(len(numbers), settings), seconds)
-    recipe = (architecture, settings, config.augmentation, classes)
+    numbers = np.arange(min(len(rows), steps * config.training.batch_size))
+    watch = _Stopwatch(images_per_epoch(len(numbers), config.training), seconds)
+    split = Split(rows, numbers, numbers[:SCORED])
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
-            checkpoint = Path(folder) / "checkpoint.npz"
-            loop.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+            loop.train(architecture, config, split, seed, Path(folder) / "checkpoint.npz", watch)
         return architecture.label, watch.speed()
     except Exception:
         return architecture.label, None
@@ -78,11 +75,12 @@ def some(rows: Rows, settings: Training) -> Rows:
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 
-def _without_watching(settings: Training) -> Training:
+def _without_watching(config: Config) -> Config:
     """The same training steps, without holding back rows of which there are too few."""
+    settings = config.training
     schedule = Schedule(name="constant") if settings.schedule.name == "plateau" else settings.schedule
     epochs = max(settings.epochs, EPOCHS)
-    return settings.model_copy(update={"early_stopping": EarlyStopping(), "schedule": schedule, "epochs": epochs})
+    return config.with_training(early_stopping=EarlyStopping(), schedule=schedule, epochs=epochs)
 
 
 class _Enough(Exception):
@@ -90,7 +88,7 @@ class _Enough(Exception):
 
 
 class _Stopwatch:
-    """Measures the training steps; a `training.Report`.
+    """Measures the training steps; a `Report`.
 
     images: of an epoch. limit: seconds to measure.
     """

@@ -101,7 +101,7 @@ def test_the_same_run_gives_the_same_clusters(run, said):
 
 @pytest.mark.parametrize("method", ["gaussian_mixture", "ward", "dbscan", "hdbscan", "spectral"])
 def test_every_method_goes_through(run, method):
-    record = cluster.run(_settings(run, f"cluster.method={method}", "cluster.maps=[]"), demo(), run)
+    record = cluster.run(run)
     assert record["method"] == method
     assert record["purity"] + record["noise"] > 0.9
     assert (run.folder / "clusters/neighbour_distance.png").exists() == (method in ("dbscan", "hdbscan"))
@@ -122,7 +122,7 @@ def test_a_comparison_has_a_line_for_every_method_in_every_space(run):
 
 def test_one_cluster_for_all_has_no_silhouette(run):
     record = cluster.run(
-        _settings(run, "cluster.method=dbscan", "cluster.space=pixels", "cluster.maps=[]"), demo(), run
+        run
     )
     assert record["clusters"] <= 1
     text = (run.folder / "clusters/metrics.json").read_text()
@@ -132,7 +132,7 @@ def test_one_cluster_for_all_has_no_silhouette(run):
 
 def test_one_fold_alone_has_no_probe(tmp_path):
     run = finish(tmp_path / "limited", demo(), limit=1)
-    record = cluster.run(_settings(run, "cluster.maps=[]"), demo(), run)
+    record = cluster.run(run)
     assert record["purity"] > 0.9
     assert record["rows"] < 500
     assert np.isnan(record["fold_probe_before"])
@@ -144,7 +144,7 @@ def test_large_sets_go_in_mini_batches(run, monkeypatch):
     original = cluster.clustering.CLUSTERERS["minibatch_kmeans"]
     spy = cluster.clustering.Clusterer(lambda *arguments: used.append(1) or original.fit(*arguments))
     monkeypatch.setitem(cluster.clustering.CLUSTERERS, "minibatch_kmeans", spy)
-    record = cluster.run(_settings(run, "cluster.minibatch_from=1000", "cluster.maps=[]"), demo(), run)
+    record = cluster.run(run)
     assert used
     assert record["purity"] > 0.95
 
@@ -173,17 +173,17 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path):
     with pytest.raises(
         UserError, match=r"small-s0-f1 of run .* is missing or damaged; make it anew: make submit RUN=half"
     ):
-        cluster.run(_settings(run), demo(), run)
+        cluster.run(run)
     run.oof.unlink()
     with pytest.raises(UserError, match="is not finished; finish it: make submit RUN=half"):
-        cluster.run(_settings(run), demo(), run)
+        cluster.run(run)
 
 
 def test_rows_of_another_table_are_refused(run):
     data = demo()
     other = cluster.dataclasses.replace(data, train_images=255 - data.train_images)
     with pytest.raises(UserError, match="made from other training rows"):
-        cluster.run(_settings(run), other, run)
+        cluster.run(run)
 
 
 def test_what_a_config_may_name_is_there(run):

@@ -17,7 +17,7 @@ def run(tmp_path):
 
 
 def test_members_of_one_row_agree_once_aligned(run):
-    gathered = features.gather(run, run.config(), demo())
+    gathered = features.gather(run)
     assert gathered.rows.tolist() == list(range(1078))
     means = np.array([gathered.sources["aligned"][gathered.targets == target].mean(axis=0) for target in range(10)])
     spread = np.mean(
@@ -30,9 +30,9 @@ def test_members_of_one_row_agree_once_aligned(run):
 
 
 def test_what_is_kept_is_what_was_gathered(run):
-    gathered = features.gather(run, run.config(), demo())
+    gathered = features.gather(run)
     gathered.store(run, demo().fingerprint)
-    restored = features.restore(run, run.config(), demo())
+    restored = features.restore(run)
     for name in ("aligned", "logits", "pixels"):
         assert np.array_equal(restored.sources[name], gathered.sources[name])
     probe = np.ones((2, 10), np.float32)
@@ -42,15 +42,15 @@ def test_what_is_kept_is_what_was_gathered(run):
 
 def test_a_run_that_was_never_clustered_says_what_to_do(run):
     with pytest.raises(UserError, match="no clusters yet; make them: make cluster RUN=whole"):
-        features.restore(run, run.config(), demo())
+        features.restore(run)
     run.clusters.mkdir()
     (run.clusters / "features.npz").write_bytes(b"damaged")
     with pytest.raises(UserError, match="no clusters yet"):
-        features.restore(run, run.config(), demo())
+        features.restore(run)
 
 
 def test_a_sample_keeps_rows_together(run):
-    gathered = features.gather(run, run.config(), demo())
+    gathered = features.gather(run)
     few = gathered.sample(100, seed=1)
     assert len(few.rows) == 100
     assert (np.diff(few.rows) > 0).all()
@@ -61,4 +61,4 @@ def test_a_sample_keeps_rows_together(run):
 
 def test_pixels_stay_the_bytes_that_were_read(run):
     dataset = demo()
-    assert np.shares_memory(features.gather(run, run.config(), dataset).sources["pixels"], dataset.train_images)
+    assert np.shares_memory(features.gather(run).sources["pixels"], dataset.train_images)

@@ -31,7 +31,7 @@ PNG = {
 
 
 def _evaluate(run: Run, *overrides: str) -> dict:
-    evaluate.run(run.adapted(list(overrides)), demo(), run)
+    evaluate.run(run)
     return records.read_json(run.evaluation / "metrics.json")
 
 
@@ -45,7 +45,7 @@ def run(tmp_path_factory) -> Run:
     """Two architectures of two seeds, who differ enough to need each other."""
     folder = tmp_path_factory.mktemp("output") / "whole"
     made = finish(folder, demo(), seeds=2, architectures=("small", "mlp"), spread=3.0)
-    submit.run(made.config(), demo(), made, {})
+    submit.run(made, {})
     return made
 
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory) -> Run:
 def said(run) -> str:
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
-        evaluate.run(run.config(), demo(), run)
+        evaluate.run(run)
     return told.getvalue()
 
 
@@ -198,7 +198,7 @@ def test_votes_make_the_choices_and_probabilities_their_confidence(run, tmp_path
     (_, votes), (_, beliefs) = (logits.out_of_fold(members, rule) for rule in ("vote", "mean"))
     chosen = votes.argmax(axis=1)
     assert (chosen != beliefs.argmax(axis=1)).any()
-    record = evaluate.run(settings, demo(), run)
+    record = evaluate.run(run)
     assert record["rule"] == "vote"
     assert record["accuracy"] == pytest.approx((chosen == demo().targets).mean())
     scaled = record["calibration"]["stages"][evaluate.SCALED]
@@ -238,7 +238,7 @@ def test_a_class_with_few_rows_and_one_that_nobody_chooses(tmp_path):
     )
     run = finish(tmp_path / "few", few, limit=1)
     _replace_logits(run, lambda rows, said: np.where(np.arange(10) == 7, -20, said))
-    record = evaluate.run(run.config(), few, run)
+    record = evaluate.run(run)
     seven = record["digits"][7]
     assert seven["support"] <= 3
     assert seven["precision"] is None
@@ -262,10 +262,10 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path):
     settings = run.config()
     (run.member(runs.members(settings)[1]) / "oof.npz").unlink()
     with pytest.raises(UserError, match=r"small-s0-f1 of run .* is missing or damaged"):
-        evaluate.run(settings, demo(), run)
+        evaluate.run(run)
     run.oof.unlink()
     with pytest.raises(UserError, match="is not finished; finish it: make submit RUN=half"):
-        evaluate.run(settings, demo(), run)
+        evaluate.run(run)
     assert not run.evaluation.exists()
 
 
@@ -273,7 +273,7 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path):
 def test_rows_of_another_table_are_refused(run, field, kind):
     other = dataclasses.replace(demo(), **{field: 255 - getattr(demo(), field)})
     with pytest.raises(UserError, match=f"made from other {kind} rows"):
-        evaluate.run(run.config(), other, run)
+        evaluate.run(run)
 
 
 def test_tensorflow_stays_out(run):

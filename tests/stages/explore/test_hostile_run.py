@@ -38,7 +38,7 @@ EVIL = "![x](http://127.0.0.1:9/x.png) <img src=http://127.0.0.1:9/y> [a](javasc
 def made(tmp_path_factory) -> Run:
     """A finished run with clusters, in the form of `make cluster` but without its k-means."""
     run = finish(tmp_path_factory.mktemp("made") / "run", DATA)
-    of = gather(run, run.config(), DATA)
+    of = gather(run)
     of.store(run, DATA.fingerprint)
     mapped = {"rows": of.rows[:100], "pca": of.sources["logits"][:100, :2].astype(np.float32)}
     arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(DATA.fingerprint), **mapped)

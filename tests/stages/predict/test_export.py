@@ -34,8 +34,8 @@ def output(tmp_path_factory) -> Path:
         {"folds": {"count": 2}, "training": few, "architectures": ["default", "strided"]}, "of the test"
     )
     train.run(settings, DATA, run, workers=1)
-    submit.run(settings, DATA, run, {})
-    export.run(settings, DATA, run, run.exported)
+    submit.run(run, {})
+    export.run(run, run.exported)
     return run.folder.parent
 
 
@@ -43,7 +43,7 @@ def output(tmp_path_factory) -> Path:
 def small(output) -> Path:
     """The networks of the run's first fold, in 8 bits."""
     path, run = output / "small.onnx", Run(output / "two")
-    export.run(run.config(), DATA, run, path, folds=1, small=True)
+    export.run(run, path, folds=1, small=True)
     return path
 
 
@@ -88,7 +88,7 @@ def test_rows_of_another_table_are_refused(output, tmp_path):
     run = Run(output / "two")
     other = dataclasses.replace(DATA, train_labels=(DATA.train_labels + 1) % 10)
     with pytest.raises(UserError, match="made from other training rows"):
-        export.run(run.config(), other, run, tmp_path / "other.onnx")
+        export.run(run, tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
 
 
@@ -199,10 +199,10 @@ def test_stored_answers_that_are_no_probabilities_are_a_line(small, value):
 def test_an_export_is_current_until_a_member_changes(output, tmp_path):
     shutil.copytree(output / "two", tmp_path / "two")
     run = Run(tmp_path / "two")
-    assert export.is_current(run, run.config(), run.exported)
+    assert export.is_current(run, run.exported)
     records.seal(run.folder / "members/strided-s0-f1", {"seconds": 1.0})
-    assert not export.is_current(run, run.config(), run.exported)
-    assert not export.is_current(run, run.config(), tmp_path / "none.onnx")
+    assert not export.is_current(run, run.exported)
+    assert not export.is_current(run, tmp_path / "none.onnx")
 
 
 def test_predicting_with_a_run_exports_it_first(output, tmp_path):

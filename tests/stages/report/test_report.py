@@ -33,8 +33,8 @@ def run(tmp_path_factory) -> Run:
     """A run of two kinds of nets with clusters, and its report."""
     made = finish(tmp_path_factory.mktemp("output") / "both", DATA, architectures=("small", "mlp"), spread=3.0)
     with contextlib.redirect_stdout(io.StringIO()):
-        submit.run(made.config(), DATA, made, {})
-        cluster.run(made.adapted(["cluster.maps=[]"]), DATA, made)
+        submit.run(made, {})
+        cluster.run(made)
     succeed("report", "--data", "demo", "--run", "both", "--output", made.folder.parent, alone=True)
     return made
 
@@ -78,7 +78,7 @@ def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(r
     succeed("report", "--data", "demo", "--run", "both", "--output", tmp_path)
     assert record.stat().st_mtime == 0
     with contextlib.redirect_stdout(io.StringIO()):
-        submit.run(copy.adapted(["ensemble.rule=geometric"]), DATA, copy, {})
+        submit.run(copy, {})
     os.utime(copy.oof, (0, 0))
     succeed("report", "--data", "demo", "--run", "both", "--output", tmp_path)
     assert records.read_json(record)["rule"] == "geometric"
@@ -87,7 +87,7 @@ def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(r
 def test_what_is_not_there_is_left_out(tmp_path):
     made = finish(tmp_path / "one", DATA, limit=1)
     with contextlib.redirect_stdout(io.StringIO()):
-        submit.run(made.config(), DATA, made, {})
+        submit.run(made, {})
     succeed("report", "--data", "demo", "--run", "one", "--output", tmp_path)
     assert "<h2>Clusters</h2>" not in (made.folder / "report.html").read_text(encoding="utf-8")
 
@@ -141,7 +141,7 @@ def _with_evil_origin(record: dict[str, Any]) -> None:
 
 def _written(made: Run) -> str:
     with contextlib.redirect_stdout(io.StringIO()):
-        report.run(made.config(), DATA, made, made.folder.parent / "eda/demo", made.folder.parent / "tune")
+        report.run(made, made.folder.parent / "eda/demo", made.folder.parent / "tune")
     return (made.folder / "report.html").read_text(encoding="utf-8")
 
 

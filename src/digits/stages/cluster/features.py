@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digits import runs
-from digits.config import Config
 from digits.data import Dataset
 from digits.ensemble.alignment import Alignment, align
-from digits.ensemble.logits import read_ensemble
+from digits.ensemble.logits import read_covered
 from digits.errors import UserError
 from digits.files import arrays
 from digits.runs import Member, Run
@@ -65,20 +63,20 @@ class Features:
         )
 
 
-def gather(run: Run, config: Config, dataset: Dataset) -> Features:
+def gather(run: Run) -> Features:
     """Align the features of all members, average those of one row, and stand the rows of all folds together.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset, config)
-    members = runs.members(config)
-    drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
+    ensemble = read_covered(run)
+    members = run.members
+    drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
     alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
     rows = ensemble["rows"]
     folds = np.empty(len(rows), int)
     aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
-    logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
+    logits = np.zeros((len(rows), len(run.dataset.classes)), np.float32)
     raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
     for member, alignment in zip(members, alignments, strict=True):
         of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
@@ -88,23 +86,23 @@ def gather(run: Run, config: Config, dataset: Dataset) -> Features:
         logits[places] += of["logits"]
         if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
             raw[places] = of["features"]
-    in_fold = len(members) / len(config.folds.trained)
+    in_fold = len(members) / len(run.config.folds.trained)
     aligned /= in_fold
     logits /= in_fold
-    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
+    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(run.dataset, rows)}
     named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
-    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
+    return Features(rows, folds, run.dataset.targets[rows], ensemble["probabilities"], sources, named)
 
 
-def restore(run: Run, config: Config, dataset: Dataset) -> Features:
+def restore(run: Run) -> Features:
     """What `Features.store` kept, without the raw features.
 
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset, config)
+    ensemble = read_covered(run)
     parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
-    names = [member.name for member in runs.members(config)]
+    names = [member.name for member in run.members]
     forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
     try:
         kept = arrays.read(
@@ -115,18 +113,18 @@ def restore(run: Run, config: Config, dataset: Dataset) -> Features:
         fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
         rows = ensemble["rows"]
         fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
-        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
+        fits &= kept["logits"].shape == (len(rows), len(run.dataset.classes))
         fingerprint = str(kept["fingerprint"]) if fits else None
     except ValueError:
         fingerprint = None
-    if fingerprint != dataset.fingerprint:
+    if fingerprint != run.dataset.fingerprint:
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
+    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(run.dataset, rows)}
     alignments = {
         name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
         for name, of in fitted.items()
     }
-    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+    return Features(rows, kept["folds"], run.dataset.targets[rows], ensemble["probabilities"], sources, alignments)
 
 
 def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:

@@ -90,23 +90,22 @@ class Clustering:
         return majorities
 
 
-def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
+def run(run: Run) -> dict[str, Any]:
     """Write `clusters/` of a finished run: metrics, the cluster of every row, maps, figures, the label queue.
 
     Args:
         config: of the run, with how to cluster.
-        dataset: of the run.
         run: finished; the caller holds its lock.
 
     Returns:
         The metrics.
     """
-    settings, steps = config.cluster, Steps()
+    settings, steps = run.config.cluster, Steps()
     folder = run.clusters
-    seed = as_int(derive(config.seed, "cluster"))
-    k = settings.k or len(dataset.classes)
+    seed = as_int(derive(run.config.seed, "cluster"))
+    k = settings.k or len(run.dataset.classes)
     with steps.step("alignment"):
-        features = gather(run, config, dataset)
+        features = gather(run)
     ceiling = float((features.probabilities.argmax(axis=1) == features.targets).mean())
     most = clustering.CLUSTERERS[settings.method].most_rows
     sample = features.sample(min(settings.rows or len(features.rows), most or len(features.rows)), seed)
@@ -127,13 +126,13 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         )
     with steps.step("figures and files"):
         _remove_earlier(folder)
-        for name, figure in _figures(result, sample, dataset, settings, scores, swept, queue, ceiling, seed):
+        for name, figure in _figures(result, sample, run.dataset, settings, scores, swept, queue, ceiling, seed):
             _save(figure, folder / f"{name}.png")
-        _write_rows(folder / "clusters.csv", result, sample, dataset)
-        _write_queue(folder / "label_queue.csv", queue, sample, dataset)
-    maps = _draw_maps(steps, result, sample, dataset, settings, folder, seed)
-    features.store(run, dataset.fingerprint)
-    arrays.write(folder / "embedding.npz", fingerprint=np.array(dataset.fingerprint), **maps)
+        _write_rows(folder / "clusters.csv", result, sample, run.dataset)
+        _write_queue(folder / "label_queue.csv", queue, sample, run.dataset)
+    maps = _draw_maps(steps, result, sample, run.dataset, settings, folder, seed)
+    features.store(run, run.dataset.fingerprint)
+    arrays.write(folder / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
     record = scores | {
         "method": settings.method,
         "space": settings.space,
@@ -141,7 +140,7 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
         "perplexity": settings.perplexity,
         "rows": len(sample.rows),
         "oof_accuracy": ceiling,
-        "anchor_residual": _residuals(features, config),
+        "anchor_residual": _residuals(features, run.config),
         "seconds": steps.seconds,
     }
     records.seal(folder, records.with_nulls(record), "metrics.json", beside=BESIDE)
@@ -149,27 +148,25 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
     return record
 
 
-def compare(config: Config, dataset: Dataset, run: Run, some_methods: str, some_spaces: str) -> None:
+def compare(run: Run, some_methods: str | None, some_spaces: str | None) -> None:
     """Write the table of clusterers and spaces, all on the same sample of rows: CSV, Markdown and heat maps.
 
     Args:
-        config: of the run, with the number of clusters and of rows.
-        dataset: of the run.
         run: finished; the caller holds its lock.
-        some_methods: names of clusterers with commas between them, or "all".
+        some_methods: names of clusterers with commas between them, or "all"; by default that of the config.
         some_spaces: names of spaces, the same way.
 
     Raises:
         UserError: there is no such method or space.
     """
-    methods = METHODS if some_methods == "all" else some_methods.split(",")
-    names = SPACES if some_spaces == "all" else some_spaces.split(",")
+    settings, folder = run.config.cluster, run.clusters
+    methods = METHODS if some_methods == "all" else (some_methods or settings.method).split(",")
+    names = SPACES if some_spaces == "all" else (some_spaces or settings.space).split(",")
     for method, name in itertools.product(methods, names):
-        revise(config, [f"cluster.method={method}", f"cluster.space={name}"], "of the comparison")
-    settings, folder = config.cluster, run.clusters
-    seed = as_int(derive(config.seed, "cluster"))
-    k = settings.k or len(dataset.classes)
-    sample = gather(run, config, dataset).sample(settings.table_rows, seed)
+        revise(run.config, [f"cluster.method={method}", f"cluster.space={name}"], "of the comparison")
+    seed = as_int(derive(run.config.seed, "cluster"))
+    k = settings.k or len(run.dataset.classes)
+    sample = gather(run).sample(settings.table_rows, seed)
     reached: dict[str, np.ndarray] = {}
     cells = {}
     for name, method in track(list(itertools.product(names, methods)), "clustering", transient=True):

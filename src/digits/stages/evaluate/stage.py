@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from digits import runs
 from digits.config import Config
 from digits.data import Dataset
 from digits.ensemble import logits, metrics
@@ -72,14 +71,12 @@ class Judged:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
+def run(run: Run) -> dict[str, Any]:
     """Write `evaluation/` of a finished run: metrics, the scores of every digit, the mistakes, figures.
 
     Probabilities, confidences and choices are those of `oof.npz`: a temperature for each architecture, cross-fitted.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: finished; the caller holds its lock.
 
     Returns:
@@ -90,35 +87,35 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
     """
     steps = Steps()
     with steps.step("logits of the members"):
-        logits.read_ensemble(run, dataset)
-        members = [logits.load(run, member) for member in runs.members(config)]
+        logits.read_ensemble(run)
+        members = [logits.load(run, member) for member in run.members]
     with steps.step("temperatures"):
-        calibrated = logits.calibrate(members, dataset.targets)
-        further = logits.ensemble_temperatures(members, calibrated, dataset.targets)
-        stages = _stages(members, calibrated, further[0], dataset.targets, config.ensemble.rule)
+        calibrated = logits.calibrate(members, run.dataset.targets)
+        further = logits.ensemble_temperatures(members, calibrated, run.dataset.targets)
+        stages = _stages(members, calibrated, further[0], run.dataset.targets, run.config.ensemble.rule)
     judged = stages[SCALED]
     with steps.step("scores"):
         voices = _voices(calibrated.members, judged)
         record = {
-            "rule": config.ensemble.rule,
+            "rule": run.config.ensemble.rule,
             "members": len(members),
-            "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
+            "data": {"name": run.dataset.name, "train": run.dataset.fingerprint, "test": run.dataset.test_fingerprint},
             "oof": records.checksum(run.oof),
-            **_scores(judged, dataset.classes),
-            "calibration": _calibration(config, stages, calibrated, further),
+            **_scores(judged, run.dataset.classes),
+            "calibration": _calibration(run.config, stages, calibrated, further),
             "coverage": _coverage(judged),
             **_ensembling(calibrated.members, judged, voices),
         }
     with steps.step("figures and files"):
         results.clear(run.evaluation)
-        drawn = _figures(config, dataset, run, stages, record, voices)
+        drawn = _figures(run, stages, record, voices)
         record["captions"] = results.draw(run.evaluation, drawn, grey=("mistakes",))
         _write_digits(run, record)
-        _write_mistakes(run, judged, dataset.classes, voices)
+        _write_mistakes(run, judged, run.dataset.classes, voices)
     record["seconds"] = steps.seconds
     record = records.with_nulls(record)
     records.seal(run.evaluation, record, "metrics.json")
-    _print(config, dataset, run, record)
+    _print(run, record)
     return record
 
 
@@ -282,20 +279,18 @@ def _agreement(names: list[str], choices: np.ndarray) -> dict[str, Any]:
 
 
 def _figures(
-    config: Config,
-    dataset: Dataset,
     run: Run,
     stages: Mapping[str, Judged],
     record: Mapping[str, Any],
     voices: Mapping[str, np.ndarray],
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
-    judged, classes = stages[SCALED], dataset.classes
+    judged, classes = stages[SCALED], run.dataset.classes
     counts = np.array(record["confusion"])
     overall = Interval(record["accuracy"], *record["accuracy_interval"])
     yield "confusion", confusion.confusion_matrix(counts, classes)
     yield "digits", figures.digit_scores(evaluation.by_digit(counts), classes, overall)
-    yield "mistakes", _mistake_sheet(judged, dataset)
+    yield "mistakes", _mistake_sheet(judged, run.dataset)
     yield "confidence", figures.confidence_histogram(judged.confidence, judged.right)
     shown = {name: (of.confidence, of.right) for name, of in stages.items()}
     errors = {name: of["ece"] for name, of in record["calibration"]["stages"].items()}
@@ -304,7 +299,7 @@ def _figures(
     yield "agreement", figures.agreement_matrix(_matrices(record["agreement"]))
     rescues = {name: evaluation.Rescue(**of) for name, of in record["rescued"]["architectures"].items()}
     yield "rescued", figures.rescued_bars(rescues, record["mistakes"])
-    yield "history", history.fold_histories(_histories(config, run))
+    yield "history", history.fold_histories(_histories(run))
 
 
 def _mistake_sheet(judged: Judged, dataset: Dataset) -> Figure:
@@ -336,10 +331,10 @@ def _matrices(agreement: Mapping[str, Any]) -> dict[str, tuple[list[str], np.nda
     }
 
 
-def _histories(config: Config, run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
+def _histories(run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
     """How training went, by architecture and fold."""
     histories: dict[str, dict[int, list[np.ndarray]]] = {}
-    for member in runs.members(config):
+    for member in run.members:
         folds = histories.setdefault(member.architecture, {})
         folds.setdefault(member.fold, []).append(run.history(member))
     return histories
@@ -378,13 +373,13 @@ def _write_mistakes(run: Run, judged: Judged, classes: np.ndarray, voices: Mappi
 # --- what is printed ---------------------------------------------------------------------------------------
 
 
-def _print(config: Config, dataset: Dataset, run: Run, record: dict[str, Any]) -> None:
+def _print(run: Run, record: dict[str, Any]) -> None:
     out = console()
     out.print(_digit_table(run, record))
     table = Table(show_header=False)
     for name, text in _lines(record):
         table.add_row(name, text)
-    if config.tuned_on == dataset.fingerprint:
+    if run.config.tuned_on == run.dataset.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
     table.add_row("time", duration(sum(record["seconds"].values())))
     out.print(table)

@@ -68,7 +68,7 @@ def _ensemble(results: Results) -> Ensemble:
     held = _held()
     if held.get("of") is not results:
         bar = st.progress(0.0, "Loading the networks ...")
-        ensemble = inference.load(results.run, results.config, results.features, bar.progress)
+        ensemble = inference.load(results.run, results.features, bar.progress)
         bar.empty()
         held.update(of=results, ensemble=ensemble)
     return held["ensemble"]

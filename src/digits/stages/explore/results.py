@@ -12,13 +12,14 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from digits import data
-from digits.config import Cluster, Config
+from digits.config import Cluster
 from digits.data import Dataset
 from digits.ensemble.logits import are_rows_of
 from digits.errors import UserError
 from digits.figures.sheets import tile
 from digits.files import arrays, records
-from digits.runs import Run
+from digits.files.lock import check_contents
+from digits.runs import Run, RunFolder
 from digits.stages.cluster import features
 from digits.stages.cluster.features import Features
 
@@ -58,12 +59,14 @@ class Results:
     """
 
     run: Run
-    config: Config
-    dataset: Dataset
     features: Features
     record: dict[str, Any]
     maps: dict[str, np.ndarray]
     mapped: np.ndarray
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.run.dataset
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -117,11 +120,12 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     Raises:
         UserError: there is no such run, it is not finished or clustered, or was made from other data.
     """
-    run = Run(run_folder)
-    run.check_contents()
-    config = run.covered(run.config())
+    check_contents(run_folder)
+    folder = RunFolder(run_folder)
+    config = folder.covered_config(folder.recorded_config())
     dataset = data.read(data.find(data_source), cache)
-    kept = features.restore(run, config, dataset)
+    run = Run(run_folder, config, dataset)
+    kept = features.restore(run)
     record = _record(run)
     try:
         maps = arrays.read(run.clusters / "embedding.npz", rows="i1", fingerprint="U0")
@@ -133,7 +137,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
         fits = False
     if not fits or fingerprint != dataset.fingerprint:
         raise UserError(f"run {run_folder} has no maps yet; make them: make cluster RUN={run_folder.name}")
-    return Results(run, config, dataset, kept, record, maps, np.searchsorted(kept.rows, rows))
+    return Results(run, kept, record, maps, np.searchsorted(kept.rows, rows))
 
 
 def _record(run: Run) -> dict[str, Any]:

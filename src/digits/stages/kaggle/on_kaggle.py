@@ -15,14 +15,15 @@ import sys
 import time
 from pathlib import Path
 
-from digits import config, data, runs
+from digits import config, data, pipeline
 from digits.competition import COMPETITION
 from digits.config import Config
 from digits.data import Source
 from digits.errors import UserError
+from digits.files.lock import locked
 from digits.progress import duration
 from digits.runs import Run
-from digits.workers.cost import Deadline
+from digits.workers.budget import Deadline, Resources
 
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
@@ -54,40 +55,19 @@ def main(settings: Settings) -> None:
     recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
     source = find(Path(settings.mounted))
     print(source.note, flush=True)
-    run = Run(Path(settings.working) / settings.name)
+    output = Path(settings.working)
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
-    with run.locked():
-        _run(recipe, source, run, deadline)
-
-
-def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
-    from digits import pipeline
-    from digits.stages.cluster import stage as cluster
-    from digits.stages.eda import stage as eda
-    from digits.stages.evaluate import stage as evaluate
-    from digits.stages.report import stage as report
-
-    started = time.perf_counter()
-    cache = run.folder.parent / "cache"
-    dataset = data.read(source, cache)
-    shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-    outcome = pipeline.make_submission(
-        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
-    )
-    try:
-        whole = run.covered(recipe)
-    except UserError as error:
-        print(f"No clusters and no report: {error}", flush=True)
-    else:
-        look = run.folder.parent / "eda"
-        cluster.run(whole, dataset, run)
-        evaluate.run(whole, dataset, run)
-        eda.run(whole, dataset, look)
-        report.run(whole, dataset, run, look, run.folder.parent / "tune")
+    with locked(output / settings.name):
+        started = time.perf_counter()
+        cache = output / "cache"
+        dataset = data.read(source, cache)
+        shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
+        run, read = Run(output / settings.name, recipe, dataset), time.perf_counter() - started
+        outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), read)
+        pipeline.finish(run, output / "eda")
     if outcome.problems:
         reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
-        count = len(runs.members(recipe))
-        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
+        print(f"WARNING: {len(outcome.problems)} of {len(run.members)} members failed: {reasons}", flush=True)
 
 
 def find(mounted: Path) -> Source:

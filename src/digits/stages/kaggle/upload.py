@@ -14,7 +14,7 @@ from digits.data import submission
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.progress import console
-from digits.runs import Run
+from digits.runs import RunFolder
 from digits.stages.kaggle import command as kaggle_command
 
 SECONDS = 300.0  # that a command may take
@@ -63,7 +63,7 @@ def _read(metadata: Path) -> dict[str, Any]:
     return said
 
 
-def submit(run: Run) -> None:
+def submit(run: RunFolder) -> None:
     """Submit a run's predictions, with a message that says what they are.
 
     Raises:

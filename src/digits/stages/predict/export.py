@@ -16,14 +16,13 @@ from rich.table import Table
 
 from digits import runs
 from digits.config import Config
-from digits.data import Dataset
 from digits.data.demo import demo
 from digits.ensemble.logits import read_ensemble
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import Steps, console
-from digits.runs import Member, Run
+from digits.runs import Member, Run, RunFolder, members
 from digits.stages.predict import exported, novelty
 from digits.stages.predict import networks as inference
 from digits.training import backend
@@ -42,15 +41,13 @@ CALIBRATION = 1_024  # training rows that tell the ranges of what is kept in 8 b
 TIMED_SECONDS = 3.0
 
 
-def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None = None, small: bool = False) -> None:
+def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> None:
     """Write the networks of a run as one file: uint8 images in, calibrated probabilities and novelty out.
 
     The probabilities are the mean of the networks' softmax outputs, each divided by its temperature; test-time
     augmentation is left out.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: finished.
         out: the file.
         folds: only the networks of the first folds; all by default.
@@ -61,52 +58,52 @@ def run(config: Config, dataset: Dataset, run: Run, out: Path, folds: int | None
     """
     if backend.name() != "tensorflow":
         raise UserError(f"the ONNX export needs TensorFlow: make export RUN={run.folder.name}, without BACKEND=")
-    read_ensemble(run, dataset)
+    read_ensemble(run)
     steps = Steps()
-    members = [member for member in runs.members(config) if folds is None or member.fold < folds]
+    members = [member for member in run.members if folds is None or member.fold < folds]
     temperatures = records.read_json(run.metrics, temperature=dict, oof_accuracy=float)["temperature"]
     for member in members:
         run.whole(member)  # found before TensorFlow is loaded
     with steps.step(f"load {len(members)} networks"):
-        backend.start(config.training.threads)
-        models = [_model(config, dataset, run, member) for member in members]
+        backend.start(run.config.training.threads)
+        models = [_model(run, member) for member in members]
     with steps.step("convert"):
         outputs = [arrays.read(run.member(member) / "oof.npz") for member in members]
-        judges = [inference.judge(output, dataset.targets) for output in outputs]
-        forward = _forward(models, [temperatures[member.architecture] for member in members], judges, dataset.side)
+        judges = [inference.judge(output, run.dataset.targets) for output in outputs]
+        forward = _forward(models, [temperatures[member.architecture] for member in members], judges, run.dataset.side)
         graph = _convert(forward)
         if small:
-            graph = _quantized(graph, dataset.train_images[:CALIBRATION])
+            graph = _quantized(graph, run.dataset.train_images[:CALIBRATION])
     with steps.step("check and write"):
-        about = _about(config, dataset, run, members)
+        about = _about(run, members)
         about["answers"] = _answers(exported.open_session(_described(graph, about), exact=True))
         ensemble = exported.parse(_described(graph, about), str(out))
-        gap = _check(ensemble, forward, dataset.test_images[:CHECKED], small)
+        gap = _check(ensemble, forward, run.dataset.test_images[:CHECKED], small)
         if len({member.fold for member in members}) == 1:  # its networks share the rows that they never saw
-            about |= _held_out(ensemble, run, members[0], dataset)
+            about |= _held_out(ensemble, run, members[0])
         with replacing(out) as temporary:
             temporary.write_bytes(_described(graph, about))
-        speed = _speed(ensemble, dataset.test_images)
+        speed = _speed(ensemble, run.dataset.test_images)
     _print(out, about, gap, speed)
 
 
-def is_current(run: Run, config: Config, path: Path) -> bool:
-    """Whether a file was exported from the run as it is."""
+def is_current(run: RunFolder, config: Config, path: Path) -> bool:
+    """Whether a file was exported from the run's networks of this config as they are."""
     try:
-        return exported.load(path).about["members"] == _identity(run, runs.members(config))
+        return exported.load(path).about["members"] == _identity(run, members(config))
     except (UserError, KeyError, OSError):  # also where a member is gone, which exporting anew says in a line
         return False
 
 
-def _model(config: Config, dataset: Dataset, run: Run, member: Member) -> keras.Model:
+def _model(run: Run, member: Member) -> keras.Model:
     """A member's network in 32 bits throughout."""
     import keras
 
     from digits import models
 
     trained = models.load(run.member(member) / "model.keras")
-    architecture = next(of for of in config.architectures if of.label == member.architecture)
-    model = models.build(architecture, dataset.side, len(dataset.classes), "float32", 0)
+    architecture = next(of for of in run.config.architectures if of.label == member.architecture)
+    model = models.build(architecture, run.dataset.side, len(run.dataset.classes), "float32", 0)
     model.set_weights(trained.get_weights())
     return keras.Model(model.input, [model.output, model.get_layer("features").output])
 
@@ -172,13 +169,13 @@ def _quantized(graph: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
         return onnx.load(after)
 
 
-def _about(config: Config, dataset: Dataset, run: Run, members: Sequence[Member]) -> dict[str, Any]:
+def _about(run: Run, members: Sequence[Member]) -> dict[str, Any]:
     """What the file says of itself."""
     return {
         "run": run.folder.name,
-        "data": dataset.fingerprint,
-        "classes": dataset.classes.tolist(),
-        "architectures": [architecture.model_dump(mode="json") for architecture in config.architectures],
+        "data": run.dataset.fingerprint,
+        "classes": run.dataset.classes.tolist(),
+        "architectures": [architecture.model_dump(mode="json") for architecture in run.config.architectures],
         "members": _identity(run, members),
         "run_oof_accuracy": records.read_json(run.metrics)["oof_accuracy"],
         "versions": backend.versions(),
@@ -193,7 +190,7 @@ def _answers(ensemble: exported.Exported) -> dict[str, Any]:
     return exported.answers(ensemble, pairs[certainty.argsort()[:STORED]])
 
 
-def _identity(run: Run, members: Sequence[Member]) -> dict[str, str]:
+def _identity(run: RunFolder, members: Sequence[Member]) -> dict[str, str]:
     """The members by name, with a checksum of each."""
     return {member.name: records.checksum(run.member(member) / "member.json") for member in members}
 
@@ -223,11 +220,11 @@ def _check(
     return gap
 
 
-def _held_out(ensemble: exported.Exported, run: Run, member: Member, dataset: Dataset) -> dict[str, Any]:
+def _held_out(ensemble: exported.Exported, run: Run, member: Member) -> dict[str, Any]:
     """The accuracy on the rows that none of the networks saw."""
     rows = arrays.read(run.member(member) / "oof.npz")["rows"]
-    chosen = ensemble.predict(dataset.train_images[rows]).probabilities.argmax(axis=1)
-    return {"oof_accuracy": float((chosen == dataset.targets[rows]).mean()), "oof_rows": len(rows)}
+    chosen = ensemble.predict(run.dataset.train_images[rows]).probabilities.argmax(axis=1)
+    return {"oof_accuracy": float((chosen == run.dataset.targets[rows]).mean()), "oof_rows": len(rows)}
 
 
 def _speed(ensemble: exported.Exported, images: np.ndarray) -> float:

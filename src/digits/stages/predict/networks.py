@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from digits import models, runs
-from digits.config import Config
-from digits.data import Dataset
+from digits import models
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import Member, Run
@@ -77,9 +75,7 @@ class RunNetworks:
         return exported.Prediction(np.mean(probabilities, axis=0), np.mean(distances, axis=0))
 
 
-def load(
-    run: Run, config: Config, features: Features, progress: Callable[[float], object] = lambda share: None
-) -> Ensemble:
+def load(run: Run, features: Features, progress: Callable[[float], object] = lambda share: None) -> Ensemble:
     """Load every network of a finished run, for predictions in the common space of `features`.
 
     Raises:
@@ -89,11 +85,11 @@ def load(
         name: (len(features.sources["logits"][0]), *features.sources["pixels"].shape[1:], len(alignment.mean))
         for name, alignment in features.alignments.items()
     }
-    temperatures, networks = _load(run, config, forms, progress)
+    temperatures, networks = _load(run, forms, progress)
     return Ensemble(networks, temperatures, features)
 
 
-def load_networks(run: Run, config: Config, dataset: Dataset) -> RunNetworks:
+def load_networks(run: Run) -> RunNetworks:
     """Load every network of a finished run of this data set, for people's own pictures.
 
     Raises:
@@ -101,17 +97,17 @@ def load_networks(run: Run, config: Config, dataset: Dataset) -> RunNetworks:
     """
     outputs = {
         member.name: arrays.read(run.whole(member) / "oof.npz", rows="i1", logits="f2", features="f2")
-        for member in runs.members(config)
+        for member in run.members
     }
-    classes = len(dataset.classes)
-    forms = {name: (classes, dataset.side, dataset.side, of["features"].shape[1]) for name, of in outputs.items()}
-    temperatures, loaded = _load(run, config, forms)
+    form = (len(run.dataset.classes), run.dataset.side, run.dataset.side)
+    forms = {name: (*form, of["features"].shape[1]) for name, of in outputs.items()}
+    temperatures, loaded = _load(run, forms)
     networks = [
-        (predict, temperatures[member.architecture], judge(outputs[member.name], dataset.targets))
+        (predict, temperatures[member.architecture], judge(outputs[member.name], run.dataset.targets))
         for member, predict in loaded
     ]
     about = {"run_oof_accuracy": records.read_json(run.metrics, oof_accuracy=float)["oof_accuracy"]}
-    return RunNetworks(networks, dataset.classes, dataset.side, about)
+    return RunNetworks(networks, run.dataset.classes, run.dataset.side, about)
 
 
 def judge(output: dict[str, np.ndarray], targets: np.ndarray) -> novelty.Judge:
@@ -127,7 +123,6 @@ def judge(output: dict[str, np.ndarray], targets: np.ndarray) -> novelty.Judge:
 
 def _load(
     run: Run,
-    config: Config,
     forms: dict[str, tuple[int, ...]],
     progress: Callable[[float], object] = lambda share: None,
 ) -> tuple[dict[str, float], list[tuple[Member, Predict]]]:
@@ -135,17 +130,16 @@ def _load(
 
     Args:
         run: finished.
-        config: of the run.
         forms: by member: classes, height, width and features that its network must have.
         progress: hears the share of the networks that are loaded.
     """
     temperatures = records.read_json(run.metrics, temperature=dict)["temperature"]
-    members = runs.members(config)
+    members = run.members
     for member in members:
         temperature = temperatures.get(member.architecture)
         if not (isinstance(temperature, float) and 0 < temperature < math.inf):
             raise UserError(f"{run.metrics}: says no temperature of {member.architecture}; make it anew: make submit")
-    backend.start(config.training.threads)
+    backend.start(run.config.training.threads)
     from digits.training import loop
 
     loaded = []

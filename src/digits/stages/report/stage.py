@@ -84,12 +84,10 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -> Path:
+def run(run: Run, eda: Path, searches: Path) -> Path:
     """Write `report.html` of a run that was evaluated; what else was made of it is shown where it is there.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: finished and evaluated.
         eda: folder of what `make eda` wrote for these data.
         searches: folder of all searches.
@@ -107,7 +105,7 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         )
     evaluation = records.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
     try:
-        sections = _sections(config, dataset, run, metrics, evaluation, eda, searches)
+        sections = _sections(run, metrics, evaluation, eda, searches)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         told = shown(f"{type(error).__name__}: {error}")
         raise UserError(
@@ -116,15 +114,13 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
         ) from error
     page = run.folder / "report.html"
     with replacing(page) as temporary:
-        text = _render(f"{dataset.name}: run {run.folder.name}", sections)
+        text = _render(f"{run.dataset.name}: run {run.folder.name}", sections)
         temporary.write_text(text, encoding="utf-8", errors="replace")
     print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
     return page
 
 
 def _sections(
-    config: Config,
-    dataset: Dataset,
     run: Run,
     metrics: Mapping[str, Any],
     evaluation: Mapping[str, Any],
@@ -132,17 +128,17 @@ def _sections(
     searches: Path,
 ) -> list[Section]:
     return [
-        _result(config, run, metrics, evaluation),
-        *_data(dataset, eda),
-        _recipe(config, metrics),
+        _result(run, metrics, evaluation),
+        *_data(run.dataset, eda),
+        _recipe(run.config, metrics),
         _training(run, metrics, evaluation),
         _digits(run, evaluation),
         _confidence(run, evaluation),
         _members(run, evaluation),
         *_clusters(run),
-        *_searches(dataset, searches),
+        *_searches(run.dataset, searches),
         _mistakes(run, evaluation),
-        _origin(config, dataset, run),
+        _origin(run),
     ]
 
 
@@ -174,7 +170,7 @@ def _render(title: str, sections: Sequence[Section]) -> str:
 # --- the sections ------------------------------------------------------------------------------------------
 
 
-def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
+def _result(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
     interval = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
     rows = [
         [
@@ -188,8 +184,8 @@ def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Ma
     ]
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
-    told = findings.scores(metrics, evaluation, len(config.folds.trained))
-    if config.tuned_on == records.read_twice(run.origin, data=dict)["data"]["train"]:
+    told = findings.scores(metrics, evaluation, len(run.config.folds.trained))
+    if run.config.tuned_on == records.read_twice(run.origin, data=dict)["data"]["train"]:
         told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
     return Section("Result", told, [Table([], rows)])
 
@@ -268,10 +264,10 @@ def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
     return Section("Mistakes", figures=_figures(run.evaluation, ["mistakes"], evaluation["captions"]))
 
 
-def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
+def _origin(run: Run) -> Section:
     record = records.read_twice(run.origin, versions=dict, machine=dict)
-    rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
-    rows += [["seed", str(config.seed)]]
+    rows = [["data", f"{len(run.dataset.train_labels):,} training and {len(run.dataset.test_images):,} test rows"]]
+    rows += [["seed", str(run.config.seed)]]
     rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
     return Section("How it was made", tables=[Table([], rows)])
 

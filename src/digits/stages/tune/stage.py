@@ -18,14 +18,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from digits import data, progress
+from digits import config, data, progress
 from digits.config import differences
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.files import records
-from digits.runs import Run
+from digits.files.lock import locked
+from digits.pipeline import Session
+from digits.runs import RunFolder
 from digits.stages.tune import results, trial
-from digits.stages.tune.space import Space, check_options
+from digits.stages.tune.space import Space, check_options, load
 from digits.stages.tune.trial import GAVE_UP, Job
 from digits.training import backend
 
@@ -54,6 +56,18 @@ def crew(workers: int | None, threads: int, output: Path) -> Crew:
     return Crew(backend.room_for(threads) if workers is None else workers, output)
 
 
+def command(session: Session, space_file: Path | None, workers: int | None) -> None:
+    """Search as the command line asks for."""
+    base = config.load(session.config_path)
+    name = "demo.yaml" if session.source.kind == "demo" else "accuracy.yaml"
+    space_file = space_file or Path("configs/spaces") / name
+    searched = load(space_file, base, list(session.overrides))
+    name = session.run or space_file.stem
+    RunFolder.named(session.output, name)
+    print(f"Search: {session.output / 'tune' / name}, of {space_file}", flush=True)
+    run(searched, space_file, session.rows, name, crew(workers, searched.base.training.threads, session.output))
+
+
 def run(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew, address: str | None = None) -> None:
     """Search until the trials or the hours are used up; goes on with a search that was stopped.
 
@@ -74,7 +88,7 @@ def run(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew,
         raise UserError("tune.tensorboard needs the package tensorboard: .venv/bin/python -m pip install tensorboard")
     if address:
         _check_free(address)
-    with Run(folder).locked():
+    with locked(folder):
         _claim(folder, space, dataset)
         if crew.workers:
             forks()  # they import TensorFlow while this process does

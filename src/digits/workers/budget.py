@@ -1,23 +1,21 @@
-"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
+"""Time on this machine: how long members take, and which of them fit into a time limit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from digits.config import Config, Training
 from digits.progress import about, clock
 from digits.runs import Member
+from digits.training.cost import PASSES, Work, networks, short, training_macs
 
-PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
 MARGIN = 1.15  # by which a member may take longer than expected
 AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
 AFTERWARDS_SECONDS = 600.0  # ... that long
 MOST_HOURS = 100_000.0
-VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
 
 
 @dataclass(frozen=True)
@@ -53,22 +51,18 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Training that is left of one member.
+class Resources:
+    """Where members are trained, and for how long.
 
-    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
-    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    workers: members at a time; None for as many as the GPUs train fastest, or the cores have room for. scheduler:
+    address of a Dask scheduler, whose workers train instead of this machine. deadline: members that will probably not
+    end in time are left out. patient: a member that fails does not stop the others.
     """
 
-    images: int
-    epochs: int
-    scored: int
-    predicted: int
-    macs: int
-
-    @property
-    def training_macs(self) -> float:
-        return float(PASSES * self.macs * self.images * self.epochs)
+    workers: int | None = None
+    scheduler: str | None = None
+    deadline: Deadline = dataclasses.field(default_factory=lambda: Deadline(time.monotonic()))
+    patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,47 +79,6 @@ class Speed:
         """Expected time of a member; to predict an image is a forward pass only."""
         images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
         return self.start + slowdown * images / self.images
-
-
-def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
-    """Work of every member of a config, in the order of training.
-
-    Args:
-        config: the recipe.
-        macs: forward multiply-adds by architecture.
-        rows: of the training table.
-        test_rows: of the test table.
-    """
-    settings, held_out = config.training, rows // config.folds.count
-    images = images_per_epoch(rows - held_out, settings)
-    scored = min(settings.monitor_rows or held_out, held_out)
-    predicted = VIEWS[config.tta] * (held_out + test_rows)
-    return {
-        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
-    }
-
-
-def order(config: Config) -> list[Member]:
-    """Members in the order of training: a network of every architecture before the second fold of any.
-
-    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
-    rows of a fold have all kinds of networks.
-    """
-    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
-    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
-
-
-def images_per_epoch(rows: int, settings: Training) -> int:
-    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
-    if settings.watches:
-        rows -= math.ceil(settings.early_stopping.inner_split * rows)
-    batch = min(settings.batch_size, rows)
-    return rows // batch * batch
-
-
-def training_macs(works: Iterable[Work]) -> float:
-    """Training MACs of members together."""
-    return sum(work.training_macs for work in works)
 
 
 def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
@@ -243,14 +196,3 @@ def say_expected(budget: Budget) -> float:
         flush=True,
     )
     return seconds
-
-
-def networks(count: int) -> str:
-    """Such as `1 network` or `20 networks`."""
-    return f"{count} network{'s' * (count != 1)}"
-
-
-def short(macs: float) -> str:
-    """Such as `7.5e14`."""
-    digits, exponent = f"{macs:.1e}".split("e")
-    return f"{digits}e{int(exponent)}"

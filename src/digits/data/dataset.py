@@ -1,0 +1,95 @@
+"""The rows of a competition in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+# Compared by identity: arrays have no single truth value.
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The rows of a competition, in the order of its CSVs.
+
+    name: "digit-recognizer" or "demo".
+    source: where the rows come from, for people.
+    train_images: uint8 (n, side, side); train_labels: int64 (n,).
+    test_images: uint8 (m, side, side); test_labels: int64 (m,), known for the demo set only.
+    """
+
+    name: str
+    source: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray | None = None
+
+    @property
+    def side(self) -> int:
+        """Height and width of an image in pixels."""
+        return self.train_images.shape[1]
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The labels seen in training, ascending: int64 (c,)."""
+        return np.unique(self.train_labels)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Of each training row the place of its label in `classes`: int32 (n,)."""
+        return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
+
+    @property
+    def rows(self) -> Rows:
+        """The training rows."""
+        return Rows(self.train_images, self.targets, len(self.classes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the training pixels and labels."""
+        return _digest(self.train_images, self.train_labels)
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """SHA-256 of the test pixels."""
+        return _digest(self.test_images)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Labelled images: uint8 (n, side, side), and of each the place of its label among `classes` ones, int32 (n,)."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """The rows of these numbers, int (m,), in their order."""
+        return Rows(self.images[rows], self.targets[rows], self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training rows that one network learns from, and others that are held out.
+
+    rows: the whole table, which is only read: processes may share it. learned, held_out: numbers of rows, int (r,) and
+    (h,).
+    """
+
+    rows: Rows
+    learned: np.ndarray
+    held_out: np.ndarray
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for of in arrays:
+        digest.update(f"{of.dtype.str}{of.shape}".encode())
+        digest.update(np.ascontiguousarray(of))
+    return digest.hexdigest()

@@ -1,0 +1,113 @@
+"""One member of a run: trained without the rows of its fold, saved, and run on those rows and on the test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digits import data, models
+from digits.config import Config
+from digits.data import Dataset, Rows, Split
+from digits.files import arrays, records
+from digits.files.atomic import replacing
+from digits.runs import Member
+from digits.seeds import derive
+from digits.training import backend, cost
+from digits.training.report import Report
+
+CHECKPOINT = ".checkpoint.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What all members share.
+
+    rows: of the training table. folds: of each of them, int64 (n,). test_images: uint8 (m, side, side).
+    """
+
+    rows: Rows
+    folds: np.ndarray
+    test_images: np.ndarray
+
+    @property
+    def form(self) -> tuple[int, int]:
+        """Side of the images, and number of classes."""
+        return self.rows.images.shape[1], self.rows.classes
+
+
+def tables(config: Config, dataset: Dataset) -> Tables:
+    """Split the rows of a dataset into the folds of a config."""
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(dataset.rows, folds, dataset.test_images)
+
+
+def train(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
+    """Train one member into a folder and seal it. Resume from the checkpoint there, and leave it.
+
+    Args:
+        config: the recipe.
+        member: one of the config's.
+        tables: see `tables`.
+        folder: of the unfinished member.
+        report: hears of the progress.
+    """
+    backend.start(config.training.threads)
+    from digits.training import loop
+
+    rows = tables.rows
+    learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
+    network = loop.train(
+        next(architecture for architecture in config.architectures if architecture.label == member.architecture),
+        config,
+        Split(rows, learned, held_out),
+        derive(config.seed, "member", member.architecture, member.seed, member.fold),
+        folder / CHECKPOINT,
+        report,
+    )
+    _write_history(folder / "history.csv", network.history, loop.HISTORY)
+    with replacing(folder / "model.keras") as temporary:
+        network.model.save(temporary)
+    logits, features = loop.predict_with(network.predict, rows.images[held_out], config.tta)
+    arrays.write(folder / "oof.npz", rows=held_out, logits=logits, features=features)
+    logits, features = loop.predict_with(network.predict, tables.test_images, config.tta)
+    arrays.write(folder / "test.npz", logits=logits, features=features)
+    images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
+    record = {
+        "precision": network.precision,
+        "seconds": float(network.history[:, loop.HISTORY.index("seconds")].sum()),
+        "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
+        "versions": backend.versions(),
+        "processor": backend.processor(),
+        "device": backend.device() or backend.processor(),
+        "deterministic": backend.is_deterministic(),
+    }
+    records.seal(folder, record)
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs that the checkpoint of an unfinished member holds; 0 where there is none that training will accept."""
+    try:
+        return len(arrays.read(folder / CHECKPOINT)["history"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def publish(folder: Path, finished: Path) -> None:
+    """Move a sealed member to its final folder; from then on it is complete."""
+    records.publish(folder, finished)
+    (finished / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
+
+
+def is_complete(folder: Path) -> bool:
+    """A finished member stands in a folder, with every file as it was sealed."""
+    if not records.is_whole(folder):
+        return False
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
+    return True
+
+
+def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
+    with replacing(path) as temporary:
+        np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")

@@ -1,0 +1,181 @@
+"""Train members in processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import filelock
+
+from digits import progress
+from digits.config import Config
+from digits.errors import UserError, plain, shown
+from digits.runs import Member, Run, training_order
+from digits.training import backend, cost, member
+from digits.training.cost import Work
+from digits.training.member import Tables
+from digits.workers import budget, forecast, gpus, local, messages, self_check
+from digits.workers.budget import Deadline
+
+logger = logging.getLogger(__name__)
+
+OUT_OF_TIME = "the time was over"
+SHORT = 300.0  # seconds of training on GPUs that are not worth a minute of measuring
+
+Result = tuple[Member, str | None]  # a member, and why it is not trained; None where it is
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Training that a call is to do.
+
+    config: of the run, in the precision that works here. tables: of the run. missing: members, in the order of
+    training. deadline: members that will probably not end in time are left out. patient: a member that fails does not
+    stop the others.
+    """
+
+    run: Run
+    config: Config
+    tables: Tables
+    missing: list[Member]
+    deadline: Deadline
+    patient: bool = False
+
+    def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
+        """Work of every member of the config. macs: forward multiply-adds by architecture."""
+        return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
+
+    def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
+        """Progress display of the missing members. works: training that is left of each."""
+        every, epochs = training_order(self.config), self.config.training.epochs
+        tasks = {
+            member.name: progress.Task(
+                title=f"{member.name} [{every.index(member) + 1}/{len(every)}]",
+                epochs=epochs,
+                done=epochs - work.epochs,
+                images=work.images,
+                macs=float(cost.PASSES * work.macs),
+            )
+            for member, work in works.items()
+        }
+        return progress.TrainingLines(tasks, workers, progress.is_terminal(), self.deadline.training_ends)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train in a worker process.
+
+    folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
+    member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
+    """
+
+    config: Config
+    member: Member
+    folder: Path
+    finished: Path
+    lock: Path
+    pipe: Path
+    until: float = math.inf
+
+
+def train(plan: Plan, workers: int | None) -> Iterator[Result]:
+    """Train the missing members, and give each as soon as it is trained or has failed."""
+    plan, devices = _checked(plan)
+    if workers is None:
+        workers = _workers_on_gpus(plan, devices) if devices else backend.room_for(plan.config.training.threads)
+    workers = min(workers, len(plan.missing))
+    run = plan.run
+    with local.processes(workers, run.folder, devices) as submit:
+        every = plan.works(forecast.count(submit, plan.config, plan.tables, workers))
+        works = {member: _left(run, member, every[member]) for member in plan.missing}
+        budget.say_recipe(every, works)
+        planned = forecast.budget(submit, plan, works, workers)
+        with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
+            jobs = (
+                Job(
+                    plan.config,
+                    member,
+                    run.unfinished(member),
+                    run.member(member),
+                    run.member_lock(member),
+                    pipe,
+                    planned.stops(member),
+                )
+                for member in planned.in_time()
+            )
+            yield from submit(_try if plan.patient else _train, ((job, plan.tables) for job in jobs))
+
+
+def _left(run: Run, member_: Member, work: Work) -> Work:
+    """Work of a member without the epochs that its checkpoint holds."""
+    return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
+
+
+def _try(job: Job, tables: Tables) -> Result:
+    """Train one member; the reason where it failed."""
+    try:
+        return _train(job, tables)
+    except Exception as error:  # whatever it is, the other members are worth having
+        logger.exception("member %s", job.member.name)
+        return job.member, f"{type(error).__name__}: {shown(str(error))}"
+
+
+def _train(job: Job, tables: Tables) -> Result:
+    """Train one member in this process, unless a worker that outlived a kill has just done so."""
+    with filelock.FileLock(job.lock):
+        if member.is_complete(job.finished):
+            return job.member, None
+        try:
+            with (
+                messages.sender(job.pipe) as send,
+                messages.Reporter(job.member.name, send, job.until) as report,
+            ):
+                member.train(job.config, job.member, tables, job.folder, report)
+        except messages.OutOfTime:
+            return job.member, OUT_OF_TIME
+        except Exception as error:  # a backend's exception may not travel to the process that was started
+            line = plain(error)
+            if line is None:
+                raise
+            raise UserError(line) from error
+        member.publish(job.folder, job.finished)
+    return job.member, None
+
+
+def _checked(plan: Plan) -> tuple[Plan, int]:
+    """The plan in the way of computing that works on the GPUs of this machine, and their number; 0 for none."""
+    devices = gpus.count()
+    if not devices:
+        return plan, 0
+    way = self_check.find_way(plan.config, *plan.tables.form)
+    os.environ.update(way.environment)
+    return replace(plan, config=way.settings(plan.config)), 0 if way is self_check.PROCESSOR else devices
+
+
+def _workers_on_gpus(plan: Plan, devices: int) -> int:
+    """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
+
+    def rate(workers: int) -> float:
+        """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
+        try:
+            with local.processes(workers, plan.run.folder, devices, apart=True) as submit:
+                macs = forecast.count(submit, plan.config, plan.tables, workers)
+                measured = forecast.measured(submit, plan, workers)
+        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+            measured = [("", None)]
+        if not all(speed for _, speed in measured):
+            print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
+            return 0.0
+        per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
+        print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
+        work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
+        return 0.0 if work < SHORT * per_second else per_second
+
+    if plan.deadline.left() < 6 * SHORT:
+        return devices
+    return gpus.worthwhile(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))
