@@ -57,8 +57,8 @@ def test_every_form_of_the_competition_gives_the_same_tables(competition, tmp_pa
 
 def test_sources_are_tried_in_order(competition, tmp_path):
     root, mount = tmp_path / "input", tmp_path / "mount"
-    (root / COMPETITION).mkdir(parents=True)
-    (root / COMPETITION / ".gitkeep").touch()
+    (root / COMPETITION.name).mkdir(parents=True)
+    (root / COMPETITION.name / ".gitkeep").touch()
     mounts = (tmp_path / "absent", mount)
 
     demo = find(None, root, mounts)
@@ -68,8 +68,8 @@ def test_sources_are_tried_in_order(competition, tmp_path):
     shutil.copytree(competition, mount)
     assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("kaggle", mount)
 
-    make_zip(competition, root / COMPETITION / "digit-recognizer.zip")
-    assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("input", root / COMPETITION)
+    make_zip(competition, root / COMPETITION.name / "digit-recognizer.zip")
+    assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("input", root / COMPETITION.name)
 
     given = find(str(competition), root, mounts)
     assert (given.kind, given.path) == ("given", competition)
@@ -78,7 +78,7 @@ def test_sources_are_tried_in_order(competition, tmp_path):
 
 def test_a_given_source_is_never_replaced(competition, tmp_path):
     root = tmp_path / "input"
-    shutil.copytree(competition, root / COMPETITION)
+    shutil.copytree(competition, root / COMPETITION.name)
     (tmp_path / "empty").mkdir()
     assert "no such file or folder" in complaint(find, str(tmp_path / "absent"), root, ())
     assert "no train.csv" in complaint(find, str(tmp_path / "empty"), root, ())
@@ -88,8 +88,8 @@ def test_a_given_source_is_never_replaced(competition, tmp_path):
 @pytest.mark.parametrize(("absent", "present"), [("train.csv", "test.csv"), ("test.csv", "train.csv")])
 def test_half_an_input_folder_is_an_error(competition, tmp_path, absent, present):
     root = tmp_path / "input"
-    shutil.copytree(competition, root / COMPETITION)
-    (root / COMPETITION / absent).unlink()
+    shutil.copytree(competition, root / COMPETITION.name)
+    (root / COMPETITION.name / absent).unlink()
     assert f"has {present} but no {absent}" in complaint(find, None, root, ())
 
 
@@ -225,8 +225,8 @@ def test_fetch_puts_the_whole_zip_in_place(competition, tmp_path, kaggle):
         f"shutil.copy({str(archive)!r}, folder + '/digit-recognizer.zip')",
     )
     root = tmp_path / "input"
-    assert fetch(root) == root / COMPETITION / "digit-recognizer.zip"
-    assert [path.name for path in (root / COMPETITION).iterdir()] == ["digit-recognizer.zip"]
+    assert fetch(root) == root / COMPETITION.name / "digit-recognizer.zip"
+    assert [path.name for path in (root / COMPETITION.name).iterdir()] == ["digit-recognizer.zip"]
     assert find(None, root, ()).kind == "input"
 
 
@@ -251,7 +251,7 @@ def test_fetch_puts_the_whole_zip_in_place(competition, tmp_path, kaggle):
 def test_fetch_says_what_went_wrong(tmp_path, kaggle, output, meaning):
     kaggle(f"sys.exit({output!r} or 1)")
     assert meaning in complaint(fetch, tmp_path / "input")
-    assert list((tmp_path / "input" / COMPETITION).iterdir()) == []
+    assert list((tmp_path / "input" / COMPETITION.name).iterdir()) == []
 
 
 def test_fetch_without_the_command(tmp_path, kaggle):
@@ -260,11 +260,11 @@ def test_fetch_without_the_command(tmp_path, kaggle):
 
 def test_a_cut_off_download_leaves_the_earlier_zip(competition, tmp_path, kaggle):
     root = tmp_path / "input"
-    earlier = make_zip(competition, root / COMPETITION / "digit-recognizer.zip")
+    earlier = make_zip(competition, root / COMPETITION.name / "digit-recognizer.zip")
     content = earlier.read_bytes()
     kaggle("open(folder + '/digit-recognizer.zip', 'wb').write(b'PK\\x03\\x04 cut off')")
     assert "not a whole zip" in complaint(fetch, root)
     kaggle("pass")
     assert "left no digit-recognizer.zip" in complaint(fetch, root)
     assert earlier.read_bytes() == content
-    assert list((root / COMPETITION).iterdir()) == [earlier]
+    assert list((root / COMPETITION.name).iterdir()) == [earlier]

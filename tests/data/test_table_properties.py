@@ -178,7 +178,7 @@ def test_a_bomb_is_refused_or_read_within_a_gigabyte(tmp_path, kind):
         "one endless line": b"0,",
         "labels only": b"1,0\n",
     }
-    train = tmp_path / f"{COMPETITION}.zip"
+    train = tmp_path / f"{COMPETITION.name}.zip"
     with zipfile.ZipFile(train, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         packed.writestr("test.csv", b"pixel0\n1\n")
         with packed.open("train.csv", "w", force_zip64=True) as member:

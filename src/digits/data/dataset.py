@@ -16,8 +16,8 @@ class Dataset:
 
     name: "digit-recognizer" or "demo".
     source: where the rows come from, for people.
-    train_images: uint8 (n, side, side); train_labels: int64 (n,).
-    test_images: uint8 (m, side, side); test_labels: int64 (m,), known for the demo set only.
+    train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
+    test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
     """
 
     name: str
@@ -28,13 +28,13 @@ class Dataset:
     test_labels: np.ndarray | None = None
 
     @property
-    def side(self) -> int:
-        """Height and width of an image in pixels."""
-        return self.train_images.shape[1]
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.train_images.shape[1:]
 
     @cached_property
     def classes(self) -> np.ndarray:
-        """The labels seen in training, ascending: int64 (c,)."""
+        """The labels seen in training, ascending: int64 or str (c,)."""
         return np.unique(self.train_labels)
 
     @cached_property
@@ -50,17 +50,20 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the training pixels and labels."""
-        return _digest(self.train_images, self.train_labels)
+        return _digest(_flat(self.train_images), self.train_labels)
 
     @cached_property
     def test_fingerprint(self) -> str:
         """SHA-256 of the test pixels."""
-        return _digest(self.test_images)
+        return _digest(_flat(self.test_images))
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Labelled images: uint8 (n, side, side), and of each the place of its label among `classes` ones, int32 (n,)."""
+    """Labelled images.
+
+    images: uint8 (n, height, width, channels). targets: the index of each label, int32 (n,), below `classes`.
+    """
 
     images: np.ndarray
     targets: np.ndarray
@@ -85,6 +88,11 @@ class Split:
     rows: Rows
     learned: np.ndarray
     held_out: np.ndarray
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    """Images without their channels where there is one, whose fingerprints so stay those of earlier versions."""
+    return images[..., 0] if images.shape[-1] == 1 else images
 
 
 def _digest(*arrays: np.ndarray) -> str:

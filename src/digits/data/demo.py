@@ -34,9 +34,9 @@ def demo() -> Dataset:
     return Dataset(
         name=DEMO,
         source="scikit-learn's handwritten digits, enlarged to 28x28",
-        train_images=images[train],
+        train_images=images[train, ..., None],
         train_labels=labels[train],
-        test_images=images[test],
+        test_images=images[test, ..., None],
         test_labels=labels[test],
     )
 

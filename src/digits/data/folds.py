@@ -15,7 +15,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     Stratified by label over the distinct images; an exact duplicate goes where its first copy goes, so
     that no network is scored on an image that it was trained on.
 
-    images: uint8 (n, side, side). labels: int64 (n,). count: at least 2. seed: any whole number >= 0.
+    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0.
 
     Raises:
         UserError: a class has fewer distinct images than there are folds.
@@ -39,7 +39,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
 
 
 def first_copies(images: np.ndarray) -> np.ndarray:
-    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, side, side)."""
+    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, ...)."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO
 
-from digits.competition import COMPETITION, COMPETITION_URL
+from digits.competition import COMPETITION
 from digits.errors import UserError
 
 DEMO = "demo"
-KAGGLE_MOUNTS = (
-    Path("/kaggle/input/competitions/digit-recognizer"),
-    Path("/kaggle/input/digit-recognizer"),
-)
-TRAIN, TEST = TABLES = ("train.csv", "test.csv")
+KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
+TRAIN, TEST = TABLES = (COMPETITION.train, COMPETITION.test)
 
 # A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a
 # high ratio alone is no sign of a bomb: it counts only in a member big enough to do harm.
@@ -101,12 +98,12 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
             path = path.expanduser()
         locate(path)
         return Source("given", path, f"Data: {path}, as given.")
-    folder = root / COMPETITION
-    inputs = (("input", folder), ("input", root / f"{COMPETITION}.zip"))
+    folder = root / COMPETITION.name
+    inputs = (("input", folder), ("input", root / f"{COMPETITION.name}.zip"))
     for kind, path in (*inputs, *(("kaggle", mount) for mount in mounts)):
         if _holds_data(path):
             locate(path)
-            return Source(kind, path, f"Data: the {COMPETITION} competition in {path}.")
+            return Source(kind, path, f"Data: the {COMPETITION.name} competition in {path}.")
     note = (
         f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
         "for the real competition run `make data` or give DATA=<folder or zip>."
@@ -124,12 +121,12 @@ def locate(path: Path) -> dict[str, Table]:
         if path.is_dir():
             return _in_folder(path)
         if path.suffix.lower() == ".csv":
-            raise UserError(f"{path}: is no folder or zip; give the folder that holds train.csv and test.csv")
+            raise UserError(f"{path}: is no folder or zip; give the folder that holds {TRAIN} and {TEST}")
         if path.is_file():
             return {name: _in_zip(path, name) for name in TABLES}
     except OSError as error:
         raise _unreadable(path, error) from None
-    raise UserError(f"{path}: no such file or folder; give a folder with train.csv and test.csv, or their zip")
+    raise UserError(f"{path}: no such file or folder; give a folder with {TRAIN} and {TEST}, or their zip")
 
 
 def _holds_data(path: Path) -> bool:
@@ -149,9 +146,9 @@ def _in_folder(folder: Path) -> dict[str, Table]:
         (missing,) = set(TABLES) - {name}
         raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
     archives = sorted(folder.glob("*.zip"))
-    kaggles = folder / f"{COMPETITION}.zip"
+    kaggles = folder / f"{COMPETITION.name}.zip"
     if kaggles not in archives and len(archives) != 1:
-        several = f"several zips and no {kaggles.name}" if archives else "no train.csv, test.csv or zip of them"
+        several = f"several zips and no {kaggles.name}" if archives else "no {TRAIN}, {TEST} or zip of them"
         raise UserError(f"{folder}: has {several}; put {kaggles.name} there, or the two CSV files")
     archive = kaggles if kaggles in archives else archives[0]
     return {name: _in_zip(archive, name) for name in TABLES}
@@ -174,10 +171,10 @@ def _in_zip(path: Path, name: str) -> Table:
         raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
     for member in members:
         if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION_URL}")
+            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION.url}")
     found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
     if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one train.csv and one test.csv")
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {TRAIN} and one {TEST}")
     (member,) = found
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
@@ -187,7 +184,7 @@ def _in_zip(path: Path, name: str) -> Table:
     if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
         raise UserError(
             f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            f"a zip bomb? get the zip from {COMPETITION_URL}"
+            f"a zip bomb? get the zip from {COMPETITION.url}"
         )
     return Table(path, member.filename)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.files.atomic import replacing
 
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
-HEADER = ["ImageId", "Label"]
+HEADER = list(COMPETITION.submission)
+ID = HEADER[0]
 MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
@@ -26,7 +28,7 @@ class Verdict:
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # int64 (n,), where every line could be read
+    labels: np.ndarray | None = None  # int64 or str (n,), where every line could be read
 
     @property
     def valid(self) -> bool:
@@ -37,8 +39,8 @@ def write(path: Path, labels: np.ndarray, classes: np.ndarray) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
     Args:
-        labels: int64 (n,), in the order of the test rows.
-        classes: int64 (c,): the labels seen in training.
+        labels: int64 or str (n,), in the order of the test rows.
+        classes: the same (c,): the labels seen in training.
 
     Raises:
         ValueError: the file is not valid, a bug.
@@ -47,7 +49,7 @@ def write(path: Path, labels: np.ndarray, classes: np.ndarray) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(HEADER)
-            writer.writerows((number, int(label)) for number, label in enumerate(labels, start=1))
+            writer.writerows(enumerate(labels.tolist(), start=COMPETITION.first_id))
         verdict = check(temporary, len(labels), classes)
         if not verdict.valid or not np.array_equal(verdict.labels, labels):
             raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
@@ -59,7 +61,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
     Args:
         path: the file.
         rows: test rows that it must answer.
-        classes: int64 (c,): the labels seen in training.
+        classes: int64 or str (c,): the labels seen in training.
 
     Raises:
         UserError: it cannot be read as text.
@@ -80,7 +82,7 @@ def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
 
     Args:
         verdict: of `check`; gets the problems and remarks of the comparison.
-        chosen: int64 (n,), in the order of the test rows.
+        chosen: labels (n,), in the order of the test rows.
         run: the run's name, for the words.
         own: whether the file claims to be that run's own, and so must agree in every row.
     """
@@ -91,8 +93,8 @@ def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
     if own and agreement < 1:
         first = int(np.argmax(labels != chosen))
         verdict.problems.append(
-            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first at ImageId {first + 1}: "
-            f"{labels[first]} instead of {chosen[first]}"
+            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first "
+            f"at {ID} {first + COMPETITION.first_id}: {labels[first]} instead of {chosen[first]}"
         )
     elif agreement < 0.5:
         verdict.problems.append(
@@ -103,7 +105,8 @@ def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
 
 
 def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
-    by_name = np.array(sorted(range(1, len(labels) + 1), key=str)) - 1
+    first = COMPETITION.first_id
+    by_name = np.array(sorted(range(first, first + len(labels)), key=str)) - first
     if (labels == chosen[by_name]).mean() > 0.9:
         return "the rows stand in file-name order (1, 10, 100, ...), not in number order"
     return "the rows are probably in another order, or of other images"
@@ -140,9 +143,9 @@ def _check_header(header: list[str], verdict: Verdict) -> None:
     if header == HEADER:
         return
     if header and header[0].strip().lstrip("-").isdigit():
-        verdict.problems.append(f"line 1: the header 'ImageId,Label' is missing, found '{','.join(header)[:60]}'")
+        verdict.problems.append(f"line 1: the header '{','.join(HEADER)}' is missing, found '{','.join(header)[:60]}'")
     else:
-        verdict.problems.append(f"line 1: the header must be 'ImageId,Label', found '{','.join(header)[:60]}'")
+        verdict.problems.append(f"line 1: the header must be '{','.join(HEADER)}', found '{','.join(header)[:60]}'")
 
 
 def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
@@ -150,18 +153,20 @@ def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     ids = [int(cell) if PLAIN.fullmatch(cell) else None for cell in cells]
     unreadable = [(at, cell) for at, (cell, number) in enumerate(zip(cells, ids, strict=True), 2) if number is None]
-    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
+    _name(verdict, [f"line {at}: {ID} '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
     known = [number for number in ids if number is not None]
-    if known == list(range(len(known))) and len(known) == len(cells):
-        verdict.problems.append("ImageId starts at 0; it must start at 1")
+    first, last = COMPETITION.first_id, COMPETITION.first_id + rows - 1
+    if first and known == list(range(len(known))) and len(known) == len(cells):
+        verdict.problems.append(f"{ID} starts at 0; it must start at {first}")
         return
     repeated = [number for number, times in Counter(known).items() if times > 1]
-    _name(verdict, [f"ImageId {number} stands more than once" for number in repeated])
-    missing = sorted(set(range(1, rows + 1)).difference(known))
-    _name(verdict, [f"ImageId {number} is missing" for number in missing])
-    _name(verdict, [f"ImageId {number} is beyond the {rows} test rows" for number in known if not 1 <= number <= rows])
+    _name(verdict, [f"{ID} {number} stands more than once" for number in repeated])
+    missing = sorted(set(range(first, last + 1)).difference(known))
+    _name(verdict, [f"{ID} {number} is missing" for number in missing])
+    beyond = [number for number in known if not first <= number <= last]
+    _name(verdict, [f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
     if not repeated and not missing and known != sorted(known):
-        verdict.problems.append("the rows are not in the order of ImageId 1, 2, 3, ...")
+        verdict.problems.append(f"the rows are not in the order of {ID} {first}, {first + 1}, {first + 2}, ...")
 
 
 def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
@@ -174,10 +179,12 @@ def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict)
             problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
     _name(verdict, problems)
     if not problems:
-        verdict.labels = np.array([int(line[1]) for line in lines], dtype=np.int64)
+        verdict.labels = np.array([line[1] for line in lines]).astype(classes.dtype)
 
 
 def _why_not(label: str, allowed: set[str]) -> str:
+    if not all(name.isdigit() for name in allowed):
+        return "is not a label seen in training"
     try:
         number = float(label)
     except ValueError:

@@ -29,7 +29,7 @@ from digits.data.source import TEST, TRAIN, Source, Table, locate
 from digits.errors import UserError
 from digits.files.atomic import TEMPORARY, replacing
 
-LABEL = "label"
+LABEL = COMPETITION.label
 PIXEL_LIMIT = 255
 LABEL_LIMIT = 2**32 - 1
 HEADER_BYTES = 2**20
@@ -37,7 +37,7 @@ MOST_EMPTY_LINES = 10_000
 BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
 RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseconds
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 CACHE_ENTRIES = 4
 STALE_SECONDS = 3600
 
@@ -66,7 +66,7 @@ def read(source: Source, cache: Path) -> Dataset:
 
 
 def read_images(path: Path, side: int) -> np.ndarray:
-    """The images of one CSV, with or without labels: uint8 (n, side, side).
+    """The images of one CSV, with or without labels: uint8 (n, side, side, 1).
 
     Raises:
         UserError: it is not in the competition's form, or its images have another side.
@@ -76,7 +76,7 @@ def read_images(path: Path, side: int) -> np.ndarray:
     found = _side(table, columns)
     if found != side:
         raise UserError(f"{table}: has {found}x{found} pixels an image, the networks were trained on {side}x{side}")
-    return _rows(table, columns)[0].reshape(-1, side, side)
+    return _rows(table, columns)[0].reshape(-1, side, side, 1)
 
 
 # --- the cache: one file an entry, so that one rename makes it whole ---------------------------------------
@@ -96,7 +96,7 @@ def _load(entry: Path, origin: str) -> Dataset | None:
     try:
         with entry.open("rb") as file:
             fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
-        dataset = Dataset(COMPETITION, origin, *arrays)
+        dataset = Dataset(COMPETITION.name, origin, *arrays)
         whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
     except MemoryError:
         raise
@@ -140,8 +140,8 @@ def _parse(tables: dict[str, Table], origin: str) -> Dataset:
     if (train_labels == train_labels[0]).all():
         raise UserError(f"{train}: every label is {train_labels[0]}; training needs two classes or more")
     test_pixels, _ = _rows(test, test_columns)
-    shape = (-1, side, side)
-    return Dataset(COMPETITION, origin, train_pixels.reshape(shape), train_labels, test_pixels.reshape(shape))
+    shape = (-1, side, side, 1)
+    return Dataset(COMPETITION.name, origin, train_pixels.reshape(shape), train_labels, test_pixels.reshape(shape))
 
 
 def _rows(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:

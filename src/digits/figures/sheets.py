@@ -20,32 +20,41 @@ INCHES, LINE = 1.15, 0.145  # an image with its gap on a sheet with captions, an
 
 
 def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
-    """Images (n, side, side) side by side on white, row after row: one image, ink dark, 0..1.
+    """Images side by side on white, row after row, as one image in 0..1.
 
-    above: pixels that stay free over each image.
+    Args:
+        images: (n, height, width, channels). With one channel ink is bright, and is drawn dark and in full contrast;
+            with several they are 0..255.
+        columns: images in a row.
+        above: pixels that stay free over each image.
+
+    Returns:
+        (h, w) of one channel, else (h, w, channels).
     """
-    side = images.shape[1]
-    rows = -(-len(images) // columns)
-    sheet = np.zeros((rows * (side + GAP + above) + GAP, columns * (side + GAP) + GAP))
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (height + GAP + above) + GAP, columns * (width + GAP) + GAP, channels))
     for place, image in enumerate(images):
-        top, left = _corner(place, side, columns, above)
-        sheet[top : top + side, left : left + side] = image / max(float(image.max()), 1.0)
-    return 1 - sheet
+        top, left = _corner(place, (height, width), columns, above)
+        shown = 1 - image / max(float(image.max()), 1.0) if channels == 1 else image / 255
+        sheet[top : top + height, left : left + width] = shown
+    return sheet[..., 0] if channels == 1 else sheet
 
 
-def _corner(place: int, side: int, columns: int, above: int) -> tuple[int, int]:
+def _corner(place: int, size: tuple[int, int], columns: int, above: int) -> tuple[int, int]:
     """The top and left pixel of an image of a tile."""
-    return place // columns * (side + GAP + above) + GAP + above, place % columns * (side + GAP) + GAP
+    height, width = size
+    return place // columns * (height + GAP + above) + GAP + above, place % columns * (width + GAP) + GAP
 
 
 def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray | None = None) -> None:
     """Draw images on axes without ticks, a frame around those for which `framed`, bool (n,), says so."""
     axes.imshow(tile(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    pitch = images.shape[1] + GAP
+    high, wide = (size + GAP for size in images.shape[1:3])
     for place in np.flatnonzero(framed) if framed is not None else ():
-        corner = (place % columns * pitch + GAP / 2 - 0.5, place // columns * pitch + GAP / 2 - 0.5)
-        axes.add_patch(Rectangle(corner, pitch, pitch, fill=False, edgecolor=PALETTE[1], lw=1.8))
+        corner = (place % columns * wide + GAP / 2 - 0.5, place // columns * high + GAP / 2 - 0.5)
+        axes.add_patch(Rectangle(corner, wide, high, fill=False, edgecolor=PALETTE[1], lw=1.8))
 
 
 @styled
@@ -53,14 +62,14 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     """Images with a line or several over each.
 
     Args:
-        images: uint8 (n, side, side), ink bright.
+        images: uint8 (n, height, width, channels), as for `tile`.
         captions: n short texts.
         title: of the sheet.
         note: what to see.
         columns: images side by side.
     """
-    side = images.shape[1]
-    inch = (side + GAP) / INCHES
+    size = images.shape[1:3]
+    inch = (size[1] + GAP) / INCHES
     above = round(inch * LINE * max((text.count("\n") + 1 for text in captions), default=0))
     tiles = tile(images, columns, above)
     figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.9), layout="constrained")
@@ -69,8 +78,8 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     for place, text in enumerate(captions):
-        top, left = _corner(place, side, columns, above)
-        axes.text(left + side / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
+        top, left = _corner(place, size, columns, above)
+        axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
     caption(figure, note)
     return figure
 

@@ -23,8 +23,8 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 
     Args:
         path: of the file.
-        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
-            dimensions, such as `rows="i1"`.
+        expected: arrays that must be there, with the letters of their possible kinds in NumPy (`i`, `f`, `U`) and their
+            number of dimensions, such as `rows="i1"` or `classes="iU1"`.
 
     Raises:
         ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
@@ -36,8 +36,9 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         for name, form in expected.items():
-            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
-            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
+            kind, dimensions = arrays[name].dtype.kind, arrays[name].ndim
+            fits = kind in form[:-1] and dimensions == int(form[-1])
+            if not fits or (kind == "f" and not np.isfinite(arrays[name]).all()):
                 raise ValueError(f"no such array '{name}' as there should be")
     except MemoryError:
         raise
@@ -52,8 +53,8 @@ def read_probabilities(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: it is missing, damaged, or its arrays do not fit together.
     """
-    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
-    arrays = read(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    of_rows = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
+    arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **of_rows)
     rows, classes = arrays["probabilities"].shape
     if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
         raise ValueError(f"{path}: damaged: its arrays do not fit together")

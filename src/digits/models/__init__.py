@@ -1,7 +1,7 @@
 """The registry of architectures, and how a network is built and loaded.
 
 A builder is a function `name(images, classes, **options) -> logits` on Keras tensors: `images` float
-(batch, side, side, 1) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
+(batch, height, width, channels) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
 its float32 output (batch, d) is what the cluster stage looks at. Builders live one file a family and are
 imported when a network is built, so that reading a config loads no backend.
 """
@@ -36,12 +36,14 @@ NETS = {
 }
 
 
-def build(architecture: Architecture, side: int, classes: int, precision: str, seed: int) -> keras.Model:
-    """A network with fresh weights; it takes raw pixels, float or uint8 (batch, side, side, 1) in 0..255.
+def build(
+    architecture: Architecture, shape: tuple[int, int, int], classes: int, precision: str, seed: int
+) -> keras.Model:
+    """A network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
 
     Args:
         architecture: the net's name and the options of its builder.
-        side: image height and width in pixels.
+        shape: height, width and channels of an image.
         classes: number of logits.
         precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
         seed: of the initial weights and of dropout.
@@ -56,14 +58,15 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        inputs = keras.Input((side, side, 1), name="pixels")
+        inputs = keras.Input(shape, name="pixels")
         logits = builder(keras.layers.Rescaling(1 / 255)(inputs), classes, **architecture.options)
         return keras.Model(inputs, logits, name=architecture.label)
     except ValueError as error:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras writes parts of it in bold
         lines = [line.strip() for line in plain.splitlines() if line.strip()]
+        size = "x".join(map(str, shape[:2]))
         reason = next(line for line in lines if not line.startswith("Exception encountered"))
-        raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
+        raise UserError(f"architecture '{architecture.label}' on {size} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
 

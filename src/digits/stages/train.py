@@ -98,8 +98,8 @@ def _try_augmentation(config: Config, images: np.ndarray) -> None:
     try:
         augment(images[:2], config.augmentation, derive(config.seed, "trial"))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        side = images.shape[1]
-        raise UserError(f"augmentation of {side}x{side} images: {' '.join(str(error).split())[:200]}") from error
+        height, width = images.shape[1:3]
+        raise UserError(f"augmentation of {height}x{width} images: {' '.join(str(error).split())[:200]}") from error
 
 
 def _draw_history(run: Run, trained: list[Member]) -> None:

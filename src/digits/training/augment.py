@@ -25,13 +25,13 @@ def augment(
     """Draw one augmented copy of every image, or of some.
 
     Args:
-        images: uint8 (n, height, width).
+        images: uint8 (n, height, width, channels).
         settings: ranges and probabilities; `settings.pack` images share one draw.
         seed: decides every draw; the same seed gives the same bytes.
         rows: of which images, int (r,); by default of all.
 
     Returns:
-        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
+        uint8 (r, height, width, channels), in the order of `rows`; without them and any transform `images` itself.
     """
     if not settings.is_active:
         return images if rows is None else images[rows]
@@ -43,11 +43,13 @@ def augment(
     draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
     rows = np.arange(len(images)) if rows is None else rows
     order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
-    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    height, width, channels = images.shape[1:]
+    augmented = np.empty((len(rows), height, width, channels), images.dtype)
     for start in range(0, len(order), settings.pack):
         places = order[start : start + settings.pack]
-        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
-        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
+        pack = images[rows[places]].transpose(1, 2, 0, 3).reshape(height, width, -1)
+        drawn = draw(image=np.ascontiguousarray(pack))["image"]
+        augmented[places] = drawn.reshape(height, width, -1, channels).transpose(2, 0, 1, 3)
     return augmented
 
 

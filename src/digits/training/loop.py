@@ -63,7 +63,7 @@ Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def predictor(model: keras.Model) -> Predict:
-    """A function from uint8 (n, side, side) to logits float32 (n, classes) and features float32 (n, d)."""
+    """A function from uint8 (n, height, width, channels) to logits float32 (n, classes) and features float32 (n, d)."""
     both = keras.Model(model.input, [model.output, model.get_layer("features").output])
     forward = _compiled_for_backend().forward(both)
 
@@ -98,7 +98,7 @@ def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
     """The images, and the images moved by one pixel up, down, left and right."""
     yield images
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    height, width = images.shape[1:]
+    height, width = images.shape[1:3]
     for top, left in ((2, 1), (0, 1), (1, 2), (1, 0)):
         yield padded[:, top : top + height, left : left + width]
 
@@ -135,7 +135,7 @@ def train(
     precision = backend.resolve_precision(config.training.precision)
     rows = split.rows
     weights = as_int(derive(seed, "weights"))
-    model = models.build(architecture, rows.images.shape[1], rows.classes, precision, weights)
+    model = models.build(architecture, rows.images.shape[1:], rows.classes, precision, weights)
     history = fit(model, config, split, derive(seed, "training"), checkpoint, report)
     return Network(model, predictor(model), history, precision)
 
@@ -146,7 +146,7 @@ def fit(
     """Train `model` in place for the config's epochs, going on from `checkpoint` where there is one.
 
     Args:
-        model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
+        model: takes raw pixels (batch, height, width, channels), gives logits (batch, classes).
         config: its training and augmentation.
         split: the rows to learn from. Those held out decide nothing; some are scored after each epoch, for the
             reader's sake.

@@ -24,7 +24,7 @@ CHECKPOINT = ".checkpoint.npz"
 class Tables:
     """What all members share.
 
-    rows: of the training table. folds: of each of them, int64 (n,). test_images: uint8 (m, side, side).
+    rows: of the training table. folds: of each of them, int64 (n,). test_images: uint8 (m, height, width, channels).
     """
 
     rows: Rows
@@ -32,9 +32,9 @@ class Tables:
     test_images: np.ndarray
 
     @property
-    def form(self) -> tuple[int, int]:
-        """Side of the images, and number of classes."""
-        return self.rows.images.shape[1], self.rows.classes
+    def form(self) -> tuple[tuple[int, int, int], int]:
+        """Height, width and channels of an image, and the number of classes."""
+        return self.rows.images.shape[1:], self.rows.classes
 
 
 def tables(config: Config, dataset: Dataset) -> Tables:

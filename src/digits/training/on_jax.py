@@ -18,7 +18,7 @@ def forward(model: keras.Model) -> Forward:
 
     @jax.jit
     def compiled(trainable: list, others: list, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pixels = images.astype(jnp.float32)[..., None]
+        pixels = images.astype(jnp.float32)
         (logits, features), _ = model.stateless_call(trainable, others, pixels, training=False)
         return logits.astype(jnp.float32), features.astype(jnp.float32)
 
@@ -42,7 +42,7 @@ def steps(
 
     def loss_of(trainable: list, others: list, state: list, images: jax.Array, targets: jax.Array) -> tuple:
         wanted = jax.nn.one_hot(targets, classes) * (1 - settings.label_smoothing) + settings.label_smoothing / classes
-        pixels = images.astype(jnp.float32)[..., None]
+        pixels = images.astype(jnp.float32)
         logits, others, losses = model.stateless_call(trainable, others, pixels, training=True, return_losses=True)
         loss = -(wanted * jax.nn.log_softmax(logits)).sum(axis=-1).mean() + sum(losses)
         with keras.StatelessScope(state_mapping=list(zip(optimizer.variables, state, strict=True))):

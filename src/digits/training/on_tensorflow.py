@@ -14,11 +14,11 @@ from digits.training.steps import Forward, Steps, kept_share
 
 def forward(model: keras.Model) -> Forward:
     """Compile the prediction of `model`, whose outputs are logits and features; see `Forward`."""
-    shape = model.input_shape[1:-1]
+    shape = model.input_shape[1:]
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
     def compiled(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits, features = model(tf.cast(images, tf.float32)[..., None], training=False)
+        logits, features = model(tf.cast(images, tf.float32), training=False)
         return tf.cast(logits, tf.float32), tf.cast(features, tf.float32)
 
     return lambda images: tuple(output.numpy() for output in compiled(images))
@@ -29,13 +29,13 @@ def steps(
 ) -> Steps:
     """Compile the training steps, which change the model, the optimizer and the averages in place; see `Steps`."""
     classes = model.output_shape[-1]
-    shape = model.input_shape[1:-1]
+    shape = model.input_shape[1:]
 
     def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         wanted = tf.one_hot(targets, classes) * (1 - settings.label_smoothing)
         wanted += settings.label_smoothing / classes
         with tf.GradientTape() as tape:
-            logits = model(tf.cast(images, tf.float32)[..., None], training=True)
+            logits = model(tf.cast(images, tf.float32), training=True)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
             if model.losses:
                 loss += tf.add_n(model.losses)

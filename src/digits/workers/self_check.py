@@ -58,23 +58,23 @@ WAYS = (
 )
 
 
-def find_way(settings: Config, side: int, classes: int) -> Way:
+def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way:
     """The first way that works on this machine's accelerator; the processor is taken untried, as the last.
 
     Prints a line for each way that fails.
     """
     print("Checking the GPU: one training step, one prediction, save and load ...", flush=True)
     for way, following in itertools.pairwise(WAYS):
-        problem = _problem(way, settings, side, classes)
+        problem = _problem(way, settings, shape, classes)
         if problem is None:
             return way
         print(f"The GPU fails {way.name}: {problem}; trying {following.name}", flush=True)
     return PROCESSOR
 
 
-def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
+def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: int) -> str | None:
     """Why a way does not work here; None where it does."""
-    order = {"config": way.settings(settings).model_dump(mode="json"), "side": side, "classes": classes}
+    order = {"config": way.settings(settings).model_dump(mode="json"), "shape": shape, "classes": classes}
     command = [sys.executable, "-m", "digits.workers.self_check"]
     try:
         done = subprocess.run(
@@ -95,7 +95,7 @@ def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
     return shown(([line for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"])[-1])
 
 
-def check(settings: Config, side: int, classes: int) -> None:
+def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
     """Train every architecture for one step on noise, predict with it, save it and load it.
 
     Raises:
@@ -105,7 +105,7 @@ def check(settings: Config, side: int, classes: int) -> None:
     from digits.training import loop
 
     count = settings.training.batch_size
-    images = np.random.default_rng(0).integers(0, 256, (count, side, side)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
     everything = np.arange(count)
     split = Split(Rows(images, np.resize(np.arange(classes), count).astype(np.int32), classes), everything, everything)
     once = settings.with_training(
@@ -129,7 +129,7 @@ def main() -> None:
     """Check what standard input says; the last line of standard error says what is wrong."""
     order = json.load(sys.stdin)
     try:
-        check(config.parse(order["config"], "of the self-check"), order["side"], order["classes"])
+        check(config.parse(order["config"], "of the self-check"), tuple(order["shape"]), order["classes"])
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {shown(str(error))}")
 

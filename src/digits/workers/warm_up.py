@@ -24,12 +24,14 @@ EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
 
-def count(architectures: Sequence[Architecture], side: int, classes: int, threads: int) -> dict[str, int]:
+def count(
+    architectures: Sequence[Architecture], shape: tuple[int, int, int], classes: int, threads: int
+) -> dict[str, int]:
     """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
 
     Args:
         architectures: of a config.
-        side: image height and width in pixels.
+        shape: height, width and channels of an image.
         classes: number of logits.
         threads: of TensorFlow in this process.
     """
@@ -38,7 +40,7 @@ def count(architectures: Sequence[Architecture], side: int, classes: int, thread
     for architecture in architectures:
         macs[architecture.label] = 0
         with contextlib.suppress(Exception):
-            model = models.build(architecture, side, classes, "float32", seed=0)
+            model = models.build(architecture, shape, classes, "float32", seed=0)
             macs[architecture.label] = models.multiply_adds(model)
     return macs
 

@@ -22,7 +22,7 @@ class Features:
 
     rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
     the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
-    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
+    (n, height, width, channels); see `analysis.spaces`. alignments: of every member, by its name.
     """
 
     rows: np.ndarray

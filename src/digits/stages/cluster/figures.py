@@ -137,7 +137,7 @@ def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str, columns: 
     """Members of one cluster, those that do not have its most frequent digit framed.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         misfits: bool (n,).
         title: of the sheet.
         columns: images side by side.
@@ -158,7 +158,7 @@ def centroid_sheet(
     """Of each cluster the rows nearest to its centroid and those farthest from it.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         labels: int (n,).
         clusters: int (n,).
         distances: of each row to the centroid of its cluster, float (n,).
@@ -182,7 +182,7 @@ def centroid_sheet(
 
 @styled
 def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Figure:
-    """The mean image of every cluster: images uint8 (n, side, side), clusters and labels int (n,)."""
+    """The mean image of every cluster: images uint8 (n, height, width, channels), clusters and labels int (n,)."""
     numbers = np.unique(clusters[clusters >= 0])
     rows = -(-len(numbers) // SIDE_BY_SIDE)
     figure = Figure(figsize=(8, 1.9 * rows + 0.6), layout="constrained")
@@ -190,7 +190,7 @@ def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) ->
         axes.set_axis_off()
     for axes, number in zip(figure.axes, numbers, strict=False):
         of = clusters == number
-        axes.imshow(images[of].mean(axis=0), cmap="gray_r")
+        draw_tile(axes, images[of].mean(axis=0, keepdims=True), 1)
         axes.set_title(f"{number}: mostly {np.bincount(labels[of]).argmax()}, {of.sum():,} rows", fontsize=8)
     caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
     return figure

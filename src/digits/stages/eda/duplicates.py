@@ -60,7 +60,7 @@ def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
     row: three copies of an image in one table are two pairs.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         train_rows: how many of them, from the first on, are the training table.
     """
     rows = np.arange(len(images))
@@ -92,7 +92,7 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     is measured pixel by pixel.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         components: of each, float32 (n, d).
         seed: of the cells.
     """

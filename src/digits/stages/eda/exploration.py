@@ -23,6 +23,11 @@ class Shapes(NamedTuple):
     slant: np.ndarray
 
 
+def grey(images: np.ndarray) -> np.ndarray:
+    """Brightness of images, uint8 (n, height, width) of uint8 (n, height, width, channels)."""
+    return images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
+
+
 def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
     """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
     return np.bincount(targets, minlength=classes)
@@ -32,12 +37,12 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
     """The mean and the standard deviation of every pixel in every class, in shares of white.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width).
         targets: the class of each, int (n,); each class has a row.
         classes: how many.
 
     Returns:
-        Two of float64 (classes, side, side).
+        Two of float64 (classes, height, width).
     """
     groups = (images[targets == of] / white(images) for of in range(classes))
     means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
@@ -45,25 +50,27 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
 
 
 def inked(images: np.ndarray) -> np.ndarray:
-    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
+    """Of each pixel the share of images that have any ink there: float64 (height, width); 0 where it is always blank."""
     return np.count_nonzero(images, axis=0) / len(images)
 
 
 def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
+    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, height, width)."""
     levels = np.iinfo(images.dtype).max + 1
     return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
 
 
 def shapes(images: np.ndarray) -> Shapes:
-    """The ink and the slant of images, uint8 (n, side, side).
+    """The ink and the slant of images, uint8 (n, height, width).
 
     The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
     the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
     Without ink, or with ink in one row of pixels only, there is none: 0.
     """
-    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
-    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
+    places = (
+        np.arange(size) - (size - 1) / 2 for size in images.shape[1:]
+    )  # from the middle: small sums lose no digits
+    y, x = (grid.ravel() for grid in np.meshgrid(*places, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
     sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
     mass = sums[:, 0]
@@ -80,7 +87,7 @@ def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     The projection is orthogonal: distances between components are never larger than between images.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         seed: of the rows.
 
     Returns:

@@ -57,7 +57,7 @@ def digit_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
     """Images of every digit drawn at random, a line a digit.
 
     Args:
-        images: uint8 (classes, k, side, side); blank where a digit has fewer.
+        images: uint8 (classes, k, *shape); blank where a digit has fewer.
         classes: int (classes,).
         rows: that they were drawn from.
     """
@@ -71,8 +71,8 @@ def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.nda
     """An image of every digit, and what augmentation makes of it each time.
 
     Args:
-        originals: uint8 (classes, side, side).
-        draws: of each, uint8 (classes, k, side, side).
+        originals: uint8 (classes, *shape).
+        draws: of each, uint8 (classes, k, *shape).
         classes: int (classes,).
         settings: that they were drawn with.
     """
@@ -102,13 +102,13 @@ def _ranges(settings: Augmentation) -> str:
 
 
 def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, framed: bool) -> Figure:
-    """Images, uint8 (lines, k, side, side), with a name before every line; the first of each framed if so asked."""
-    lines, count, side = images.shape[:3]
+    """Images, uint8 (lines, k, *shape), with a name before every line; the first of each framed if so asked."""
+    lines, count, height = images.shape[:3]
     figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
     axes = figure.subplots()
-    draw_tile(axes, images.reshape(-1, side, side), count, (np.arange(lines * count) % count == 0) & framed)
+    draw_tile(axes, images.reshape(-1, *images.shape[2:]), count, (np.arange(lines * count) % count == 0) & framed)
     for place, name in enumerate(names):
-        axes.text(-3, place * (side + GAP) + GAP + side / 2, name, ha="right", va="center", fontsize=11)
+        axes.text(-3, place * (height + GAP) + GAP + height / 2, name, ha="right", va="center", fontsize=11)
     axes.set_title(title)
     caption(figure, note)
     return figure
@@ -161,7 +161,7 @@ def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray)
     """The mean image of every digit above the standard deviation of its pixels.
 
     Args:
-        means, deviations: in shares of white, float (classes, side, side).
+        means, deviations: in shares of white, float (classes, height, width).
         classes: int (classes,).
     """
     figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
@@ -185,7 +185,7 @@ def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray)
 
 @styled
 def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Where images have ink, and which pixels never do: shares of the images, float (side, side) each."""
+    """Where images have ink, and which pixels never do: shares of the images, float (height, width) each."""
     figure, panels = canvas(2, width=4.6, height=4.5)
     least = min(share[share > 0].min(initial=1) for share in (train, test))
     for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
@@ -205,7 +205,7 @@ def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
 
 
 def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
-    """The borders between pixels inside a mask, bool (side, side), and those outside, the edge of the image too."""
+    """The borders between pixels inside a mask, bool (height, width), and those outside, the edge of the image too."""
     padded = np.pad(mask, 1)
     across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between a pixel and the one above
     down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # and the one to the left
@@ -263,7 +263,7 @@ def closest_pairs(
     """Pairs of images side by side, the duplicates framed.
 
     Args:
-        images: uint8 (p, 2, side, side).
+        images: uint8 (p, 2, *shape).
         names: of the images of each pair.
         pairs: p of them, with their distances.
         limit: up to which ratio they are duplicates.
@@ -275,14 +275,15 @@ def closest_pairs(
     for axes in figure.subplots(rows, PAIRS_ABREAST, squeeze=False).flat:
         axes.set_axis_off()
     for axes, both, told, distance, ratio in zip(figure.axes, images, names, pairs.distance, pairs.ratio, strict=False):
-        side = both.shape[1]
+        height, width = both.shape[1:3]
         draw_tile(axes, both, 2)
         for place, name in enumerate(told):
-            axes.text(place * (side + GAP) + GAP + side / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
+            axes.text(place * (width + GAP) + GAP + width / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
         how = "the same image" if not distance else f"distance {distance:.2f}, ratio {ratio:.2f}"
-        axes.text(side + 1.5 * GAP, side + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
+        axes.text(width + 1.5 * GAP, height + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
         if ratio <= limit:
-            axes.add_patch(Rectangle((0, 0), 2 * side + 3 * GAP - 1, side + 2 * GAP - 1, fill=False, ec=FRAME, lw=1.8))
+            size = (2 * width + 3 * GAP - 1, height + 2 * GAP - 1)
+            axes.add_patch(Rectangle((0, 0), *size, fill=False, ec=FRAME, lw=1.8))
     caption(figure, note)
     return figure
 

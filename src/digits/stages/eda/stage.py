@@ -39,7 +39,7 @@ class Findings:
     """What was measured on all rows, those of the training table first.
 
     shapes: ink and slant of each row. exact, closest: pairs of rows. test: of train against test, None where there are
-    too few rows. inked: shares of the training and of the test images with ink at each pixel, float (2, side, side).
+    too few rows. inked: shares of the training and of the test images with ink at each pixel, float (2, height, width).
     """
 
     shapes: Shapes
@@ -79,7 +79,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
     record = {
         "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
         "rows": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
-        "side": dataset.side,
+        "shape": list(dataset.shape),
         "digits": _digits(dataset, found.shapes),
         "blank": _blank(found),
         "duplicates": _duplicates(dataset, found),
@@ -95,8 +95,9 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
 def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Findings:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
-        shapes = exploration.shapes(images)
-        inked = np.stack([exploration.inked(of) for of in (dataset.train_images, dataset.test_images)])
+        grey = exploration.grey(images)
+        shapes = exploration.shapes(grey)
+        inked = np.stack([exploration.inked(grey[:train]), exploration.inked(grey[train:])])
     with steps.step("principal components"):
         components = exploration.components(images, derive(seed, "components"))
     with steps.step("duplicates"):
@@ -119,9 +120,10 @@ def _figures(
     counts = exploration.label_counts(targets, len(classes))
     yield "labels", figures.label_distribution(counts, classes)
     yield "samples", figures.digit_samples(_samples(dataset, SAMPLES, derive(seed, "samples")), classes, len(images))
-    intensities = exploration.intensity_counts(images, targets, len(classes))
+    grey = exploration.grey(images)
+    intensities = exploration.intensity_counts(grey, targets, len(classes))
     yield "intensities", figures.intensity_histograms(intensities, classes)
-    yield "means", figures.class_images(*exploration.class_images(images, targets, len(classes)), classes)
+    yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
     yield "blank", figures.blank_map(*found.inked)
     ink, slant = (of[: len(images)] for of in found.shapes)
     yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
@@ -136,9 +138,9 @@ def _figures(
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
-    """Training images of every digit drawn at random: uint8 (classes, count, side, side), blank beyond the last."""
+    """Training images of every digit drawn at random: uint8 (classes, count, *shape), blank beyond the last."""
     draw = np.random.default_rng(seed)
-    samples = np.zeros((len(dataset.classes), count, dataset.side, dataset.side), np.uint8)
+    samples = np.zeros((len(dataset.classes), count, *dataset.shape), np.uint8)
     for target, line in enumerate(samples):
         rows = draw.permutation(np.flatnonzero(dataset.targets == target))[:count]
         line[: len(rows)] = dataset.train_images[rows]
@@ -153,9 +155,9 @@ def _pair_sheet(dataset: Dataset, found: Findings) -> Figure:
 
 
 def _images(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Images of rows that are numbered through both tables, uint8 (r, side, side)."""
+    """Images of rows that are numbered through both tables, uint8 (r, *shape)."""
     train = len(dataset.train_images)
-    images = np.empty((len(rows), dataset.side, dataset.side), np.uint8)
+    images = np.empty((len(rows), *dataset.shape), np.uint8)
     images[rows < train] = dataset.train_images[rows[rows < train]]
     images[rows >= train] = dataset.test_images[rows[rows >= train] - train]
     return images
@@ -287,9 +289,12 @@ def _print(record: dict[str, Any], folder: Path) -> None:
 
 
 def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    digits, side, blank = record["digits"], record["side"], record["blank"]
+    digits, (height, width, _), blank = record["digits"], record["shape"], record["blank"]
     rows = record["rows"]
-    yield "rows", f"{rows['train']:,} to train, {rows['test']:,} to predict; {side}x{side} pixels, {len(digits)} digits"
+    yield (
+        "rows",
+        f"{rows['train']:,} to train, {rows['test']:,} to predict; {height}x{width} pixels, {len(digits)} digits",
+    )
     for name, unit, scale in (("share", "%", 100), ("ink", "% of white", 100), ("slant", "degrees", 1)):
         low, high = (choose(digits, key=lambda digit: digit[name]) for choose in (min, max))
         title = "share of a digit" if name == "share" else f"median {name} of a digit"
@@ -300,7 +305,7 @@ def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "always blank",
         (
-            f"{blank['train']} of {side**2} pixels in train, {blank['test']} in test, {blank['both']} in both; "
+            f"{blank['train']} of {height * width} pixels in train, {blank['test']} in test, {blank['both']} in both; "
             f"{blank['train_only']} have ink in test only"
         ),
     )

@@ -29,11 +29,11 @@ def page() -> None:
     if picture is None:
         st.info("Draw a digit above, or upload a picture of one.")
         return
-    digit = ink.to_digit(picture, results.dataset.train_images.shape[1])
+    digit = ink.to_digit(picture, results.dataset.shape[0])
     if digit is None:
         st.warning("There is no ink in this picture.")
         return
-    probabilities, features = _ensemble(results).predict(digit[None])
+    probabilities, features = _ensemble(results).predict(digit[None, ..., None])
     _show_prediction(results, digit, probabilities[0])
     _show_neighbours(results, features[0])
 

@@ -106,7 +106,7 @@ class Results:
         return _table(self.run, "label_queue.csv", QUEUE, self.features.rows)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
-        """The images of training rows, uint8 (n, side, side)."""
+        """The images of training rows, uint8 (n, height, width, channels)."""
         return self.dataset.train_images[rows]
 
     def sheet(self, rows: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
@@ -168,4 +168,4 @@ def _damaged(run: Run, name: str) -> UserError:
 
 
 def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    return np.kron((255 * image).astype(np.uint8), np.ones((scale, scale), np.uint8))
+    return (255 * image).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)

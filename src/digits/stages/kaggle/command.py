@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from digits.competition import COMPETITION_URL
+from digits.competition import COMPETITION
 from digits.errors import UserError
 
 # What the command prints, and what it means. The network comes first: a proxy's refusal carries a 403 of its own.
@@ -23,7 +23,7 @@ PROBLEMS = (
     ),
     (
         ("403", "forbidden", "accept"),
-        f"Kaggle refused; accept the rules at {COMPETITION_URL}/rules and run {{again}} again",
+        f"Kaggle refused; accept the rules at {COMPETITION.url}/rules and run {{again}} again",
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from digits.competition import COMPETITION, COMPETITION_URL
+from digits.competition import COMPETITION
 from digits.data.source import locate
 from digits.errors import UserError
 from digits.stages.kaggle import command
@@ -19,15 +19,15 @@ def fetch(root: Path = Path("input")) -> Path:
     Raises:
         UserError: no `kaggle` command, no credentials, rules not accepted, no network, or a bad download.
     """
-    folder = root / COMPETITION
-    command.path(f"or put the zip from {COMPETITION_URL}/data into {folder}")
+    folder = root / COMPETITION.name
+    command.path(f"or put the zip from {COMPETITION.url}/data into {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
-        arguments = ("competitions", "download", "-c", COMPETITION, "-p", unfinished)
+        arguments = ("competitions", "download", "-c", COMPETITION.name, "-p", unfinished)
         command.run(*arguments, seconds=DOWNLOAD_SECONDS, again="`make data`")
-        archive = Path(unfinished, f"{COMPETITION}.zip")
+        archive = Path(unfinished, f"{COMPETITION.name}.zip")
         if not archive.is_file():
-            raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION_URL}/data")
+            raise UserError(f"the `kaggle` command left no {archive.name}; see {COMPETITION.url}/data")
         for table in locate(archive).values():
             with table.open() as stream:
                 while stream.read(2**20):  # to the end: only there does the zip's checksum speak

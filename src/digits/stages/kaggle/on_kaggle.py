@@ -76,13 +76,13 @@ def find(mounted: Path) -> Source:
     Raises:
         UserError: they are not there; says what is.
     """
-    for place in (mounted / "competitions" / COMPETITION, mounted / COMPETITION):
+    for place in (mounted / "competitions" / COMPETITION.name, mounted / COMPETITION.name):
         if place.exists():
             return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
     there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
     what = ", ".join(there[:20]) or "nothing"
     raise UserError(
-        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION} with "
+        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION.name} with "
         "`Add Input`, and run this again"
     )
 

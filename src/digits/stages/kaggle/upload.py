@@ -23,7 +23,7 @@ EXPLICIT = {  # what Kaggle would otherwise decide by itself, or has decided dif
     "kernel_type": "script",
     "enable_tpu": False,
     "enable_internet": False,
-    "competition_sources": [COMPETITION],
+    "competition_sources": [COMPETITION.name],
 }
 
 
@@ -72,8 +72,8 @@ def submit(run: RunFolder) -> None:
     """
     figures = records.read_json(run.metrics, members=int, oof_accuracy=float, predicted_score=float)
     made_on = records.read_twice(run.origin, data=dict)["data"]["name"]
-    if made_on != COMPETITION:
-        raise UserError(f"run {run.folder} was made from the data {made_on}; Kaggle scores {COMPETITION}")
+    if made_on != COMPETITION.name:
+        raise UserError(f"run {run.folder} was made from the data {made_on}; Kaggle scores {COMPETITION.name}")
     try:
         test = arrays.read_probabilities(run.test)
     except ValueError as error:
@@ -88,7 +88,7 @@ def submit(run: RunFolder) -> None:
         f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}, "
         f"predicted {figures['predicted_score']:.5f}"
     )
-    arguments = ("competitions", "submit", "-c", COMPETITION, "-f", str(run.submission), "-m", message)
+    arguments = ("competitions", "submit", "-c", COMPETITION.name, "-f", str(run.submission), "-m", message)
     console().print(_run(*arguments, again="`make submit-kaggle`").strip(), soft_wrap=True)
 
 

@@ -70,7 +70,7 @@ def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> N
     with steps.step("convert"):
         outputs = [arrays.read(run.member(member) / "oof.npz") for member in members]
         judges = [inference.judge(output, run.dataset.targets) for output in outputs]
-        forward = _forward(models, [temperatures[member.architecture] for member in members], judges, run.dataset.side)
+        forward = _forward(models, [temperatures[member.architecture] for member in members], judges, run.dataset.shape)
         graph = _convert(forward)
         if small:
             graph = _quantized(graph, run.dataset.train_images[:CALIBRATION])
@@ -103,20 +103,23 @@ def _model(run: Run, member: Member) -> keras.Model:
 
     trained = models.load(run.member(member) / "model.keras")
     architecture = next(of for of in run.config.architectures if of.label == member.architecture)
-    model = models.build(architecture, run.dataset.side, len(run.dataset.classes), "float32", 0)
+    model = models.build(architecture, run.dataset.shape, len(run.dataset.classes), "float32", 0)
     model.set_weights(trained.get_weights())
     return keras.Model(model.input, [model.output, model.get_layer("features").output])
 
 
 def _forward(
-    models: Sequence[keras.Model], temperatures: Sequence[float], judges: Sequence[novelty.Judge], side: int
+    models: Sequence[keras.Model],
+    temperatures: Sequence[float],
+    judges: Sequence[novelty.Judge],
+    shape: tuple[int, ...],
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """The whole ensemble as one function."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, side, side), tf.uint8, name="images")])
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8, name="images")])
     def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = tf.cast(images, tf.float32)[..., None]
+        pixels = tf.cast(images, tf.float32)
         probabilities, distances = [], []
         for model, temperature, judge in zip(models, temperatures, judges, strict=True):
             logits, features = model(pixels, training=False)
@@ -184,7 +187,9 @@ def _about(run: Run, members: Sequence[Member]) -> dict[str, Any]:
 
 def _answers(ensemble: exported.Exported) -> dict[str, Any]:
     """The images with the least certain answers, which errors move most: pairs of demo digits over each other."""
-    digits = np.stack([cv2.resize(image, (ensemble.side, ensemble.side)) for image in demo().train_images[:400]])
+    height, width, channels = ensemble.shape
+    resized = np.stack([cv2.resize(image, (width, height)) for image in demo().train_images[:400, ..., 0]])
+    digits = np.repeat(resized[..., None], channels, axis=-1)
     pairs = np.maximum(*np.split(digits, 2))
     certainty = ensemble.predict(pairs).probabilities.max(axis=1)
     return exported.answers(ensemble, pairs[certainty.argsort()[:STORED]])

@@ -40,16 +40,18 @@ class Prediction(NamedTuple):
 class Exported:
     """An ensemble that onnxruntime runs.
 
-    classes: labels, int (classes,). side: of its images. about: what `stages.export` wrote about it.
+    classes: labels, int (classes,). shape: of its images: height, width and channels. about: what `export` wrote.
     """
 
     session: onnxruntime.InferenceSession
     classes: np.ndarray
-    side: int
+    shape: tuple[int, int, int]
     about: dict[str, Any]
 
     def predict(self, images: np.ndarray) -> Prediction:
-        """Judge images uint8 (n, side, side), ink bright, in the form of the training data."""
+        """Predict images uint8 (n, height, width, channels), ink bright, in the form of the training data."""
+        form = (-1, *self.session.get_inputs()[0].shape[1:])  # without channels in files of earlier versions
+        images = images.reshape(form)
         parts = [
             self.session.run(["probabilities", "novelty"], {"images": images[start : start + BATCH]})
             for start in range(0, len(images), BATCH)
@@ -108,14 +110,18 @@ def open_session(content: bytes, exact: bool = False) -> Exported:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     about = json.loads(session.get_modelmeta().custom_metadata_map["digits"])
-    classes, side = np.array(about["classes"]), session.get_inputs()[0].shape[1]
-    if classes.dtype.kind != "i" or not isinstance(side, int) or not isinstance(about["run_oof_accuracy"], float):
+    classes, shape = np.array(about["classes"]), (*session.get_inputs()[0].shape[1:], 1)[:3]
+    if (
+        classes.dtype.kind not in "iU"
+        or not all(isinstance(size, int) for size in shape)
+        or not isinstance(about["run_oof_accuracy"], float)
+    ):
         raise ValueError("another form")
-    return Exported(session, classes, side, about)
+    return Exported(session, classes, shape, about)
 
 
 def answers(ensemble: Exported, images: np.ndarray) -> dict[str, Any]:
-    """Images uint8 (n, side, side) with the probabilities they get, as `about["answers"]` of a file."""
+    """Images uint8 (n, height, width, channels) with the probabilities they get, as `about["answers"]` of a file."""
     probabilities = ensemble.predict(images).probabilities.astype(float).round(5)
     return {"images": base64.b64encode(images.tobytes()).decode(), "probabilities": probabilities.tolist()}
 
@@ -125,7 +131,7 @@ def _gives_stored_answers(ensemble: Exported) -> bool:
     stored = ensemble.about.get("answers")
     if stored is None:
         return True
-    images = np.frombuffer(base64.b64decode(stored["images"]), np.uint8).reshape(-1, ensemble.side, ensemble.side)
+    images = np.frombuffer(base64.b64decode(stored["images"]), np.uint8).reshape(-1, *ensemble.shape)
     expected = np.array(stored["probabilities"], float)
     if not 0 < len(images) <= BATCH or expected.shape != (len(images), len(ensemble.classes)):
         raise ValueError("another form")

@@ -41,7 +41,7 @@ class Ensemble:
     features: Features
 
     def predict(self, images: np.ndarray) -> Prediction:
-        """Judge images uint8 (n, side, side), ink bright, in the form of the training data."""
+        """Predict images uint8 (n, height, width, channels), ink bright, in the form of the training data."""
         probabilities, features = [], []
         for member, predict in self.members:
             logits, own = predict(images)
@@ -55,16 +55,16 @@ class RunNetworks:
     """The networks of a run with their novelty; predicts as `exported.Exported` does, and needs no export.
 
     networks: what predicts, its temperature, and what judges how unlike the training data an image is. classes: labels,
-    int (classes,). side: of the images. about: `run_oof_accuracy`.
+    int (classes,). shape: of the images. about: `run_oof_accuracy`.
     """
 
     networks: list[tuple[Predict, float, novelty.Judge]]
     classes: np.ndarray
-    side: int
+    shape: tuple[int, int, int]
     about: dict[str, Any]
 
     def predict(self, images: np.ndarray) -> exported.Prediction:
-        """Judge images uint8 (n, side, side), ink bright, in the form of the training data."""
+        """Predict images uint8 (n, height, width, channels), ink bright, in the form of the training data."""
         if not len(images):
             return exported.Prediction(np.zeros((0, len(self.classes)), np.float32), np.zeros(0, np.float32))
         probabilities, distances = [], []
@@ -99,7 +99,7 @@ def load_networks(run: Run) -> RunNetworks:
         member.name: arrays.read(run.whole(member) / "oof.npz", rows="i1", logits="f2", features="f2")
         for member in run.members
     }
-    form = (len(run.dataset.classes), run.dataset.side, run.dataset.side)
+    form = (len(run.dataset.classes), *run.dataset.shape)
     forms = {name: (*form, of["features"].shape[1]) for name, of in outputs.items()}
     temperatures, loaded = _load(run, forms)
     networks = [
@@ -107,7 +107,7 @@ def load_networks(run: Run) -> RunNetworks:
         for member, predict in loaded
     ]
     about = {"run_oof_accuracy": records.read_json(run.metrics, oof_accuracy=float)["oof_accuracy"]}
-    return RunNetworks(networks, run.dataset.classes, run.dataset.side, about)
+    return RunNetworks(networks, run.dataset.classes, run.dataset.shape, about)
 
 
 def judge(output: dict[str, np.ndarray], targets: np.ndarray) -> novelty.Judge:
@@ -130,7 +130,7 @@ def _load(
 
     Args:
         run: finished.
-        forms: by member: classes, height, width and features that its network must have.
+        forms: by member: classes, height, width, channels and features that its network must have.
         progress: hears the share of the networks that are loaded.
     """
     temperatures = records.read_json(run.metrics, temperature=dict)["temperature"]
@@ -146,7 +146,7 @@ def _load(
     for number, member in enumerate(members, start=1):
         path = run.member(member) / "model.keras"
         model = models.load(path)
-        if (model.output_shape[-1], *model.input_shape[1:3], _feature_width(model)) != forms[member.name]:
+        if (model.output_shape[-1], *model.input_shape[1:], _feature_width(model)) != forms[member.name]:
             raise UserError(f"{path}: is of another run; train it anew: make train RUN={run.folder.name}")
         loaded.append((member, loop.predictor(model)))
         progress(number / len(members))

@@ -35,7 +35,7 @@ SHOWN, SHEET = 40, 60  # pictures in the printed table and on the sheet
 class Seen:
     """A picture, and the images made of it for the networks.
 
-    name: of the file, with the row in a CSV. digits: uint8 (digits, side, side). picture: a small copy, uint8 (height,
+    name: of the file, with the row in a CSV. digits: uint8 (digits, *shape). picture: a small copy, uint8 (height,
     width); None for rows of a CSV. problem: why there is nothing to see; None where there is.
     """
 
@@ -85,7 +85,7 @@ def run(ensemble: Exported | RunNetworks, places: Sequence[Path], folder: Path, 
         )
     readers = min(joblib.cpu_count(), MOST_READERS)
     read = joblib.Parallel(n_jobs=readers, prefer="threads", return_as="generator")(
-        joblib.delayed(_look)(path, ensemble.side) for path in files
+        joblib.delayed(_look)(path, ensemble.shape) for path in files
     )
     waiting = track(read, "Reading pictures", len(files), console=console(), disable=not is_terminal())
     seen = [of for several in waiting for of in several]
@@ -96,16 +96,16 @@ def run(ensemble: Exported | RunNetworks, places: Sequence[Path], folder: Path, 
     return all(of.is_readable for of in judged)
 
 
-def _look(path: Path, side: int) -> list[Seen]:
+def _look(path: Path, shape: tuple[int, int, int]) -> list[Seen]:
     """The picture of a file, or every row of a CSV."""
-    nothing = np.zeros((0, side, side), np.uint8)
+    nothing = np.zeros((0, *shape), np.uint8)
     name = printable(str(path))
     try:
         if path.suffix.lower() == ".csv":
-            return [Seen(f"{name}#{row}", image[None]) for row, image in enumerate(data.read_images(path, side), 1)]
+            return [Seen(f"{name}#{row}", image[None]) for row, image in enumerate(data.read_images(path, shape[0]), 1)]
         with path.open("rb") as file:
             picture = pictures.read(file)
-        return [Seen(name, ink.to_digits(picture, side), pictures.thumbnail(picture, THUMBNAIL))]
+        return [Seen(name, ink.to_digits(picture, shape[0])[..., None], pictures.thumbnail(picture, THUMBNAIL))]
     except UserError as error:
         return [Seen(name, nothing, problem=str(error).removeprefix(f"{path}: "))]
     except OSError as error:
