@@ -260,16 +260,8 @@ def test_a_killed_installation_is_made_anew(project):
 
 
 def test_variables_become_options_whatever_their_values_hold(project):
-    values = [
-        "CONFIG=my config.yaml",
-        "DATA=it's",
-        'RUN="a" $$b;c',
-        "SET=a=1 b=[x,'y']",
-        "TRIALS=5",
-        "SPACE=",
-        "ROWS=9",
-    ]
-    _, line = project.succeed("tune", *values)
+    values = ["CONFIG=my config.yaml", "DATA=it's", 'RUN="a" $$b;c', "SET=a=1 b=[x,'y']", "TRIALS=5", "SPACE="]
+    _, line = project.succeed("tune", *values, "ROWS=9")
     passed = ["--config", "my config.yaml", "--data", "it's", "--run", '"a" $b;c', "--set", "a=1", "--set", "b=[x,'y']"]
     assert line == f"project {['tune', '--trials', '5', *passed]}"
 
