@@ -229,8 +229,8 @@ def test_an_environment_of_an_earlier_version_stops_running_the_code_of_another_
     (project.folder / ".venv/folder").unlink()
     (project.folder / ".venv/installed-requirements").rename(project.folder / ".venv/installed")
     (packages,) = (project.folder / ".venv/lib").glob("python3*/site-packages")
-    (packages / "digits.pth").rename(packages / "__editable__.digits-0.1.0.pth").write_text(str(tmp_path))
-    (tmp_path / "digits").mkdir()
+    (packages / "digits.pth").rename(packages / "__editable__.digits-0.1.0.pth").write_text(f"{tmp_path}/src")
+    shutil.copytree(project.folder / "src", tmp_path / "src")
     assert project.submit() == [f"install .venv {CPU}"]
     assert project.asked().count("venv -q") == 1  # it is kept
 

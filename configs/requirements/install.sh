@@ -106,7 +106,6 @@ END
 
 if is_current; then exit; fi
 wait_for_others
-if is_current; then exit; fi
 is_usable || build
 if ! holds "$stamp" "$checksum"; then
     [ ! -e "$stamp" ] || : >"$stamp" # until this has ended
