@@ -1,41 +1,82 @@
-# Digit Recognizer. `make` alone prints this list.
+# Digit Recognizer. `make` alone prints the list of targets and variables, from the lines that start with ##.
 
+## what Keras runs on: tensorflow, the default, or jax;
+## each has an environment of its own, .venv and .venv-jax
 BACKEND ?= $(KERAS_BACKEND)
+## 0 uses no GPU; by default an NVIDIA GPU is used, and the CUDA
+## build installed, where nvidia-smi finds one
 GPU ?=
-CONFIG ?=
-DATA ?=
-RUN ?=
-# Only from the command line: some systems keep the machine's name in the environment's NAME.
-NAME :=
-WORKERS ?=
-SCHEDULER ?=
-SET ?=
-FILE ?=
-A ?=
-B ?=
-METHODS ?=
-SPACES ?=
-PRESET ?=
-PORT ?=
-SPACE ?=
-TRIALS ?=
-HOURS ?=
-LISTEN ?=
-CHIEF ?=
-IMAGES ?=
-SPLIT ?=
-ROWS ?=
+## the Python 3.11 to 3.13 to build the environment with;
+## by default the first one found
 PYTHON ?=
-SECONDS ?=
+## a file of configs/; by default default.yaml, or demo.yaml on
+## the embedded demo set
+CONFIG ?=
+## a folder with train.csv and test.csv, or Kaggle's zip; by
+## default input/digit-recognizer, then Kaggle's mounts, then the
+## embedded demo set (DATA=demo)
+DATA ?=
+## the folder under output/; by default named as the config
+RUN ?=
+## members or trials at a time; by default what the machine holds
+WORKERS ?=
+## tcp://host:8786 of a Dask cluster that does the training; by
+## default this machine does
+SCHEDULER ?=
+## after which submit, train or tune end, with what fits; a later
+## call without it does the rest
+HOURS ?=
+## config values without spaces inside, such as
+## SET="training.epochs=3 folds.count=3"
+SET ?=
+## a file of configs/spaces/ that says what to search; by default
+## accuracy.yaml, or demo.yaml on the demo set
+SPACE ?=
+## the most trials of a search
+TRIALS ?=
+## a file of configs/clusters/ that says how to cluster
+PRESET ?=
+## clusterers to compare, with commas between them, or all; by
+## default the config's
+METHODS ?=
+## feature spaces to compare them in, likewise
+SPACES ?=
+## pictures, folders of pictures, CSVs of pixels, with spaces
+## between them; quote a name that has spaces
+IMAGES ?=
+## 1 where a picture shows several digits in a row
+SPLIT ?=
+## the submission to validate; by default output/submission.csv
+FILE ?= output/submission.csv
+## a run to compare
+A ?=
+## the run to compare it with
+B ?=
+## the folder that publish writes; by default named as the run
+NAME := # not from the environment, where some systems keep the machine's name
+## of explore, by default the first free one from 8501 on, or of
+## cluster-up, by default 8786
+PORT ?=
+## the largest table that bench-scale measures; by default 1000000
+ROWS ?=
+## what to fuzz: table config picture submission; by default all
 TARGETS ?=
+## how long to fuzz each of them; by default 60
+SECONDS ?=
 
 REQUIREMENTS := configs/requirements
+PRETRAINED := src/digits/stages/predict/pretrained/ensemble.onnx
 
 ifneq ($(or $(filter-out tensorflow jax,$(BACKEND)),$(word 2,$(BACKEND))),)
 $(error BACKEND=$(BACKEND) is not known; the backends are tensorflow (the default) and jax)
 endif
 ifneq ($(BACKEND),)
 export KERAS_BACKEND := $(BACKEND)
+endif
+ifeq ($(GPU),0)
+export CUDA_VISIBLE_DEVICES := -1
+# JAX's CUDA build fails where it sees no GPU, unless told to do without.
+export JAX_PLATFORMS := cpu
 endif
 
 # An environment for each backend: JAX's holds no TensorFlow, and the CUDA builds need not agree on NVIDIA's libraries.
@@ -52,186 +93,156 @@ CUDA_LOCK := $(REQUIREMENTS)/cuda.txt
 endif
 
 # The CUDA build where there is an NVIDIA GPU, unless GPU=0 refuses it. An environment that has it keeps it: it also runs
-# without a GPU. The stamp `installed` holds the lock that the environment was made from.
-INSTALLED_LOCK := $(shell cat $(VENV)/installed 2>/dev/null)
-ifeq ($(INSTALLED_LOCK),$(CUDA_LOCK))
-LOCK := $(CUDA_LOCK)
-else ifeq ($(GPU),0)
-LOCK := $(CPU_LOCK)
-else
-LOCK := $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi -L >/dev/null 2>&1 \
-	&& echo $(CUDA_LOCK) || echo $(CPU_LOCK))
-endif
-ifneq ($(INSTALLED_LOCK),$(LOCK))
-.PHONY: $(VENV)/installed
-endif
-ifeq ($(GPU),0)
-export CUDA_VISIBLE_DEVICES := -1
-# JAX's CUDA build fails where it sees no GPU, unless told to do without.
-export JAX_PLATFORMS := cpu
-endif
+# without a GPU.
+HAS_CUDA = $(wildcard $(VENV)/installed-$(basename $(notdir $(CUDA_LOCK))))
+HAS_GPU = $(shell test "$$(uname -sm)" = "Linux x86_64" && nvidia-smi -L >/dev/null 2>&1 && echo yes)
+LOCK = $(if $(or $(HAS_CUDA),$(if $(filter 0,$(GPU)),,$(HAS_GPU))),$(CUDA_LOCK),$(CPU_LOCK))
 
-DIGITS := $(VENV)/bin/python -m digits
+INSTALL := sh $(REQUIREMENTS)/install.sh
+VENV_PYTHON := $(VENV)/bin/python
+DIGITS := $(VENV_PYTHON) -m digits
+PYTEST := $(VENV_PYTHON) -m pytest -q
+
+# A target's VARIABLES become the OPTIONS of its command: CONFIG=a.yaml becomes --config 'a.yaml', unless OPTION_CONFIG
+# says otherwise. A variable without a value is left out.
 quote = '$(subst ','\'',$(1))'
-option = $(if $(2),--$(1) $(call quote,$(2)))
-DATA_OPTIONS = $(call option,data,$(DATA))
-RUN_OPTIONS = $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(call option,run,$(RUN)) \
-	$(call option,workers,$(WORKERS)) $(SET_OPTIONS)
-TRAIN_OPTIONS = $(RUN_OPTIONS) $(call option,scheduler,$(SCHEDULER)) $(call option,hours,$(HOURS))
-TUNE_OPTIONS = $(RUN_OPTIONS) $(call option,space,$(SPACE)) $(call option,trials,$(TRIALS)) $(call option,hours,$(HOURS))
-SET_OPTIONS = $(foreach pair,$(SET),--set $(call quote,$(pair)))
+lower = $(shell echo $(1) | tr A-Z a-z)
+option = $(or $(OPTION_$(1)),--$(call lower,$(1)) $(call quote,$($(1))))
+given = $(foreach variable,$(VARIABLES),$(if $($(variable)),$(variable)))
+OPTIONS = $(foreach variable,$(given),$(call option,$(variable)))
+OPTION_SET = $(foreach pair,$(SET),--set $(call quote,$(pair)))
+OPTION_IMAGES = $(IMAGES)
+OPTION_SPLIT = --split
+OPTION_FILE = $(call quote,$(FILE))
+OPTION_A = $(call quote,$(A))
+OPTION_B = $(call quote,$(B))
+OPTION_ROWS = --most $(call quote,$(ROWS))
+OPTION_TARGETS = $(TARGETS)
 
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
 
-## Train what is missing, ensemble, and write output/submission.csv (CONFIG DATA RUN WORKERS SCHEDULER HOURS SET)
-.PHONY: submit
-submit: $(VENV)/installed
-	@$(DIGITS) submit $(TRAIN_OPTIONS)
+##@ Main
 
-## Train the members of a run only (CONFIG DATA RUN WORKERS SCHEDULER HOURS SET)
-.PHONY: train
-train: $(VENV)/installed
-	@$(DIGITS) train $(TRAIN_OPTIONS)
+## Train what is missing, ensemble, write output/submission.csv
+submit: VARIABLES := CONFIG DATA RUN WORKERS SCHEDULER HOURS SET
 
-## Start a Dask cluster on this machine, for SCHEDULER= of train and submit (WORKERS PORT)
-.PHONY: cluster-up
-cluster-up: $(VENV)/installed
-	@$(DIGITS) cluster-up $(call option,workers,$(WORKERS)) $(call option,port,$(PORT))
+## Search for a better config; resumes where it was stopped
+tune: VARIABLES := SPACE TRIALS HOURS CONFIG DATA RUN WORKERS SCHEDULER SET
 
-## Judge a submission file, whoever made it (FILE DATA RUN)
-.PHONY: validate
-validate: $(VENV)/installed
-	@$(DIGITS) validate $(call quote,$(or $(FILE),output/submission.csv)) $(DATA_OPTIONS) $(call option,run,$(RUN))
+## Judge a run: each digit, calibration, every mistake
+evaluate: VARIABLES := RUN DATA
 
-## Compare two runs row by row (A B)
-.PHONY: compare
-compare: $(VENV)/installed
-	@test -n $(call quote,$(A)) -a -n $(call quote,$(B)) || { echo "error: name two runs: make compare A=one B=other"; exit 2; }
-	@$(DIGITS) compare $(call quote,$(A)) $(call quote,$(B))
+## Cluster a run's features: purity, silhouette, maps, odd labels
+cluster: VARIABLES := RUN DATA SET PRESET METHODS SPACES
 
-## Cluster a run's out-of-fold features: purity, silhouette, maps, suspicious labels (RUN DATA SET PRESET METHODS SPACES)
-.PHONY: cluster
-cluster: $(VENV)/installed
-	@$(DIGITS) cluster $(DATA_OPTIONS) $(call option,run,$(RUN)) $(SET_OPTIONS) $(call option,preset,$(PRESET)) \
-		$(call option,methods,$(METHODS)) $(call option,spaces,$(SPACES))
+## Write all about a run into output/<run>/report.html
+report: VARIABLES := RUN DATA
 
-## Look at the data: digits, duplicates, train against test, the augmentation (CONFIG DATA SET)
-.PHONY: eda
-eda: $(VENV)/installed
-	@$(DIGITS) eda $(DATA_OPTIONS) $(call option,config,$(CONFIG)) $(SET_OPTIONS)
+## Say which digits your own pictures show
+predict: VARIABLES := IMAGES SPLIT RUN DATA
 
-## Judge a run: digit by digit, calibration, what it can decide, every mistake (RUN DATA)
-.PHONY: evaluate
-evaluate: $(VENV)/installed
-	@$(DIGITS) evaluate $(DATA_OPTIONS) $(call option,run,$(RUN))
+## Open the explorer of a run in your browser
+explore: VARIABLES := RUN DATA PORT
+explore: install-explore
 
-## Write all about a run into one page, output/<run>/report.html (RUN DATA)
-.PHONY: report
-report: $(VENV)/installed
-	@$(DIGITS) report $(DATA_OPTIONS) $(call option,run,$(RUN))
-
-## Say which digits your own pictures show (IMAGES RUN SPLIT)
-.PHONY: predict
-predict: $(VENV)/installed
-	@$(DIGITS) predict $(IMAGES) $(DATA_OPTIONS) $(call option,run,$(RUN)) $(if $(SPLIT),--split)
-
-## Write a run's ensemble as one ONNX file (RUN DATA)
-.PHONY: export
-export: $(VENV)/installed
-	@$(DIGITS) export $(DATA_OPTIONS) $(call option,run,$(RUN))
-
-## Write the small ensemble that comes with the project anew, of a run's first fold (RUN DATA)
-.PHONY: pretrained
-pretrained: $(VENV)/installed
-	@$(DIGITS) export $(DATA_OPTIONS) $(call option,run,$(RUN)) --folds 1 --small \
-		--out src/digits/stages/predict/pretrained/ensemble.onnx
-
-## Open the explorer of a finished run in your browser (RUN DATA PORT)
-.PHONY: explore
-explore: $(VENV)/installed-explore
-	@$(DIGITS) explore $(DATA_OPTIONS) $(call option,run,$(RUN)) $(call option,port,$(PORT))
-
-## Search for a better config; goes on where it was stopped (SPACE TRIALS HOURS CONFIG DATA RUN WORKERS SET)
-.PHONY: tune
-tune: $(VENV)/installed
-	@$(DIGITS) tune $(TUNE_OPTIONS)
-
-## The same for workers on other machines, none here unless WORKERS says so (LISTEN and those of tune)
-.PHONY: tune-chief
-tune-chief: WORKERS := $(or $(WORKERS),0)
-tune-chief: $(VENV)/installed
-	@$(DIGITS) tune $(TUNE_OPTIONS) --listen $(call quote,$(or $(LISTEN),0.0.0.0:8700))
-
-## Join the search of a chief on another machine (CHIEF DATA WORKERS)
-.PHONY: tune-worker
-tune-worker: $(VENV)/installed
-	@$(DIGITS) tune-worker --chief $(call quote,$(CHIEF)) $(DATA_OPTIONS) $(call option,workers,$(WORKERS))
-
-## Write the whole solution with a config into kaggle_kernel.py (CONFIG)
-.PHONY: kernel
-kernel: $(VENV)/installed
-	@$(DIGITS) kernel $(call option,config,$(CONFIG))
-
-## Upload kaggle_kernel.py with the kaggle command, and have Kaggle run it
-.PHONY: push
-push: $(VENV)/installed
-	@$(DIGITS) push
-
-## Submit a run's predictions with the kaggle command (RUN)
-.PHONY: submit-kaggle
-submit-kaggle: $(VENV)/installed
-	@$(DIGITS) submit-kaggle $(call option,run,$(RUN))
-
-## Write the files of a run that are committed, into output/published/<run>/ (RUN NAME)
-.PHONY: publish
-publish: $(VENV)/installed
-	@$(VENV)/bin/python tests/tools/publish.py $(call option,run,$(RUN)) $(call option,name,$(NAME))
+##@ Data, runs and submissions
 
 ## Fetch the competition's data with the kaggle command
-.PHONY: data
-data: $(VENV)/installed
-	@$(DIGITS) data
+data:
 
-## Measure this machine: speed of every part, and which config is accurate first (DATA)
-.PHONY: bench
-bench: $(VENV)/installed
-	@$(VENV)/bin/python tests/tools/bench.py $(DATA_OPTIONS)
+## Look at the data: duplicates, drift, the augmentation
+eda: VARIABLES := CONFIG DATA SET
 
-## Measure how time and memory grow up to a million rows; goes on where it was stopped (DATA ROWS)
-.PHONY: bench-scale
-bench-scale: $(VENV)/installed
-	@$(VENV)/bin/python tests/tools/bench_scale.py $(DATA_OPTIONS) $(call option,most,$(ROWS))
+## Train the members of a run only
+train: VARIABLES := CONFIG DATA RUN WORKERS SCHEDULER HOURS SET
+
+## Start a Dask cluster on this machine, for SCHEDULER=
+cluster-up: VARIABLES := WORKERS PORT
+
+## Judge a submission file, whoever made it
+validate: VARIABLES := FILE DATA RUN
+
+## Compare two runs row by row
+compare: VARIABLES := A B
+compare: install
+	@test -n $(call quote,$(A)) -a -n $(call quote,$(B)) || { echo "error: name two runs: make compare A=one B=other"; exit 2; }
+	@$(DIGITS) compare $(OPTIONS)
+
+## Write a run's ensemble as one ONNX file
+export: VARIABLES := RUN DATA
+
+##@ Kaggle
+
+## Write the whole solution into kaggle_kernel.py
+kernel: VARIABLES := CONFIG
+
+## Upload kaggle_kernel.py and have Kaggle run it
+push:
+
+## Submit a run's predictions with the kaggle command
+submit-kaggle: VARIABLES := RUN
+
+##@ Measurements
+
+## Measure this machine, part by part; race the configs
+bench: VARIABLES := DATA
+bench: install
+	@$(VENV_PYTHON) tests/tools/bench.py $(OPTIONS)
+
+## Measure time and memory up to a million rows; resumes
+bench-scale: VARIABLES := DATA ROWS
+bench-scale: install
+	@$(VENV_PYTHON) tests/tools/bench_scale.py $(OPTIONS)
+
+# The targets above that only run the sub-command of the same name.
+COMMANDS := submit tune evaluate cluster report predict explore data eda train cluster-up validate export kernel \
+	push submit-kaggle
+.PHONY: $(COMMANDS) compare bench bench-scale
+$(COMMANDS): install
+	@$(DIGITS) $@ $(OPTIONS)
+
+##@ Development
+
+.PHONY: install install-explore install-dev install-kaggle
+.PHONY: test test-all torture fuzz kernel-test lint lock licences publish pretrained clean help
+
+## Set up the environment, as every target does that needs it
+install:
+	@$(INSTALL) $(VENV) $(LOCK)
+install-explore install-dev: install-%: install
+	@$(INSTALL) $(VENV) $(REQUIREMENTS)/$*.txt
+install-kaggle: install
+	@PYTHON=$(VENV_PYTHON) $(INSTALL) $(VENV)/kaggle $(REQUIREMENTS)/kaggle-image.txt
 
 ## Run the tests; those of training on JAX too
-.PHONY: test
-test: $(VENV)/installed-dev
-	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
-	@KERAS_BACKEND=jax $(VENV)/bin/python -m pytest -q -n auto tests/training/test_training.py tests/models
+test: install-dev
+	@$(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
+	@KERAS_BACKEND=jax $(PYTEST) -n auto tests/training/test_training.py tests/models
 
-## Kill it, fill its disk, damage its files, jump its clock: nothing may be lost (23 minutes)
-.PHONY: torture
-torture: $(VENV)/installed-dev
-	@$(VENV)/bin/python -m pytest -q -n auto -m torture tests/torture
+## Run all tests but those of torture and fuzz
+test-all: test
 
-## Feed whatever reads a file with crafted ones, to see it fail (SECONDS TARGETS)
-.PHONY: fuzz
-fuzz: $(VENV)/installed-dev
-	@$(VENV)/bin/python tests/fuzz/fuzz.py $(TARGETS) $(call option,seconds,$(SECONDS))
+## Kill it, fill its disk, damage its files, jump its clock:
+## nothing may be lost (23 minutes)
+torture: install-dev
+	@$(PYTEST) -n auto -m torture tests/torture
+
+## Feed crafted files to whatever reads files
+fuzz: VARIABLES := TARGETS SECONDS
+fuzz: install-dev
+	@$(VENV_PYTHON) tests/fuzz/fuzz.py $(OPTIONS)
 
 ## Run kaggle_kernel.py with the versions of Kaggle's image
-.PHONY: kernel-test
-kernel-test: $(VENV)/installed-dev $(VENV)/kaggle/installed
-	@KAGGLE_PYTHON=$(abspath $(VENV)/kaggle/bin/python) $(VENV)/bin/python -m pytest -q tests/stages/kaggle/test_kernel.py
+kernel-test: install-dev install-kaggle
+	@KAGGLE_PYTHON=$(call quote,$(CURDIR)/$(VENV)/kaggle/bin/python) $(PYTEST) tests/stages/kaggle/test_kernel.py
 
 ## Check style and format
-.PHONY: lint
-lint: $(VENV)/installed-dev
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
+lint: install-dev
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
 
-## Lock requirements.in and configs/requirements/*.in anew, for Python 3.11 to 3.13 (needs uv)
-.PHONY: lock
+## Lock requirements.in and configs/requirements/*.in anew, for
+## Python 3.11 to 3.13 (needs uv)
 lock: COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 lock:
 	$(COMPILE) requirements.in $(REQUIREMENTS)/tensorflow.in -o requirements.txt
@@ -244,67 +255,36 @@ lock:
 		$(REQUIREMENTS)/dev.in -o $(REQUIREMENTS)/dev.txt
 	@echo "Next: make licences"
 
-## List the licences of all that is locked, tests/licences.csv, and ask the registry about what is not installed (needs uv)
-.PHONY: licences
-licences: $(VENV)/installed-dev
-	@$(VENV)/bin/python tests/tools/licences.py
+## List the licences of all that is locked in tests/licences.csv;
+## asks the registry about what is not installed (needs uv)
+licences: install-dev
+	@$(VENV_PYTHON) tests/tools/licences.py
+
+## Write the files of a run that are committed
+publish: VARIABLES := RUN NAME
+publish: install
+	@$(VENV_PYTHON) tests/tools/publish.py $(OPTIONS)
+
+## Write the small ensemble that comes with the project anew, of a
+## run's first fold
+pretrained: VARIABLES := RUN DATA
+pretrained: install
+	@$(DIGITS) export $(OPTIONS) --folds 1 --small --out $(PRETRAINED)
 
 ## Remove the environments; data and results stay
-.PHONY: clean
 clean:
-	rm -rf .venv .venv-jax .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv .venv-jax .pytest_cache .ruff_cache
 
 ## Show this list
-.PHONY: help
 help:
-	@echo "make <target> [VARIABLE=value ...]"; echo
-	@awk '/^## /{text=substr($$0,4)} /^[a-z-]+:/{if(text){split($$1,name,":");printf "  %-13s %s\n",name[1],text;text=""}}' \
-		Makefile
-	@echo
-	@echo "  BACKEND  what Keras runs on: tensorflow, the default, or jax; each has an environment, .venv and .venv-jax"
-	@echo "  GPU      0 uses no GPU; by default the CUDA build is installed where nvidia-smi finds an NVIDIA GPU"
-	@echo "  CONFIG   a file of configs/; by default default.yaml, or demo.yaml on the embedded demo set"
-	@echo "  DATA     folder with train.csv and test.csv, or Kaggle's zip; by default input/digit-recognizer,"
-	@echo "           then Kaggle's mounts, then the embedded demo set (DATA=demo)"
-	@echo "  RUN      name of the folder under output/; by default the config's name"
-	@echo "  NAME     of the folder that publish writes; by default the run's"
-	@echo "  WORKERS  members trained at a time; by default what the machine holds"
-	@echo "  SCHEDULER  tcp://host:8786 of a Dask cluster that trains the members; by default this machine does"
-	@echo "  SET      config values without spaces inside, such as SET=\"training.epochs=3 folds.count=3\""
-	@echo "  FILE     the submission to validate; by default output/submission.csv"
-	@echo "  IMAGES   pictures, folders of pictures and CSVs of pixels, with spaces between them; quote a name with spaces"
-	@echo "  SPLIT    1 where a picture shows several digits in a row"
-	@echo "  A, B     the two runs to compare"
-	@echo "  PRESET   a file of configs/clusters/ that says how to cluster"
-	@echo "  METHODS  clusterers to compare, with commas between them, or all; by default the config's"
-	@echo "  SPACES   spaces to compare them in, the same way"
-	@echo "  SPACE    a file of configs/spaces/ that says what is searched; by default accuracy.yaml, or demo.yaml"
-	@echo "  HOURS    in which submit, train or tune end, with what fits into them; a later call without it does the rest"
-	@echo "  TRIALS   of the search at most"
-	@echo "  LISTEN   host:port where tune-chief waits for workers; by default 0.0.0.0:8700"
-	@echo "  CHIEF    host:port of the chief that tune-worker joins"
-	@echo "  ROWS     of the largest table that bench-scale measures; by default 1000000"
-	@echo "  PORT     on this machine; of the explorer the first free one from 8501 on, of cluster-up 8786 by default"
-	@echo "  SECONDS  for each of the fuzzer's TARGETS, by default 60; the targets: table config picture submission"
-	@echo "  PYTHON   the Python 3.11 to 3.13 to build the environment with; by default the first one found"
-
-$(VENV)/installed: $(LOCK) pyproject.toml
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(LOCK)
-	@echo $(LOCK) >$@
-
-$(VENV)/installed-explore: $(REQUIREMENTS)/explore.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/explore.txt
-	@touch $@
-
-$(VENV)/installed-dev: $(REQUIREMENTS)/dev.txt $(VENV)/installed
-	@PYTHON=$(call quote,$(PYTHON)) sh src/install.sh $(VENV) $(REQUIREMENTS)/dev.txt
-	@touch $@
-
-$(VENV)/kaggle/installed: $(REQUIREMENTS)/kaggle-image.txt $(VENV)/installed
-	@echo "installing $(REQUIREMENTS)/kaggle-image.txt (a few minutes the first time)"
-	@rm -rf $(VENV)/kaggle
-	@if command -v uv >/dev/null; then uv venv -q --python $(VENV)/bin/python $(VENV)/kaggle \
-		&& uv pip install -q --compile-bytecode --python $(VENV)/kaggle/bin/python -r $(REQUIREMENTS)/kaggle-image.txt; \
-	else $(VENV)/bin/python -m venv $(VENV)/kaggle \
-		&& $(VENV)/kaggle/bin/python -m pip install -q --disable-pip-version-check -r $(REQUIREMENTS)/kaggle-image.txt; fi
-	@touch $@
+	@echo "make <target> [VARIABLE=value ...]"
+	@awk ' \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^## / { text = (text ? text "\n" sprintf("%17s", "") : "") substr($$0, 4) } \
+		text && /^[a-z-]+:/ { \
+			name = $$1; sub(":", "", name); \
+			variables = ""; if ($$2 == "VARIABLES") { sub(/.*:= /, ""); variables = "(" $$0 ")" } \
+			gap = length(text " " variables) > 63 ? "\n" sprintf("%17s", "") : " "; \
+			printf "  %-13s  %s%s\n", name, text, (variables ? gap variables : ""); text = "" } \
+		text && /^[A-Z]+ / { described = described sprintf("  %-13s  %s\n", $$1, text); text = "" } \
+		END { printf "\nVariables\n%s", described }' Makefile

@@ -1,4 +1,4 @@
-"""Run the installed command line as a user does, or in this process where only its answer counts."""
+"""Run the command line as a user does, or in this process where only its answer counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_network() -> tuple[str, ...]:
 
 def start(*arguments: str | Path, alone: bool = False, **options: object) -> subprocess.Popen[str]:
     """Start the command; alone: without a network, where the system allows that."""
-    command = [*no_network() * alone, str(Path(sys.executable).with_name("digits")), *map(str, arguments)]
+    command = [*no_network() * alone, sys.executable, "-m", "digits", *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, **options)
 

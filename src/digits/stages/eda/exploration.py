@@ -50,7 +50,7 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
 
 
 def inked(images: np.ndarray) -> np.ndarray:
-    """Of each pixel the share of images that have any ink there: float64 (height, width); 0 where it is always blank."""
+    """Share of the images with ink at each pixel: float64 (height, width)."""
     return np.count_nonzero(images, axis=0) / len(images)
 
 
@@ -67,9 +67,8 @@ def shapes(images: np.ndarray) -> Shapes:
     the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
     Without ink, or with ink in one row of pixels only, there is none: 0.
     """
-    places = (
-        np.arange(size) - (size - 1) / 2 for size in images.shape[1:]
-    )  # from the middle: small sums lose no digits
+    # from the middle: small sums lose no digits
+    places = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])
     y, x = (grid.ravel() for grid in np.meshgrid(*places, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
     sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from rich.table import Table
 
-from digits import runs
 from digits.config import Config
 from digits.data.demo import demo
 from digits.ensemble.logits import read_ensemble
@@ -204,7 +203,7 @@ def _described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
     """The file: the graph with what it says of itself, and its checksum."""
     import onnx
 
-    onnx.helper.set_model_props(graph, {"digits": json.dumps(about), "checksum": runs.BLANK.decode()})
+    onnx.helper.set_model_props(graph, {"digits": json.dumps(about), "checksum": records.BLANK.decode()})
     graph.producer_name = "digits"
     return records.signed(graph.SerializeToString())
 
