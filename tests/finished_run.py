@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import ortho_group
 
-from digits import config, data, runs
+from digits import config, data
 from digits.data import Dataset
 from digits.files import arrays, records
 from digits.runs import Run
@@ -34,13 +34,13 @@ def finish(
     settings = config.parse(
         {"folds": {"count": 3, "limit": limit}, "seeds": seeds, "architectures": list(architectures)}, "test"
     )
-    run = Run(folder)
-    run.claim(settings, dataset)
+    run = Run(folder, settings, dataset)
+    run.claim()
     draw = np.random.default_rng(0)
     folds = data.assign(dataset.train_images, dataset.train_labels, 3, settings.seed)
     train, test = _imagined(dataset, draw)
     everything = np.zeros((len(train), train.shape[1]))
-    for member in runs.members(settings):
+    for member in run.members:
         own = run.member(member)
         own.mkdir(parents=True)
         rows = np.flatnonzero(folds == member.fold)

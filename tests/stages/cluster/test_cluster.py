@@ -121,9 +121,7 @@ def test_a_comparison_has_a_line_for_every_method_in_every_space(run):
 
 
 def test_one_cluster_for_all_has_no_silhouette(run):
-    record = cluster.run(
-        run
-    )
+    record = cluster.run(run)
     assert record["clusters"] <= 1
     text = (run.folder / "clusters/metrics.json").read_text()
     assert json.loads(text)["silhouette"] is None
