@@ -25,7 +25,7 @@ import numpy as np
 from digits.config import Config, differences, parse, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
-from digits.files import records
+from digits.files import arrays, records
 from digits.files.lock import locked
 from digits.training import backend
 
@@ -127,18 +127,37 @@ class RunFolder:
         return self.folder / "members" / member.name
 
     def whole(self, member: Member) -> Path:
-        """Where a finished member stands, once every file in it is found as it was written.
+        """Folder of a finished member, after the checksum of every file in it.
 
         Raises:
             UserError: it is missing or damaged.
         """
         folder = self.member(member)
         if not records.is_whole(folder):
-            raise UserError(
-                f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
-                f"make submit RUN={self.folder.name}"
-            )
+            raise self._damaged(member)
         return folder
+
+    def member_arrays(self, member: Member, name: str, **expected: str) -> dict[str, np.ndarray]:
+        """Read `oof.npz` or `test.npz` of a finished member.
+
+        Args:
+            member: of this run.
+            name: of the file in its folder.
+            expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`: `rows="i1"`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            return arrays.read(self.member(member) / name, **expected)
+        except ValueError:
+            raise self._damaged(member) from None
+
+    def _damaged(self, member: Member) -> UserError:
+        return UserError(
+            f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
+            f"make submit RUN={self.folder.name}"
+        )
 
     def clustered(self) -> Path:
         """The folder of what `make cluster` wrote, once every file of it is found as it was written.

@@ -70,7 +70,7 @@ def read_covered(run: Run) -> dict[str, np.ndarray]:
     ensemble = read_ensemble(run)
     members = run.members
     alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
-    own = np.concatenate([arrays.read(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+    own = np.concatenate([run.member_arrays(member, "oof.npz", rows="i1")["rows"] for member in alike])
     kept = np.isin(ensemble["rows"], own)
     if kept.sum() != len(own):
         raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
@@ -93,12 +93,9 @@ def load(run: Run, member: Member) -> Logits:
     Raises:
         UserError: it is missing or damaged.
     """
-    folder = run.whole(member)
-    try:
-        oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2")
-        test = arrays.read(folder / "test.npz", logits="f2")
-    except ValueError as error:
-        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    run.whole(member)
+    oof = run.member_arrays(member, "oof.npz", rows="i1", logits="f2")
+    test = run.member_arrays(member, "test.npz", logits="f2")
     return Logits(member, oof["rows"], oof["logits"], test["logits"])
 
 
