@@ -125,7 +125,7 @@ def test_any_override_is_taken_or_refused(tmp_path, override):
 @given(
     epochs=st.integers(1, 100_000),
     ema=st.floats(0, 1, exclude_max=True),
-    rule=st.sampled_from(["mean", "logits", "geometric", "vote"]),
+    rule=st.sampled_from(["mean", "logits", "vote"]),
     nets=st.lists(st.sampled_from(["mlp", "small", "default"]), min_size=1, unique=True),
 )
 def test_what_is_valid_is_read_as_written(tmp_path, epochs, ema, rule, nets):

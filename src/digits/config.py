@@ -6,26 +6,29 @@ impossible value is an error that names the key.
 
 from __future__ import annotations
 
+import copy
 import difflib
-import re
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from digits.errors import UserError, shown
+from digits.files import limits, yaml
+
+logger = logging.getLogger(__name__)
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
 SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
 STEPS = ("pca", "tsne", "umap")
-NonNegative = Annotated[float, Field(ge=0)]
 MOST_MEMBERS = 100_000  # of a run
-MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
-DEEPEST = 20  # groups of values inside each other
 
 
 class Section(BaseModel):
@@ -163,7 +166,7 @@ class Augmentation(Section):
 
 
 class Ensemble(Section):
-    rule: Literal["mean", "logits", "geometric", "vote"] = "mean"
+    rule: Literal["mean", "logits", "vote"] = "mean"
 
 
 class Cluster(Section):
@@ -198,7 +201,6 @@ class Tune(Section):
     factor: int = Field(3, ge=2, le=1000)
     median_rule: bool = True
     trial_minutes: float | None = Field(None, gt=0, le=1_000_000)
-    tensorboard: bool = False
 
 
 class Config(Section):
@@ -231,90 +233,76 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Config:
-        labels = Counter(architecture.label for architecture in self.architectures)
-        for label, times in labels.items():
-            if times > 1:
-                raise ValueError(f"two architectures are called '{label}'; give one a name of its own")
+        (label, times), *_ = Counter(architecture.label for architecture in self.architectures).most_common(1)
+        if times > 1:
+            raise ValueError(f"two architectures are called '{label}'; give one a name of its own")
         return self
 
 
-class _Yaml(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice.
-
-    It refuses aliases too, for nine short lines of them can stand for a billion values, and what is nested deeply.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            self._refuse("an alias stands here; write the value out")
-        if self.depth > DEEPEST:
-            self._refuse(f"nested more than {DEEPEST} deep")
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def _refuse(self, message: str) -> NoReturn:
-        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key, times in Counter(keys).items():
-            if times > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def _read_yaml(text: str) -> Any:
-    """The value that the text stands for.
-
-    Raises:
-        ValueError: it is not valid YAML; says why in one line.
-    """
-    loader = None
-    try:
-        loader = _Yaml(text)
-        return loader.get_single_data()
-    except Exception as error:  # beside its own errors those of int(), datetime() and others
-        raise ValueError(shown(str(error)) or type(error).__name__) from None
-    finally:
-        if loader:
-            loader.dispose()
-
-
-def load(path: Path | str, overrides: list[str] | None = None) -> Config:
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML config and apply `key.sub=value` overrides.
 
     Raises:
-        UserError: the file cannot be read, or a key or value in it is not valid.
+        UserError: the file cannot be read, or a key or value is not valid.
     """
-    values = read_file(Path(path))
-    config = parse(values, origin=str(path))
-    return revise(config, overrides, origin=str(path)) if overrides else config
+    config = parse(read_file(Path(path)), str(path))
+    return revise(config, overrides, str(path)) if overrides else config
 
 
-def merged(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """A config with nested settings in place of its own.
+def read_file(path: Path) -> dict[str, Any]:
+    """Read the nested settings of a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds no settings.
+    """
+    try:
+        text = limits.read_bytes(path, limits.CONFIG_BYTES, "config").decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
+    try:
+        values = yaml.parse(text)
+    except ValueError as error:
+        raise UserError(f"config {path}: not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
+    return values
+
+
+def parse(values: dict[str, Any], origin: str) -> Config:
+    """Validate nested settings; `origin` names their source in an error.
 
     Raises:
         UserError: a key or value is not valid.
     """
-    resolved = config.model_dump()
-    _merge(resolved, values)
-    return parse(resolved, origin)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
+
+
+def parse_recorded(values: dict[str, Any], origin: str) -> Config:
+    """Validate the settings that a run recorded, perhaps in an earlier version, whose keys are named in a warning.
+
+    Raises:
+        UserError: a key or value is not valid.
+    """
+    values, changes = copy.deepcopy(values), []
+    tune, ensemble = (values.get(name) if isinstance(values.get(name), dict) else {} for name in ("tune", "ensemble"))
+    if tune.pop("tensorboard", None) is not None:
+        changes.append("tune.tensorboard is ignored")
+    if ensemble.get("rule") == "geometric":  # the normalised geometric mean of softmaxes
+        ensemble["rule"] = "logits"
+        changes.append("ensemble.rule geometric is logits")
+    if changes:
+        logger.warning("%s is of an earlier version: %s", origin, ", ".join(changes))
+    return parse(values, origin)
 
 
 def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """A config with `values` in the places of their dotted keys, such as `training.epochs`.
+    """Put `values` in the places of their dotted keys, such as `training.epochs`.
 
     Raises:
         UserError: a key or value is not valid.
@@ -325,23 +313,29 @@ def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
     return parse(resolved, origin)
 
 
-def revise(config: Config, overrides: list[str], origin: str, preset: Path | None = None) -> Config:
-    """A config with the values of a preset file and `key.sub=value` overrides in place of its own.
+def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict[str, Any] | None = None) -> Config:
+    """Put nested settings, then `key.sub=value` overrides, in the place of a config's own.
 
     Raises:
-        UserError: the file cannot be read, or a key or value is not valid.
+        UserError: a key or value is not valid.
     """
     resolved = config.model_dump()  # where every place that an override can name is spelled out
-    if preset:
-        _merge(resolved, read_file(preset))
-        origin += f" with {preset}"
+    _merge(resolved, settings or {})
     for override in overrides:
-        _apply(resolved, override)
+        key, equals, text = override.partition("=")
+        label = f"override '{shown(override)}'"
+        if not equals or not key:
+            raise UserError(f"{label}: expected key=value, such as training.epochs=3")
+        try:
+            value = yaml.parse(text)
+        except ValueError:
+            raise UserError(f"{label}: '{shown(text)}' is not a YAML value") from None
+        _put(resolved, key, value, label)
     return parse(resolved, f"{origin} with {' '.join(overrides)}" if overrides else origin)
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
-    """Put nested settings in the place of those that were there."""
+    """Put nested settings in the place of those that are there."""
     for key, value in others.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -349,50 +343,25 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
             values[key] = value
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The nested settings of a YAML file."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
-    if len(content) > MOST_BYTES:
-        raise UserError(f"config {path}: is no config but a file of more than {MOST_BYTES:,} bytes")
-    try:
-        values = _read_yaml(text)
-    except ValueError as error:
-        raise UserError(f"config {path}: not valid YAML: {error}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
-    return values
+def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
+    """Put a value at a dotted path, whose missing groups are made; a whole number in it indexes a list."""
+    *parents, last = path.split(".")
+    node: Any = values
+    for parent in parents:
+        node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
+        if not isinstance(node, dict | list):
+            raise UserError(f"{origin}: '{shown(parent)}' is a single value, not a group")
+    node[_index(last, node, origin) if isinstance(node, list) else last] = value
 
 
-def parse(values: dict[str, Any], origin: str) -> Config:
-    """Validate nested settings; `origin` says in an error where they came from."""
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `key.sub=value`; a whole number in the path indexes a list."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError(f"override '{shown(override)}': expected key=value, such as training.epochs=3")
-    try:
-        value = _read_yaml(text)
-    except ValueError:
-        raise UserError(f"override '{shown(override)}': '{shown(text)}' is not a YAML value") from None
-    _put(values, path, value, f"override '{shown(override)}'")
+def _index(text: str, items: list[Any], origin: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
+        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
+    return int(text)
 
 
 def value_at(values: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path of nested settings; None where there is none."""
+    """Value at a dotted path of nested settings; None where there is none."""
     node: Any = values
     for part in path.split("."):
         if isinstance(node, list):
@@ -400,26 +369,6 @@ def value_at(values: dict[str, Any], path: str) -> Any:
         else:
             node = node.get(part) if isinstance(node, dict) else None
     return node
-
-
-def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
-    """Put a value in the place of a dotted path, whose groups are made where they are missing."""
-    *parents, last = path.split(".")
-    node: Any = values
-    for parent in parents:
-        node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
-        if not isinstance(node, dict | list):
-            raise UserError(f"{origin}: '{shown(parent)}' is a single value, not a group")
-    if isinstance(node, list):
-        node[_index(last, node, origin)] = value
-    else:
-        node[last] = value
-
-
-def _index(text: str, items: list[Any], origin: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
-    return int(text)
 
 
 def _explain(error: ValidationError) -> str:
@@ -432,14 +381,11 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, found {_repr(problem['input'])}"
-
-
-def _repr(value: Any) -> str:
     try:
-        return repr(value)
+        found = repr(problem["input"])
     except (ValueError, RecursionError):  # Python writes out no number of thousands of digits, and no deep nesting
-        return "what cannot be written out"
+        found = "what cannot be written out"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {found}"
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from digits.config import Config, differences, parse, replaced, revise
+from digits.config import Config, differences, parse_recorded, read_file, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
 from digits.files import arrays, records
@@ -195,7 +195,7 @@ class RunFolder:
         """
         if not records.stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
-        return parse(records.read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
+        return parse_recorded(records.read_twice(self.origin, config=dict)["config"], str(self.origin))
 
     def covered_config(self, config: Config) -> Config:
         """The config of those networks of an unfinished run that make something whole.
@@ -229,7 +229,8 @@ class RunFolder:
             UserError: as `config` does, or one of the settings shaped the members.
         """
         before = self.recorded_config()
-        after = revise(before, overrides, str(self.origin), preset)
+        origin = f"{self.origin} with {preset}" if preset else str(self.origin)
+        after = revise(before, overrides, origin, read_file(preset) if preset else None)
         changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")

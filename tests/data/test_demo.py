@@ -13,7 +13,7 @@ def data():
 
 def test_the_demo_has_kaggles_form(data, tmp_path):
     assert data.name == "demo"
-    assert data.train_images.shape == (1078, 28, 28) and data.test_images.shape == (719, 28, 28)
+    assert data.train_images.shape == (1078, 28, 28, 1) and data.test_images.shape == (719, 28, 28, 1)
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
     assert data.train_labels.dtype == data.test_labels.dtype == np.int64
     assert data.classes.tolist() == list(range(10))
@@ -34,12 +34,12 @@ def test_the_split_is_stratified_and_disjoint(data):
 
 
 def test_the_images_are_centred_and_in_full_contrast(data):
-    images = data.train_images.astype(float)
+    images = data.train_images[..., 0].astype(float)
     assert (images.max(axis=(1, 2)) == 255).all() and (images.min(axis=(1, 2)) == 0).all()
-    place = np.arange(data.side)
+    places = np.arange(28)
     mass = images.sum(axis=(1, 2))
-    rows, columns = images.sum(axis=2) @ place / mass, images.sum(axis=1) @ place / mass
-    middle = (data.side - 1) / 2
+    rows, columns = images.sum(axis=2) @ places / mass, images.sum(axis=1) @ places / mass
+    middle = 27 / 2
     assert np.abs(rows - middle).max() < 1.5 and np.abs(columns - middle).max() < 1.5
     assert 0.1 < (images > 127).mean() < 0.25  # MNIST: 0.13 to 0.15
 

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits.data import table
+from digits.data import cache as row_cache
+from digits.data import csv, read, table
 from digits.data.dataset import Dataset
+from digits.data.header import Header
 from digits.data.source import Source, find, locate
-from digits.data.table import read
 from digits.errors import UserError
 from kaggle_form import make_zip, write_competition
 
 REAL = Path(__file__).parents[3] / "shared" / "digit-recognizer.zip"
-PIXELS = np.random.default_rng(0).integers(0, 256, (14, 3, 3), dtype=np.uint8)
+PIXELS = np.random.default_rng(0).integers(0, 256, (14, 3, 3, 1), dtype=np.uint8)
 LABELS = np.array([3, 5, 8, 3, 5, 8, 3, 5, 8, 3])
 HEADER = b"label,pixel0,pixel1,pixel2,pixel3"
 TEST_HEADER = b"pixel0,pixel1,pixel2,pixel3"
@@ -61,7 +62,7 @@ def test_a_competition_is_read_as_written(competition, tmp_path):
         data = read(find(str(path)), tmp_path / "cache")
         assert data.name == "digit-recognizer"
         assert data.source == str(path)
-        assert data.side == 3
+        assert data.shape == (3, 3, 1)
         assert data.train_images.dtype == data.test_images.dtype == np.uint8
         assert data.train_labels.dtype == data.classes.dtype == np.int64
         assert data.test_labels is None
@@ -78,7 +79,7 @@ def test_the_fingerprints_follow_shapes_pixels_and_labels():
 
     train, test = fingerprints()
     assert len(train) == len(test) == 64
-    assert fingerprints(images=PIXELS[:10].reshape(10, 9, 1)) != (train, test)
+    assert fingerprints(images=PIXELS[:10].reshape(10, 9, 1, 1)) != (train, test)
     assert fingerprints(images=PIXELS[:10][::-1])[0] != train
     assert fingerprints(labels=LABELS[::-1])[0] != train
     changed_train, changed_test = fingerprints(test=PIXELS[9:])
@@ -106,7 +107,7 @@ def test_a_quoted_header_and_a_last_label_are_read(tmp_path):
     train = b'"pixel0","pixel1","pixel2","pixel3","label"\n1,2,3,4,0\n5,6,7,8,1\n'
     data = read(write_tables(tmp_path / "in", train, TEST_HEADER + b"\n9,9,9,9\n"), tmp_path / "cache")
     assert data.train_labels.tolist() == [0, 1]
-    assert data.train_images[1].tolist() == [[5, 6], [7, 8]]
+    assert data.train_images[1, ..., 0].tolist() == [[5, 6], [7, 8]]
 
 
 def test_reading_loads_no_heavy_library(competition, tmp_path):
@@ -122,9 +123,9 @@ def test_reading_loads_no_heavy_library(competition, tmp_path):
 
 
 def test_both_parsers_agree(competition):
-    for place in locate(competition).values():
-        columns = table._columns(place)
-        for fast, careful in zip(table._rows_fast(place, columns), table._rows_careful(place, columns), strict=True):
+    for file in locate(competition).values():
+        header = Header.read(file)
+        for fast, careful in zip(csv.parse_fast(header), csv.parse_carefully(header), strict=True):
             np.testing.assert_array_equal(fast, careful)
             assert fast.dtype == careful.dtype
 
@@ -238,7 +239,7 @@ def test_any_bytes_are_read_or_refused(tmp_path, train):
     except UserError as error:
         assert "\n" not in str(error)
     else:
-        assert data.train_images.shape == (len(data.train_labels), 2, 2)
+        assert data.train_images.shape == (len(data.train_labels), 2, 2, 1)
 
 
 def test_the_second_read_comes_from_the_cache(competition, tmp_path, monkeypatch):
@@ -255,7 +256,7 @@ def test_the_second_read_comes_from_the_cache(competition, tmp_path, monkeypatch
         pytest.param(lambda content: content[:-20], id="truncated"),
         pytest.param(lambda content: content[:-1] + bytes([content[-1] ^ 1]), id="flipped bit"),
         pytest.param(lambda content: b"\x93NUMPY" + bytes(len(content)), id="bad header"),
-        pytest.param(lambda content: content.replace(b"(10, 3, 3)", b"(99999999, 3, 3)"), id="huge shape"),
+        pytest.param(lambda content: content.replace(b"(10, 3, 3, 1)", b"(99999999, 3, 3, 1)"), id="huge shape"),
         pytest.param(lambda content: content.replace(b"|u1", b"|i1"), id="other type"),
         pytest.param(lambda content: content.replace(b"|u1", b"|O8"), id="objects"),
     ],
@@ -297,10 +298,10 @@ def test_the_cache_keeps_a_bounded_number_of_entries(tmp_path):
     left_behind.touch()
     in_use.touch()
     os.utime(left_behind, (0, 0))
-    for number in range(table.CACHE_ENTRIES + 2):
+    for number in range(row_cache.ENTRIES + 2):
         folder = write_competition(tmp_path / str(number), PIXELS[:10], LABELS, PIXELS[10:])
         read(given_source(folder), cache)
-    assert len(list(cache.glob("[!.]*.npy"))) == table.CACHE_ENTRIES
+    assert len(list(cache.glob("[!.]*.npy"))) == row_cache.ENTRIES
     assert in_use.exists() and not left_behind.exists()
 
 
@@ -338,8 +339,8 @@ def test_a_full_disk_is_an_ordinary_error_and_leaves_nothing(competition, tmp_pa
 @pytest.mark.skipif(not REAL.exists(), reason=f"the competition's zip is not at {REAL}")
 def test_the_real_competition(tmp_path):
     data = read(find(str(REAL)), tmp_path / "cache")
-    assert data.train_images.shape == (42000, 28, 28)
-    assert data.test_images.shape == (28000, 28, 28)
+    assert data.train_images.shape == (42000, 28, 28, 1)
+    assert data.test_images.shape == (28000, 28, 28, 1)
     assert data.classes.tolist() == list(range(10))
     assert data.train_labels[:10].tolist() == [1, 0, 1, 4, 0, 0, 7, 3, 5, 3]
     assert_same(read(find(str(REAL)), tmp_path / "cache"), data)

@@ -15,10 +15,11 @@ from digits.errors import UserError
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
-TRAIN, TEST = TABLES = (COMPETITION.train, COMPETITION.test)
+TABLES = (COMPETITION.train, COMPETITION.test)
+BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
 
-# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a
-# high ratio alone is no sign of a bomb: it counts only in a member big enough to do harm.
+# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a high ratio
+# alone is no sign of a bomb: it counts only in a member big enough to do harm.
 MEMBER_LIMIT = 8 * 2**30
 RATIO_LIMIT = 200
 HARMLESS = 256 * 2**20
@@ -60,7 +61,7 @@ class Table:
                 with self.file.open("rb") as stream:
                     yield stream
             else:
-                with zipfile.ZipFile(self.file) as archive, _member(archive, self.member) as stream:
+                with zipfile.ZipFile(self.file) as archive, _open_member(archive, self.member) as stream:
                     yield stream
         except (zipfile.BadZipFile, zlib.error, EOFError):
             raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
@@ -68,17 +69,12 @@ class Table:
             raise _unreadable(self.file, error) from None
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member.
-
-    Raises:
-        BadZipFile: its own header is damaged, on which zipfile fails in several ways.
-    """
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     try:
         return archive.open(name)
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # zipfile fails in several ways on a member whose own header is damaged
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -99,10 +95,10 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
         locate(path)
         return Source("given", path, f"Data: {path}, as given.")
     folder = root / COMPETITION.name
-    inputs = (("input", folder), ("input", root / f"{COMPETITION.name}.zip"))
-    for kind, path in (*inputs, *(("kaggle", mount) for mount in mounts)):
+    for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
+            kind = "kaggle" if path in mounts else "input"
             return Source(kind, path, f"Data: the {COMPETITION.name} competition in {path}.")
     note = (
         f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
@@ -112,7 +108,7 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
 
 
 def locate(path: Path) -> dict[str, Table]:
-    """The tables "train.csv" and "test.csv" of a folder or zip.
+    """Find the tables of a folder or zip, by name: `train.csv` and `test.csv`.
 
     Raises:
         UserError: one is missing, or the zip is damaged or unsafe.
@@ -121,12 +117,12 @@ def locate(path: Path) -> dict[str, Table]:
         if path.is_dir():
             return _in_folder(path)
         if path.suffix.lower() == ".csv":
-            raise UserError(f"{path}: is no folder or zip; give the folder that holds {TRAIN} and {TEST}")
+            raise UserError(f"{path}: is no folder or zip; give the folder that holds {BOTH}")
         if path.is_file():
             return {name: _in_zip(path, name) for name in TABLES}
     except OSError as error:
         raise _unreadable(path, error) from None
-    raise UserError(f"{path}: no such file or folder; give a folder with {TRAIN} and {TEST}, or their zip")
+    raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
 
 
 def _holds_data(path: Path) -> bool:
@@ -137,21 +133,18 @@ def _holds_data(path: Path) -> bool:
 
 
 def _in_folder(folder: Path) -> dict[str, Table]:
-    found = {name: _in_files(folder, name) for name in TABLES}
-    present = {name: table for name, table in found.items() if table}
-    if len(present) == len(TABLES):
-        return present
-    if present:
-        (name,) = present
-        (missing,) = set(TABLES) - {name}
+    tables = {name: table for name in TABLES if (table := _in_files(folder, name))}
+    if len(tables) == len(TABLES):
+        return tables
+    if tables:
+        (name,), (missing,) = tables, set(TABLES) - set(tables)
         raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
     archives = sorted(folder.glob("*.zip"))
     kaggles = folder / f"{COMPETITION.name}.zip"
     if kaggles not in archives and len(archives) != 1:
-        several = f"several zips and no {kaggles.name}" if archives else "no {TRAIN}, {TEST} or zip of them"
-        raise UserError(f"{folder}: has {several}; put {kaggles.name} there, or the two CSV files")
-    archive = kaggles if kaggles in archives else archives[0]
-    return {name: _in_zip(archive, name) for name in TABLES}
+        found = f"several zips and no {kaggles.name}" if archives else f"no {', '.join(TABLES)} or zip of them"
+        raise UserError(f"{folder}: has {found}; put {kaggles.name} there, or the two CSV files")
+    return {name: _in_zip(kaggles if kaggles in archives else archives[0], name) for name in TABLES}
 
 
 def _in_files(folder: Path, name: str) -> Table | None:
@@ -174,7 +167,7 @@ def _in_zip(path: Path, name: str) -> Table:
             raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION.url}")
     found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
     if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {TRAIN} and one {TEST}")
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
     (member,) = found
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")

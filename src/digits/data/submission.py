@@ -13,12 +13,12 @@ import numpy as np
 
 from digits.competition import COMPETITION
 from digits.errors import UserError
+from digits.files import limits
 from digits.files.atomic import replacing
 
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 HEADER = list(COMPETITION.submission)
 ID = HEADER[0]
-MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
 
@@ -67,7 +67,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         UserError: it cannot be read as text.
     """
     verdict = Verdict()
-    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
+    lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
         return verdict
@@ -114,14 +114,10 @@ def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
 
 def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        content = limits.read_bytes(path, most, "submission")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
-    if len(content) > most:
-        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
-    try:
-        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"submission {path}: not a text file in UTF-8") from None
     if content.startswith(b"\xef\xbb\xbf"):

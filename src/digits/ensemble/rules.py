@@ -22,7 +22,8 @@ def _mean(logits: np.ndarray) -> np.ndarray:
     return softmax(logits, axis=2).mean(axis=0)
 
 
-def _geometric(logits: np.ndarray) -> np.ndarray:
+def _logits(logits: np.ndarray) -> np.ndarray:
+    """Softmax of the mean logits, which is the normalised geometric mean of the softmaxes."""
     return softmax(logits.mean(axis=0), axis=1)
 
 
@@ -33,10 +34,4 @@ def _vote(logits: np.ndarray) -> np.ndarray:
     return (1 - 1e-6) * votes + 1e-6 * _mean(logits)
 
 
-# The normalised geometric mean of softmaxes is the softmax of the mean logits: one rule with two names.
-RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "logits": _geometric,
-    "geometric": _geometric,
-    "vote": _vote,
-}
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mean": _mean, "logits": _logits, "vote": _vote}

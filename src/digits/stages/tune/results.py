@@ -222,10 +222,6 @@ def write(what: What, books: Books, spent: float) -> Ended:
     _write_tables(ended)
     _draw(ended)
     _seal(ended)
-    if what.tune.tensorboard:
-        from digits.stages.tune import tensorboard
-
-        tensorboard.write(what.folder / "tensorboard", ended.table, list(what.space.ranges))
     return ended
 
 

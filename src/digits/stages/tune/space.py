@@ -150,8 +150,7 @@ def load(path: Path, base: Config, overrides: list[str]) -> Space:
         raise UserError(
             f"space {path}: expected 'search:' with a 'key: {{float: [low, high]}}' for each searched value"
         )
-    base = config.revise(config.merged(base, settings, f"{path} (set)"), overrides, str(path))
-    return parse(ranges, base, str(path))
+    return parse(ranges, config.revise(base, overrides, str(path), settings), str(path))
 
 
 def parse(ranges: dict[str, Any], base: Config, origin: str) -> Space:

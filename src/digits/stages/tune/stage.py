@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import signal
 import socket
@@ -37,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 LEASE = 30.0  # seconds without a sign of life after which another worker gets a trial
 FAREWELL = 10.0  # seconds that the chief stays, once all is done, to tell it to workers elsewhere
 MOST_DEATHS = 3  # of a local worker in a row, before the search stops
-LIMITS = ("trials", "hours", "trial_minutes", "tensorboard")  # of the tune settings: may change on resuming
+LIMITS = ("trials", "hours", "trial_minutes")  # of the tune settings: may change on resuming
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,6 @@ def run(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew,
     """
     folder = crew.output / "tune" / name
     settings = space.base
-    if settings.tune.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise UserError("tune.tensorboard needs the package tensorboard: .venv/bin/python -m pip install tensorboard")
     if address:
         _check_free(address)
     with locked(folder):
