@@ -3,18 +3,25 @@
 import dataclasses
 import json
 import multiprocessing
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from digits import config, runs
+from digits import config, models, runs
 from digits.config import Config
+from digits.data import Dataset
 from digits.data.demo import demo
+from digits.ensemble import logits
 from digits.errors import UserError
 from digits.files import arrays, records
-from digits.runs import Member, Run
+from digits.runs import Member, Run, RunFolder
+from digits.stages import submit
 
 SMALL = config.parse({"architectures": ["small", "mlp"], "folds": {"count": 3}, "seeds": 2}, "test")
+DATA = demo()
+EARLIER = Path(__file__).parent / "earlier_run"  # of the version whose rules had a `geometric`, and tuning TensorBoard
 
 
 def test_members_are_architectures_times_seeds_times_folds():
@@ -25,24 +32,36 @@ def test_members_are_architectures_times_seeds_times_folds():
     assert runs.members(limited) == [Member("default", 0, 0), Member("strided", 0, 0)]
 
 
-def test_a_run_of_another_backend_is_refused_and_named(tmp_path, monkeypatch):
-    run = Run(tmp_path / "run")
-    with run.locked():
-        run.claim(SMALL, demo())
-        monkeypatch.setenv("KERAS_BACKEND", "jax")
-        with pytest.raises(UserError, match=r"made otherwise: backend \(tensorflow -> jax\); choose another RUN="):
-            run.claim(SMALL, demo())
+def test_a_run_of_an_earlier_version_loads_and_gives_its_submission(tmp_path, caplog):
+    folder = RunFolder(shutil.copytree(EARLIER, tmp_path / "earlier"))
+    settings = folder.adapted_config([])
+    assert "tune.tensorboard is ignored, ensemble.rule geometric is logits" in caplog.text
+    assert settings.ensemble.rule == "logits"
+    run = Run(folder.folder, settings, DATA)
+    for member in run.members:
+        network = models.load(run.whole(member) / "model.keras")
+        loaded = logits.load(run, member)
+        assert network.output_shape[-1] == loaded.oof.shape[1] == 10
+        assert len(loaded.test) == len(DATA.test_images)
+        assert len(run.history(member)) == 2
+    run.submission.unlink()
+    submit.run(run, {})
+    assert run.submission.read_bytes() == (EARLIER / "submission.csv").read_bytes()
+    run.claim()
+    caplog.clear()
+    assert folder.recorded_config() == settings
+    assert caplog.text == ""
 
 
-def test_a_run_of_before_there_were_backends_was_of_tensorflow(tmp_path):
-    run = Run(tmp_path / "run")
-    with run.locked():
-        run.claim(SMALL, demo())
-        record = records.read_json(run.origin)
-        del record["backend"]
-        records.write_twice(run.origin, record)
-        run.claim(SMALL, demo())
-    assert records.read_json(run.origin)["backend"] == "tensorflow"
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-700])])
+def test_a_damaged_member_is_named(tmp_path, damage):
+    run = Run(shutil.copytree(EARLIER, tmp_path / "earlier"), RunFolder(EARLIER).recorded_config(), DATA)
+    damage(run.member(run.members[0]) / "oof.npz")
+    message = "member mlp-s0-f0 of run .*/earlier is missing or damaged; make it anew: make submit RUN=earlier"
+    with pytest.raises(UserError, match=message):
+        run.member_arrays(run.members[0], "oof.npz", rows="i1")
+    with pytest.raises(UserError, match=message):
+        run.whole(run.members[0])
 
 
 def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):
@@ -110,55 +129,69 @@ def test_json_of_an_earlier_version_is_read(tmp_path):
 class TestClaim:
     @pytest.fixture
     def run(self, tmp_path) -> Run:
-        run = Run(tmp_path / "r")
-        run.claim(SMALL, demo())
+        run = Run(tmp_path / "r", SMALL, DATA)
+        run.claim()
         return run
+
+    def claim(self, run: Run, settings: Config = SMALL, dataset: Dataset = DATA) -> None:
+        Run(run.folder, settings, dataset).claim()
 
     def test_records_what_made_the_run(self, run):
         record = json.loads((run.folder / "run.json").read_text())
         assert record["config"]["seeds"] == 2
-        assert record["data"]["train"] == demo().fingerprint
+        assert record["data"]["train"] == DATA.fingerprint
         assert record["versions"]["numpy"] == np.__version__
         assert record["machine"]["cores"] >= 1
 
     def test_the_same_config_and_data_may_go_on(self, run):
-        run.claim(SMALL, demo())
+        self.claim(run)
+
+    def test_another_backend_is_refused_and_named(self, run, monkeypatch):
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        with pytest.raises(UserError, match=r"made otherwise: backend \(tensorflow -> jax\); choose another RUN="):
+            self.claim(run)
+
+    def test_a_run_of_before_there_were_backends_was_of_tensorflow(self, run):
+        record = records.read_json(run.origin)
+        del record["backend"]
+        records.write_twice(run.origin, record)
+        self.claim(run)
+        assert records.read_json(run.origin)["backend"] == "tensorflow"
 
     def test_another_config_is_refused_by_key(self, run):
         other = SMALL.model_copy(update={"seeds": 3})
         with pytest.raises(UserError, match=r"config\.seeds \(2 -> 3\); choose another RUN="):
-            run.claim(other, demo())
+            self.claim(run, other)
 
     def test_another_way_to_ensemble_is_welcome(self, run):
-        run.claim(SMALL.model_copy(update={"ensemble": config.Ensemble(rule="vote")}), demo())
+        self.claim(run, SMALL.model_copy(update={"ensemble": config.Ensemble(rule="vote")}))
 
     def test_other_data_is_refused(self, run):
-        data = demo()
-        images = data.test_images.copy()
+        images = DATA.test_images.copy()
         images[0, 0, 0] ^= 1
         with pytest.raises(UserError, match=r"made otherwise: data\.test"):
-            run.claim(SMALL, dataclasses.replace(data, test_images=images))
+            self.claim(run, dataset=dataclasses.replace(DATA, test_images=images))
 
     def test_a_damaged_record_is_named(self, run):
         for name in ("run.json", ".run.json"):
             (run.folder / name).write_text("{")
         with pytest.raises(UserError, match=r"run\.json: damaged"):
-            run.claim(Config(), demo())
+            self.claim(run, Config())
 
     @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.unlink()])
     @pytest.mark.parametrize("name", ["run.json", ".run.json"])
     def test_a_damaged_record_is_mended_from_its_copy(self, run, name, damage):
         whole = (run.folder / name).read_bytes()
         damage(run.folder / name)
-        assert run.config() == SMALL
+        assert run.recorded_config() == SMALL
         with pytest.raises(UserError, match="was made otherwise"):
-            run.claim(Config(), demo())
-        run.claim(SMALL, demo())
+            self.claim(run, Config())
+        self.claim(run)
         assert (run.folder / name).read_bytes() == whole
 
 
 def hold(folder, held, release):
-    with Run(folder).locked():
+    with RunFolder(folder).locked():
         held.set()
         release.wait(60)
 
@@ -170,12 +203,12 @@ def test_a_second_process_on_one_run_is_refused(tmp_path):
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(UserError, match="another process"), Run(tmp_path).locked():
+        with pytest.raises(UserError, match="another process"), RunFolder(tmp_path).locked():
             pass
     finally:
         release.set()
         other.join()
-    with Run(tmp_path).locked():
+    with RunFolder(tmp_path).locked():
         pass
 
 
@@ -183,7 +216,7 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     leftover = tmp_path / "members" / ".small-s0-f0" / ".tmp-123-.checkpoint.npz"
     leftover.parent.mkdir(parents=True)
     leftover.touch()
-    with Run(tmp_path).locked():
+    with RunFolder(tmp_path).locked():
         assert not leftover.exists()
 
 
