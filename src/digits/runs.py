@@ -65,22 +65,21 @@ def training_order(config: Config) -> list[Member]:
     So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
     rows of a fold have all kinds of networks.
     """
-    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
-    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
+    return sorted(members(config), key=lambda member: (member.seed, member.fold))
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run, and what its files say."""
+    """Paths and records of one run."""
 
     folder: Path
 
     @classmethod
     def named(cls, output: Path, name: str) -> RunFolder:
-        """The run of that name.
+        """Name a run.
 
         Raises:
-            UserError: no folder can have that name, or another purpose has it.
+            UserError: no folder can have that name, or it is taken for something else.
         """
         if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
             raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
@@ -88,7 +87,7 @@ class RunFolder:
 
     @property
     def origin(self) -> Path:
-        """What says what the run was made from."""
+        """Record of the run's config and data."""
         return self.folder / "run.json"
 
     @property
@@ -109,21 +108,21 @@ class RunFolder:
 
     @property
     def clusters(self) -> Path:
-        """The folder of what `make cluster` wrote."""
+        """Folder of `make cluster`."""
         return self.folder / "clusters"
 
     @property
     def evaluation(self) -> Path:
-        """The folder of what `make evaluate` wrote."""
+        """Folder of `make evaluate`."""
         return self.folder / "evaluation"
 
     @property
     def exported(self) -> Path:
-        """What `make export` wrote."""
+        """File of `make export`."""
         return self.folder / "ensemble.onnx"
 
     def member(self, member: Member) -> Path:
-        """Where a finished member stands."""
+        """Folder of a finished member."""
         return self.folder / "members" / member.name
 
     def whole(self, member: Member) -> Path:
@@ -160,7 +159,7 @@ class RunFolder:
         )
 
     def clustered(self) -> Path:
-        """The folder of what `make cluster` wrote, once every file of it is found as it was written.
+        """Folder of `make cluster`, after the checksum of every file in it.
 
         Raises:
             UserError: a file is missing or damaged.
@@ -172,23 +171,23 @@ class RunFolder:
         return self.clusters
 
     def history(self, member: Member) -> np.ndarray:
-        """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
+        """Training history of a finished member: a structured array (epochs,) with the columns of its file."""
         return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
 
     def unfinished(self, member: Member) -> Path:
-        """Where a member is made, until it is whole."""
+        """Folder of a member until it is finished."""
         return self.folder / "members" / f".{member.name}"
 
     def member_lock(self, member: Member) -> Path:
-        """What a process holds while it makes a member."""
+        """Lock that a process holds while it trains a member."""
         return self.folder / "members" / f".{member.name}.lock"
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the run for this process; see `files.lock.locked`."""
+        """Hold the run for this process, as `files.lock.locked` does."""
         return locked(self.folder)
 
     def recorded_config(self) -> Config:
-        """The config that the run was made from.
+        """Config that the run was made from.
 
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
@@ -198,10 +197,10 @@ class RunFolder:
         return parse_recorded(records.read_twice(self.origin, config=dict)["config"], str(self.origin))
 
     def covered_config(self, config: Config) -> Config:
-        """The config of those networks of an unfinished run that make something whole.
+        """Config of the networks of an unfinished run that can be evaluated together.
 
-        These are the networks of its first folds that have all their networks, or of the architectures that are trained
-        in every fold, whichever are more. A finished run is covered by its own config.
+        These are the networks of its first complete folds, or of the architectures that are trained in every fold,
+        whichever are more. A finished run keeps its own config.
 
         Raises:
             UserError: no fold has all its networks yet.
@@ -213,7 +212,7 @@ class RunFolder:
         missing = [member for member in planned if not self.member(member).exists()]
         folds = min((member.fold for member in missing), default=len(config.folds.trained))
         unfinished = {member.architecture for member in missing}
-        kept = [of.model_dump() for of in config.architectures if of.label not in unfinished]
+        kept = [net.model_dump() for net in config.architectures if net.label not in unfinished]
         parts = [{"folds.limit": folds}] * (folds > 0) + [{"architectures": kept}] * bool(kept)
         if not parts:
             raise UserError(
@@ -226,12 +225,12 @@ class RunFolder:
         """The run's config with other settings for what may change on a finished run.
 
         Raises:
-            UserError: as `config` does, or one of the settings shaped the members.
+            UserError: as `recorded_config`, or one of the settings shaped the members.
         """
         before = self.recorded_config()
         origin = f"{self.origin} with {preset}" if preset else str(self.origin)
         after = revise(before, overrides, origin, read_file(preset) if preset else None)
-        changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
+        changed = differences(*(_shaping(settings.model_dump(mode="json")) for settings in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
         return after
@@ -269,23 +268,18 @@ class Run(RunFolder):
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
         if records.stands_twice(self.origin):
             before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
-            before.setdefault("backend", "tensorflow")  # runs of earlier versions had no other
-            changed = differences(
-                *(
-                    {"config": _shaping(made["config"]), "data": made["data"], "backend": made["backend"]}
-                    for made in (record, before)
-                )
-            )
-            if changed:
+            earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
+            theirs = {key: earlier[key] for key in record} | {"config": _shaping(before["config"])}
+            if changed := differences(record | {"config": _shaping(record["config"])}, theirs):
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "
                     f"choose another RUN=, or delete {self.folder} to start it anew"
                 )
-            if before["versions"] != backend.versions():
-                changed = differences(backend.versions(), before["versions"])
+            if changed := differences(backend.versions(), before["versions"]):
                 logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
         records.write_twice(self.origin, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings that shape the members."""
     return {key: value for key, value in config.items() if key not in AFTERWARDS}

@@ -11,13 +11,14 @@ from digits.training import backend
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 import keras  # noqa: E402  after TensorFlow was given its threads
 
-PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1)).astype(np.float32)
+SHAPE = (28, 28, 1)
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.float32)
 
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_logits_and_features_are_float32(net, precision):
-    model = build(Architecture(net=net), 28, 7, precision, seed=1)
+    model = build(Architecture(net=net), SHAPE, 7, precision, seed=1)
     features = keras.Model(model.input, model.get_layer("features").output)
     logits = model(PIXELS)
     assert logits.shape == (3, 7)
@@ -29,28 +30,28 @@ def test_logits_and_features_are_float32(net, precision):
 
 @pytest.mark.parametrize("net", NETS)
 def test_the_seed_decides_the_weights(net):
-    first, same, other = (build(Architecture(net=net), 28, 3, "float32", seed)(PIXELS) for seed in (1, 1, 2))
+    first, same, other = (build(Architecture(net=net), SHAPE, 3, "float32", seed)(PIXELS) for seed in (1, 1, 2))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("net", NETS)
 def test_saves_and_loads_in_safe_mode(net, tmp_path):
-    model = build(Architecture(net=net), 28, 10, "mixed_bfloat16", seed=1)
+    model = build(Architecture(net=net), SHAPE, 10, "mixed_bfloat16", seed=1)
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     assert np.array_equal(model(PIXELS), loaded(PIXELS))
 
 
 def test_options_reach_the_builder_and_typos_do_not():
-    wide = build(Architecture(net="mlp", options={"width": 32}), 28, 10, "float32", 1)
+    wide = build(Architecture(net="mlp", options={"width": 32}), SHAPE, 10, "float32", 1)
     assert wide.get_layer("features").output.shape == (None, 32)
     with pytest.raises(UserError, match=r"'mlp' has no option 'widht'; it has: width, dropout"):
-        build(Architecture(net="mlp", options={"widht": 32}), 28, 10, "float32", 1)
+        build(Architecture(net="mlp", options={"widht": 32}), SHAPE, 10, "float32", 1)
 
 
 def test_an_image_too_small_for_the_net_is_one_line():
     with pytest.raises(UserError, match="architecture 'poolfree' on 8x8 images"):
-        build(Architecture(net="poolfree"), 8, 10, "float32", 1)
+        build(Architecture(net="poolfree"), (8, 8, 1), 10, "float32", 1)
     with pytest.raises(UserError, match=r"architecture 'default' on 1x1 images: (?!Exception encountered)"):
-        build(Architecture(net="default"), 1, 10, "float32", 1)
+        build(Architecture(net="default"), (1, 1, 1), 10, "float32", 1)

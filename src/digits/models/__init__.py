@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 NETS = {
     "default": "digits.models.residual",
-    "strided": "digits.models.strided",
+    "strided": "digits.models.poolfree",
     "full_resolution": "digits.models.full_resolution",
     "poolfree": "digits.models.poolfree",
     "deep": "digits.models.classic",
     "small": "digits.models.classic",
     "keras_example": "digits.models.classic",
-    "mlp": "digits.models.mlp",
+    "mlp": "digits.models.classic",
 }
 
 
 def build(
     architecture: Architecture, shape: tuple[int, int, int], classes: int, precision: str, seed: int
 ) -> keras.Model:
-    """A network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
+    """Build a network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
 
     Args:
-        architecture: the net's name and the options of its builder.
+        architecture: name of the net and options of its builder.
         shape: height, width and channels of an image.
         classes: number of logits.
         precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
@@ -72,9 +72,7 @@ def build(
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of a network's convolutions and dense layers for one image, forward; training takes three times
-    as many.
-    """
+    """Multiply-adds of the convolutions and dense layers for one image, forward; training takes three times as many."""
     from keras import layers
 
     return sum(
@@ -85,7 +83,7 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def load(path: Path) -> keras.Model:
-    """A stored network, in Keras' safe mode: nothing in the file is run.
+    """Load a stored network in Keras' safe mode: nothing in the file is run.
 
     Raises:
         UserError: it is missing or damaged, or no network of ours.
@@ -96,8 +94,8 @@ def load(path: Path) -> keras.Model:
 
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        form = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
-        if len(form) != 5 or None in form:
+        shapes = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
+        if len(shapes) != 5 or None in shapes:
             raise ValueError("no network that takes images and gives logits")
     except Exception as error:  # Keras raises a dozen kinds, for files that are cut off or made to harm
         raise UserError(f"{path}: cannot be loaded ({shown(str(error))})") from None
@@ -105,10 +103,10 @@ def load(path: Path) -> keras.Model:
 
 
 def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor]:
-    """The net's builder, which has all the options that the config gives it.
+    """Import the net's builder, and check the options that the config gives it.
 
     Raises:
-        UserError: it has not.
+        UserError: it lacks an option.
     """
     builder = getattr(importlib.import_module(NETS[architecture.net]), architecture.net)
     known = list(inspect.signature(builder).parameters)[2:]

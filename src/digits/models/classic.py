@@ -1,6 +1,17 @@
-"""The convolution-and-pooling nets that tutorials teach."""
+"""The nets that tutorials teach."""
 
 from keras import KerasTensor, layers
+
+from digits.models.blocks import classify
+
+
+def mlp(images: KerasTensor, classes: int, *, width: int = 512, dropout: float = 0.2) -> KerasTensor:
+    """Two hidden layers with dropout, as in Keras' mnist_mlp.py; about 98 % on MNIST."""
+    x = layers.Flatten()(images)
+    x = layers.Dense(width, activation="relu")(x)
+    x = layers.Dropout(dropout)(x)
+    x = layers.Dense(width, activation="relu", dtype="float32", name="features")(x)
+    return classify(x, classes, dropout)
 
 
 def keras_example(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -9,7 +20,7 @@ def keras_example(images: KerasTensor, classes: int, *, dropout: float = 0.5) ->
     x = layers.Conv2D(64, 3, activation="relu")(x)
     x = layers.MaxPooling2D(2)(x)
     x = layers.Dropout(0.25)(x)
-    return _head(x, classes, 128, dropout)
+    return _dense_head(x, classes, dropout)
 
 
 def small(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -18,7 +29,7 @@ def small(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTe
     x = layers.MaxPooling2D(2)(x)
     x = layers.Conv2D(64, 3, activation="relu")(x)
     x = layers.MaxPooling2D(2)(x)
-    return _head(x, classes, 128, dropout)
+    return _dense_head(x, classes, dropout)
 
 
 def deep(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -34,12 +45,10 @@ def deep(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTen
     x = layers.Flatten()(x)
     x = layers.Dense(512, activation="relu")(x)
     x = layers.BatchNormalization(momentum=0.9, dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return classify(x, classes, dropout)
 
 
-def _head(x: KerasTensor, classes: int, width: int, dropout: float) -> KerasTensor:
+def _dense_head(x: KerasTensor, classes: int, dropout: float) -> KerasTensor:
     x = layers.Flatten()(x)
-    x = layers.Dense(width, activation="relu", dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    x = layers.Dense(128, activation="relu", dtype="float32", name="features")(x)
+    return classify(x, classes, dropout)

@@ -1,4 +1,4 @@
-"""Batch normalisation with as few passes over memory as it can do with."""
+"""Batch normalisation with few passes over memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from keras import KerasTensor, layers
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation over the last axis in one TensorFlow kernel, without float32 copies of the activations.
 
-    Keras' own layer computes the moments apart and casts 16-bit activations to float32 and back: on a
-    processor the default net trains 1.4 times as fast with this one (2,780 against 1,950 images/s,
-    bfloat16, two cores). On JAX, Keras' own layer is used: XLA fuses it.
+    Keras' own layer computes the moments apart and casts 16-bit activations to float32 and back: on a processor the
+    default net trains 1.4 times as fast with this one (2,780 against 1,950 images/s, bfloat16, two cores). On JAX,
+    Keras' own layer is used: XLA fuses it.
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **options: Any) -> None:
@@ -37,15 +37,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
             is_training=training,
         )
         if training:
-            self._follow(self.moving_mean, outputs.batch_mean)
-            self._follow(self.moving_variance, outputs.batch_variance)
+            self._update(self.moving_mean, outputs.batch_mean)
+            self._update(self.moving_variance, outputs.batch_variance)
         return outputs.y
 
-    def _follow(self, moving: keras.Variable, batch: KerasTensor) -> None:
+    def _update(self, moving: keras.Variable, batch: KerasTensor) -> None:
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
-
-
-def conv_norm_relu(x: KerasTensor, channels: int, size: int, **options: Any) -> KerasTensor:
-    """Convolution without bias, batch normalisation, rectifier; `options` are those of `Conv2D`."""
-    x = layers.Conv2D(channels, size, use_bias=False, kernel_initializer="he_normal", **options)(x)
-    return layers.Activation("relu")(FusedBatchNormalization()(x))

@@ -1,8 +1,8 @@
-"""Our own net: most of its work at 14x14 and 7x7, and as few passes over memory as it can do with."""
+"""Our own net: most of its work at a half and a quarter of the image's side, with few passes over memory."""
 
 from keras import KerasTensor, layers
 
-from digits.models.normalization import conv_norm_relu
+from digits.models.blocks import classify, conv_norm_relu
 
 
 def default(
@@ -25,5 +25,4 @@ def default(
     x = layers.Add()([x, conv(x, 128)])
     x = conv(x, 128)
     x = layers.GlobalMaxPooling2D(dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return classify(x, classes, dropout)
