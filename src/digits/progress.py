@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-WINDOW = 120.0  # seconds of training that the time left is judged by: what slowed it down before is forgotten
+WINDOW = 120.0  # seconds of training whose speed predicts the time left: what slowed it down before is forgotten
 SILENCE = 60.0  # seconds without a line, at most
 
 
@@ -35,7 +36,7 @@ class Task:
 
 
 class TimeLeft:
-    """Time that is left for networks trained side by side, from their speed over the last `WINDOW` seconds.
+    """Time left for networks trained side by side, from their speed over the last `WINDOW` seconds.
 
     The speed is that of a busy worker, so that it stays right when fewer networks than workers are left. What happens
     between two networks, such as predictions and the start of the next one, counts as time of a busy worker too.
@@ -49,27 +50,28 @@ class TimeLeft:
         self.workers = workers
         self._tasks = tasks
         self._images = {name: float((task.epochs - task.done) * task.images) for name, task in tasks.items()}
-        self._total = self._macs_left()
-        self._samples: deque[tuple[float, float, float, float]] = deque()  # time, MACs, images and busy seconds so far
+        self._total = sum(self._macs_left())
+        self._samples: deque[tuple[float, np.ndarray]] = deque()  # time; MACs, images and busy seconds until then
 
     def update(self, now: float, name: str, epochs: float) -> None:
-        """A network has trained that many of its epochs, those of earlier calls among them."""
-        left = max(0.0, (self._tasks[name].epochs - epochs) * self._tasks[name].images)
-        trained = max(0.0, self._images[name] - left)  # none where a network restarts from an earlier epoch
-        _, macs, images, busy = self._at(now)
+        """Set the trained epochs of a network, those of earlier calls included."""
+        task = self._tasks[name]
+        left = max(0.0, (task.epochs - epochs) * task.images)
+        trained = max(0.0, self._images[name] - left)  # none if a network restarts from an earlier epoch
+        work = self._work(now) + np.array([trained * task.macs, trained, 0.0])
         self._images[name] = left
-        self._samples.append((now, macs + trained * self._tasks[name].macs, images + trained, busy))
+        self._samples.append((now, work))
         while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW:
             self._samples.popleft()
 
     def end(self, now: float, name: str) -> None:
-        """A network is trained no further, whatever was left of it."""
-        self._samples.append(self._at(now))
+        """End the training of a network, whatever is left of it."""
+        self._samples.append((now, self._work(now)))
         self._images[name] = 0.0
 
     def share(self) -> float:
         """Share of the training that was left at the start and is done, 0..1."""
-        return 1 - self._macs_left() / self._total if self._total else 1.0
+        return 1 - sum(self._macs_left()) / self._total if self._total else 1.0
 
     def images_per_second(self, now: float) -> float | None:
         """Speed of all workers together; None before anything is trained."""
@@ -79,26 +81,22 @@ class TimeLeft:
     def seconds(self, now: float) -> float | None:
         """Seconds until the last network is trained; None before anything is trained."""
         macs, _, busy = self._recent(now)
-        left = [self._images[name] * task.macs for name, task in self._tasks.items()]
-        return makespan([work * busy / macs for work in left], self.workers) if macs else None
+        return makespan([left * busy / macs for left in self._macs_left()], self.workers) if macs else None
 
-    def _recent(self, now: float) -> tuple[float, float, float]:
+    def _recent(self, now: float) -> np.ndarray:
         """MACs, images and busy seconds of the last `WINDOW` seconds."""
-        _, *last = self._at(now)
-        _, *first = self._samples[0] if self._samples else self._at(now)
-        return tuple(after - before for after, before in zip(last, first, strict=True))
+        return self._work(now) - self._samples[0][1] if self._samples else np.zeros(3)
 
-    def _at(self, now: float) -> tuple[float, float, float, float]:
-        if not self._samples:
-            return now, 0.0, 0.0, 0.0
-        before, macs, images, busy = self._samples[-1]
-        return now, macs, images, busy + (now - before) * self._busy()
+    def _work(self, now: float) -> np.ndarray:
+        """MACs, images and busy seconds since the first sample."""
+        before, work = self._samples[-1] if self._samples else (now, np.zeros(3))
+        return work + np.array([0.0, 0.0, (now - before) * self._busy()])
 
     def _busy(self) -> int:
         return min(self.workers, sum(images > 0 for images in self._images.values()))
 
-    def _macs_left(self) -> float:
-        return sum(self._images[name] * task.macs for name, task in self._tasks.items())
+    def _macs_left(self) -> list[float]:
+        return [self._images[name] * task.macs for name, task in self._tasks.items()]
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
@@ -110,9 +108,9 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
 
 
 class TrainingLines:
-    """Shows how the networks of a run are trained: a line an epoch, with the time left for all of them.
+    """Shows the training of a run's networks: a line an epoch, with the time left for all of them.
 
-    On a terminal also a bar for the whole run; elsewhere a line a minute where no epoch ends.
+    On a terminal also a bar for the whole run; elsewhere a line a minute if no epoch ends.
 
     Args:
         tasks: by name, in the order in which they will be trained.
@@ -123,9 +121,7 @@ class TrainingLines:
 
     def __init__(self, tasks: Mapping[str, Task], workers: int, live: bool, until: float = math.inf) -> None:
         self.left = TimeLeft(tasks, workers)
-        self._tasks = tasks
-        self._until = until
-        self._live = live
+        self._tasks, self._until, self._live = tasks, until, live
         self._printed = time.monotonic()
         columns = (BarColumn(24), TextColumn("{task.description}", markup=False))
         self._bar = Progress(*columns, transient=True, disable=not live)
@@ -154,21 +150,21 @@ class TrainingLines:
             self.within(name, message["epoch"], message["share"])
 
     def within(self, name: str, epoch: int, share: float) -> None:
-        """A share of an epoch, 0..1, is done; epochs count from 0."""
+        """Note that a share of an epoch, 0..1, is done; epochs count from 0."""
         self.left.update(time.monotonic(), name, epoch + share)
 
     def after(self, name: str, row: Mapping[str, float], images: int) -> None:
-        """An epoch is done: its row of the history, and the images that were trained on."""
-        now, done, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
-        self.left.update(now, name, done)
+        """Print a finished epoch: its row of the history, and its speed on so many images."""
+        now, epoch, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
+        self.left.update(now, name, epoch)
         self._print(
-            f"{task.title} epoch {done}/{task.epochs}  loss {row['loss']:.4f}"
+            f"{task.title} epoch {epoch}/{task.epochs}  loss {row['loss']:.4f}"
             f"  held-out accuracy {row['held_out_accuracy']:.4f}"
             f"  {images / row['seconds']:,.0f} images/s  {duration(self._seconds(now) or 0.0)} left"
         )
 
     def tick(self) -> None:
-        """Show the state of the whole run where it is time to; called every second or so."""
+        """Show the state of the whole run if it is time to; called every second or so."""
         now = time.monotonic()
         if self._live:
             self._bar.update(self._whole, completed=self.left.share(), description=self._state(now))
@@ -193,7 +189,7 @@ class TrainingLines:
 
 
 class Steps:
-    """Times the steps of a stage and tells each when it is done; on a terminal also the one at work.
+    """Times the steps of a stage and prints each when it is done; on a terminal also the present one.
 
     seconds: by step.
     """
@@ -211,17 +207,17 @@ class Steps:
 
 
 def is_terminal() -> bool:
-    """Whether people read what is printed, as it is printed."""
+    """People read what is printed, as it is printed."""
     return sys.stdout.isatty()
 
 
 def console() -> Console:
-    """For tables: as wide as the terminal, or as a table needs where there is none."""
+    """Console for tables: as wide as the terminal, or as a table needs without one."""
     return Console(width=None if is_terminal() else 120, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Format seconds: `48 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -231,10 +227,10 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """The time of day that many seconds from now, such as `14:05`; with the day where it is not within one."""
+    """Format the time of day so many seconds from now: `14:05`; with the date if that is more than a day."""
     return time.strftime("%H:%M" if seconds < 86400 else "%a %d %b, %H:%M", time.localtime(time.time() + seconds))
 
 
 def about(seconds: float) -> str:
-    """Seconds that are known roughly: `40 s`, `49 min`, `2 h 05 min`."""
+    """Format seconds that are known roughly: `40 s`, `49 min`, `2 h 05 min`."""
     return f"{round(seconds / 60)} min" if 120 <= seconds < 3570 else duration(seconds)
