@@ -1,4 +1,4 @@
-"""Arrays in .npz files, without pickles: the same arrays give the same bytes, and damage is found."""
+"""Arrays in .npz files, without pickles: damage is found."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 
     Args:
         path: of the file.
-        expected: arrays that must be there, with the letters of their possible kinds in NumPy (`i`, `f`, `U`) and their
+        expected: arrays that must be there: the letters of their possible kinds in NumPy (`i`, `f`, `U`) and their
             number of dimensions, such as `rows="i1"` or `classes="iU1"`.
 
     Raises:
-        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
-            are no numbers among them.
+        ValueError: it is missing or damaged, holds anything but plain arrays, lacks an expected one, or an expected
+            one holds NaN or infinity.
     """
     try:
         content = path.read_bytes()
@@ -36,10 +36,10 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         for name, form in expected.items():
-            kind, dimensions = arrays[name].dtype.kind, arrays[name].ndim
-            fits = kind in form[:-1] and dimensions == int(form[-1])
-            if not fits or (kind == "f" and not np.isfinite(arrays[name]).all()):
-                raise ValueError(f"no such array '{name}' as there should be")
+            values = arrays[name]
+            fits = values.dtype.kind in form[:-1] and values.ndim == int(form[-1])
+            if not fits or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+                raise ValueError(f"array '{name}' has another form")
     except MemoryError:
         raise
     except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
@@ -48,21 +48,21 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 
 
 def read_probabilities(path: Path) -> dict[str, np.ndarray]:
-    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+    """Read a run's `test.npz`, or its `oof.npz`, which holds rows and labels too.
 
     Raises:
         ValueError: it is missing, damaged, or its arrays do not fit together.
     """
-    of_rows = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
-    arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **of_rows)
+    more = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
+    arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **more)
     rows, classes = arrays["probabilities"].shape
-    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in more):
         raise ValueError(f"{path}: damaged: its arrays do not fit together")
     return arrays
 
 
 def _check_stored(content: bytes) -> None:
-    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    """Refuse arrays that unpack to more than their file, as ours are not compressed, or with another checksum."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = sum(member.file_size for member in archive.infolist())
         if size > len(content):

@@ -14,7 +14,7 @@ TEMPORARY = ".tmp-"  # how the names of unfinished files begin
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+    """Give a temporary path with the suffix of `path`, and rename it to `path` when the block ends well.
 
     Until then, and after an error or a kill, the earlier file stays whole.
     """

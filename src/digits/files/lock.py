@@ -38,10 +38,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_contents(folder: Path) -> None:
-    """Check that a folder holds files and folders alone, for runs come from other people too.
+    """Check that a folder holds files and folders only, for runs come from other people too.
 
     Raises:
-        UserError: a link in it leads out of it, where writing and deleting would follow, or a pipe would never end.
+        UserError: a link leads out of it, where writing and deleting would follow, or a pipe would never end.
     """
     home = folder.resolve()
     for path in folder.rglob("*"):
