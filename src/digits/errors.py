@@ -1,4 +1,4 @@
-"""The exception that stands for a user's mistake, words for what a machine refuses, and text that is not ours."""
+"""The error of a user, words for what a machine refuses, and safe quotes of text that is not ours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
-GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
-OF_BACKENDS = {
+MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command resumes"
+GPU = "the same command resumes, on the processor with GPU=0"
+BACKEND_ERRORS = {
     *("InternalError", "UnknownError", "AbortedError", "FailedPreconditionError", "NotFoundError"),
     *("UnimplementedError", "JaxRuntimeError", "XlaRuntimeError", "RuntimeError"),
 }
-OF_GPUS = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
+GPU_MESSAGES = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -35,26 +35,26 @@ REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link stands where a file or folder is needed",
 }
-LONGEST = 300  # characters of what is not ours
+LONGEST = 300  # characters of a quote
 
 
 class UserError(Exception):
     """What was wrong, where, and what to do, in one line.
 
-    The command line prints it without a traceback and ends with status 2; every other exception is a
-    bug and keeps its traceback.
+    The command line prints it without a traceback and ends with status 2; every other exception is a bug and keeps its
+    traceback.
     """
 
 
 def plain(error: BaseException) -> str | None:
-    """What to say of a user's mistake, a disk that refuses or too little memory; None of every other error, a bug."""
+    """Explain a user's mistake, a disk that refuses or too little memory; None for every other error, a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, BrokenExecutor):
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
-    if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
+    if type(error).__name__ in BACKEND_ERRORS and GPU_MESSAGES.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
     if type(error).__name__ == "PicklingError" and (refusal := _refusal(error)):  # joblib's, of large arrays
         return f"temporary files that hand the rows to the workers (TMPDIR): {plain(refusal)}"
@@ -77,7 +77,7 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
+            print("\ninterrupted; the same command resumes", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
             line = plain(error)
@@ -90,35 +90,33 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _refusal(error: BaseException) -> OSError | None:
-    """Error of the system while joblib wrote an array, which passes it on as the text of its cause."""
+    """Error of the system behind one of joblib, which keeps only its text."""
     found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Memory ran out, said in another way: a backend's, the system's as it loads a library or starts a thread, or
-    Python's own where a library's C code failed without a word.
-    """
-    backends = type(error).__name__ == "ResourceExhaustedError" or (
-        type(error).__name__ in OF_BACKENDS and "RESOURCE_EXHAUSTED" in str(error)
+    """Memory ran out in a backend, while a library was loaded or a thread started, or in C code that gave no reason."""
+    backend = type(error).__name__ == "ResourceExhaustedError" or (
+        type(error).__name__ in BACKEND_ERRORS and "RESOURCE_EXHAUSTED" in str(error)
     )
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
     thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"
     wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
-    return backends or bool(loading or thread or wordless)
+    return backend or bool(loading or thread or wordless)
 
 
 def printable(text: str) -> str:
-    """Text with escapes for what cannot be printed: a file's name can hold codes that command a terminal."""
-    return text if text.isprintable() else "".join(of if of.isprintable() else ascii(of)[1:-1] for of in text)
+    """Escape what cannot be printed: the name of a file can hold codes that command a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def one_line(text: str) -> str:
-    """Text in one line of printable characters."""
+    """Put text in one line of printable characters."""
     return printable(" ".join(text.split()))
 
 
 def shown(text: str) -> str:
-    """The beginning of a text that is not ours, in one line."""
+    """Quote the beginning of a text that is not ours, in one line."""
     line = one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

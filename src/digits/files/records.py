@@ -133,11 +133,8 @@ def is_whole(folder: Path, name: str = "member.json") -> bool:
     try:
         sealed = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
         present = {path.name for path in folder.iterdir() if path.is_file()}
-        return (
-            bool(sealed)
-            and sealed.keys() <= present
-            and all(checksum(folder / file) == sealed[file] for file in sealed)
-        )
+        matches = (file in present and checksum(folder / file) == expected for file, expected in sealed.items())
+        return bool(sealed) and all(matches)
     except (UserError, OSError):
         return False
 
