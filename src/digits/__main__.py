@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from digits import pipeline
+from digits.competition import COMPETITION
 from digits.errors import one_line_errors
 from digits.pipeline import Session
 
 app = typer.Typer(
-    help="Digit Recognizer: k-fold CNNs, an honest score, and a submission that can be trusted.",
+    help=f"{COMPETITION.title}: k-fold CNNs, an honest score, and a submission that can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +25,9 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Config file; by default default.yaml of configs/, or demo.yaml on the demo set."),
 ]
-DataOption = Annotated[str | None, typer.Option("--data", help="Folder with train.csv and test.csv, or Kaggle's zip.")]
+DataOption = Annotated[
+    str | None, typer.Option("--data", help=f"Folder with {COMPETITION.train} and {COMPETITION.test}, or Kaggle's zip.")
+]
 RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run; by default the config's.")]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Networks trained at a time; by default what the machine holds.")
@@ -32,7 +35,7 @@ WorkersOption = Annotated[
 SchedulerOption = Annotated[
     str | None, typer.Option("--scheduler", help="Of a Dask cluster that trains, such as tcp://host:8786.")
 ]
-HoursOption = Annotated[str | None, typer.Option("--hours", help="End in that time, with what fits into it.")]
+HoursOption = Annotated[str | None, typer.Option("--hours", help="Time limit; trains what fits into it.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A config value, such as training.epochs=3; may be repeated.")
 ]
@@ -78,7 +81,7 @@ def submit_command(
 @app.command("train-member", hidden=True)
 @one_line_errors
 def train_member_command(folder: Path) -> None:
-    """Train one member on a worker of a cluster, which has put all that it takes into a folder."""
+    """Train one member on a worker of a cluster, which has written its job into a folder."""
     from digits.workers import members_on_dask
 
     members_on_dask.train_member(folder)
@@ -104,11 +107,11 @@ def validate_command(
     run: Annotated[str | None, typer.Option("--run", help="Compare with this run's probabilities.")] = None,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Judge a submission file, whoever made it; exit status 2 where it is not valid."""
+    """Validate a submission file, whoever made it; exit status 2 if it is not valid."""
     from digits.stages import validate
 
     session = Session(data, run=run, output=output)
-    if not validate.run(file, session.rows, output, session.folder() if run else None).valid:
+    if not validate.run(file, session.dataset, output, session.folder() if run else None).valid:
         raise typer.Exit(2)
 
 
@@ -134,7 +137,7 @@ def cluster_command(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="How to cluster, such as cluster.k=12; may be repeated.")
     ] = None,
-    preset: Annotated[Path | None, typer.Option(help="A file of configs/clusters/ that says how to cluster.")] = None,
+    preset: Annotated[Path | None, typer.Option(help="A file of configs/clusters/.")] = None,
     methods: Annotated[str | None, typer.Option(help="Compare these, with commas between them, or all.")] = None,
     spaces: Annotated[str | None, typer.Option(help="Compare in these, or all.")] = None,
     output: OutputOption = OUTPUT,
@@ -162,7 +165,7 @@ def explore_command(
     ] = None,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Walk around in a finished run: a page in your browser, on this machine alone."""
+    """Explore a finished run: a page in your browser, on this machine alone."""
     pipeline.explore(Session(data, run=run, output=output), port)
 
 
@@ -181,7 +184,7 @@ def eda_command(
 @app.command("evaluate")
 @one_line_errors
 def evaluate_command(data: DataOption = None, run: FinishedRunOption = None, output: OutputOption = OUTPUT) -> None:
-    """Judge a finished run on its out-of-fold rows: class by class, calibration, coverage, every mistake."""
+    """Evaluate a finished run on its out-of-fold rows: class by class, calibration, coverage, every mistake."""
     finished = Session(data, run=run, output=output).finished_run()
     from digits.stages.evaluate import stage
 
@@ -192,7 +195,7 @@ def evaluate_command(data: DataOption = None, run: FinishedRunOption = None, out
 @app.command("report")
 @one_line_errors
 def report_command(data: DataOption = None, run: FinishedRunOption = None, output: OutputOption = OUTPUT) -> None:
-    """Write all that is known about a finished run into one page, and what is missing of it first."""
+    """Write one page about a finished run, after the stages that it lacks."""
     pipeline.report(Session(data, run=run, output=output).finished_run())
 
 
@@ -204,10 +207,12 @@ def predict_command(
     run: Annotated[
         str | None, typer.Option("--run", help="A finished run; by default the small ensemble that comes along.")
     ] = None,
-    split: Annotated[bool, typer.Option("--split", help="A picture may show several digits in a row.")] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help=f"A picture may show several {COMPETITION.nouns} in a row.")
+    ] = False,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Say which digits people's own pictures show; exit status 1 where a picture could not be read."""
+    """Predict the digits of people's own pictures; exit status 1 if a picture could not be read."""
     if not pipeline.predict(Session(data, run=run, output=output), images or [], split):
         raise typer.Exit(1)
 
@@ -281,7 +286,7 @@ def push_command(
 def submit_kaggle_command(
     run: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
 ) -> None:
-    """Submit a run's predictions with Kaggle's command, once they are found valid."""
+    """Submit a run's predictions with Kaggle's command, if they are valid."""
     from digits.runs import RunFolder
     from digits.stages.kaggle import upload
 

@@ -1,7 +1,7 @@
 """The configuration: frozen, typed, strict. `configs/default.yaml` gives every value its reason.
 
-A config file holds only what differs from the defaults below. An unknown key, a wrong type or an
-impossible value is an error that names the key.
+A config file holds only what differs from the defaults below. An unknown key, a wrong type or an impossible value is an
+error that names the key.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Architecture(Section):
 
     @property
     def label(self) -> str:
-        """What the member folders and the tables call it."""
+        """Name in member folders and tables."""
         return self.name or self.net
 
 
@@ -116,7 +116,7 @@ class Training(Section):
 
     @property
     def watches(self) -> bool:
-        """Whether a split from inside the training folds is held back and watched."""
+        """A split from inside the training folds is held back and watched."""
         return self.early_stopping.patience is not None or self.schedule.name == "plateau"
 
     @model_validator(mode="after")
@@ -155,14 +155,13 @@ class Augmentation(Section):
 
     @property
     def is_affine(self) -> bool:
-        """Whether images are turned, moved, zoomed or sheared."""
+        """Images are turned, moved, zoomed or sheared."""
         return any((self.rotation, self.shift, self.zoom, self.shear))
 
     @property
     def is_active(self) -> bool:
-        """Whether any image is changed at all."""
-        others = (self.elastic.probability, self.grid.probability, self.erasing.probability)
-        return self.is_affine or any(others)
+        """Images are changed at all."""
+        return self.is_affine or any((self.elastic.probability, self.grid.probability, self.erasing.probability))
 
 
 class Ensemble(Section):
@@ -185,7 +184,7 @@ class Cluster(Section):
     def _known(cls, space: str) -> str:
         source, *steps = space.split("-")
         if source not in SOURCES or not set(steps) <= set(STEPS):
-            known = f"{', '.join(SOURCES)}, with any of {', '.join(STEPS)} behind it, such as pixels-pca-tsne"
+            known = f"{', '.join(SOURCES)}, followed by any of {', '.join(STEPS)}, such as pixels-pca-tsne"
             raise ValueError(f"unknown space '{space}'; known: {known}")
         return space
 
@@ -221,18 +220,14 @@ class Config(Section):
     tuned_on: str | None = None
 
     def with_training(self, **settings: Any) -> Config:
-        """The same with other settings of training, which are not checked."""
+        """Copy the config with other settings of training, which are not checked."""
         return self.model_copy(update={"training": self.training.model_copy(update=settings)})
 
     @model_validator(mode="after")
-    def _not_too_many(self) -> Config:
+    def _members_are_few_and_differ(self) -> Config:
         members = self.seeds * len(self.architectures) * len(self.folds.trained)
         if members > MOST_MEMBERS:
             raise ValueError(f"{members:,} networks are more than the {MOST_MEMBERS:,} that a run may have")
-        return self
-
-    @model_validator(mode="after")
-    def _labels_differ(self) -> Config:
         (label, times), *_ = Counter(architecture.label for architecture in self.architectures).most_common(1)
         if times > 1:
             raise ValueError(f"two architectures are called '{label}'; give one a name of its own")

@@ -28,7 +28,7 @@ CONFIGS = Path("configs")
 
 @dataclass(frozen=True)
 class Session:
-    """The options that most commands share, and what they mean.
+    """Options that most commands share.
 
     data: a folder, a zip or `demo`; by default what is found. config_file: by default that of the data. run: name; by
     default the config's. overrides: such as `training.epochs=3`. output: folder of all runs.
@@ -42,24 +42,24 @@ class Session:
 
     @cached_property
     def source(self) -> Source:
-        """Where the rows come from; says so."""
+        """Source of the rows; prints it."""
         source = data.find(self.data)
         print(source.note, flush=True)
         return source
 
     @cached_property
-    def rows_and_seconds(self) -> tuple[Dataset, float]:
-        """The rows, read and checked, and the time that it took."""
+    def dataset_and_seconds(self) -> tuple[Dataset, float]:
+        """The data, read and checked, and the time that it took."""
         started = time.perf_counter()
         return data.read(self.source, self.output / "cache"), time.perf_counter() - started
 
     @property
-    def rows(self) -> Dataset:
-        return self.rows_and_seconds[0]
+    def dataset(self) -> Dataset:
+        return self.dataset_and_seconds[0]
 
     @property
     def default_name(self) -> str:
-        """Name of the config, and of its run, where nobody gives one."""
+        """Name of the default config and its run."""
         return "demo" if self.source.kind == "demo" else "default"
 
     @property
@@ -67,43 +67,43 @@ class Session:
         return self.config_file or CONFIGS / f"{self.default_name}.yaml"
 
     def config(self) -> Config:
-        """The config with its overrides."""
+        """Load the config with its overrides."""
         return config.load(self.config_path, list(self.overrides))
 
     def new_run(self) -> Run:
-        """The run of the config on the data; cheap mistakes are found before the rows are read."""
+        """Run of the config on the data; cheap mistakes are found before the rows are read."""
         settings = self.config()
         folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
         print(f"Run: {folder}, of {self.config_path}", flush=True)
-        return Run(folder, settings, self.rows)
+        return Run(folder, settings, self.dataset)
 
     def folder(self) -> RunFolder:
-        """The folder of a run that is there, or will be."""
+        """Folder of the run, whether it exists or not."""
         return RunFolder.named(self.output, self.run or self.default_name)
 
     def finished_run(self, preset: Path | None = None) -> Run:
-        """A run that is there, as far as it is trained, with the session's overrides of what may change on it."""
+        """An existing run, as far as it is trained, with the session's overrides of what may change on it."""
         folder = self.folder()
         recorded = folder.adapted_config(list(self.overrides), preset)
         covered = folder.covered_config(recorded)
         if covered is not recorded:
             some = f"{len(members(covered))} of its {len(members(recorded))} networks"
             print(f"Run {folder.folder.name} is unfinished: this is of {some}", flush=True)
-        return Run(folder.folder, covered, self.rows)
+        return Run(folder.folder, covered, self.dataset)
 
     def command(self, target: str, workers: int | None) -> str:
-        """The Make command with these options."""
+        """Make command with the options of this session."""
         backend = os.environ.get("KERAS_BACKEND")
-        given = {"BACKEND": backend if backend != "tensorflow" else None, "DATA": self.data, "CONFIG": self.config_file}
-        given |= {"RUN": self.run, "WORKERS": workers, "SET": " ".join(self.overrides)}
-        return shlex.join(["make", target, *(f"{name}={value}" for name, value in given.items() if value)])
+        variables = {"BACKEND": backend if backend != "tensorflow" else None, "DATA": self.data}
+        variables |= {"CONFIG": self.config_file, "RUN": self.run, "WORKERS": workers, "SET": " ".join(self.overrides)}
+        return shlex.join(["make", target, *(f"{name}={value}" for name, value in variables.items() if value)])
 
 
 def resources(workers: int | None, scheduler: str | None, hours: str | None) -> Resources:
-    """Where members are trained, and for how many hours from now on.
+    """Choose where members are trained, and for how many hours from now on.
 
     Raises:
-        UserError: no such number of hours, or a cluster trains, which knows no limit.
+        UserError: the hours are no positive number, or are given to a cluster, which has no limit.
     """
     began = time.monotonic()
     if hours is None:
@@ -121,11 +121,11 @@ def resources(workers: int | None, scheduler: str | None, hours: str | None) -> 
 
 def explore_data(session: Session) -> None:
     """Look at the data."""
-    settings, explored = session.config(), session.output / "eda" / session.rows.name
+    settings, folder = session.config(), session.output / "eda" / session.dataset.name
     from digits.stages.eda import stage
 
-    with locked(explored):
-        stage.run(settings, session.rows, explored)
+    with locked(folder):
+        stage.run(settings, session.dataset, folder)
 
 
 def train(session: Session, resources: Resources) -> None:
@@ -136,15 +136,15 @@ def train(session: Session, resources: Resources) -> None:
     with run.locked():
         count = len(train.run(run, resources).trained)
         if count < len(run.members):
-            rest = session.command("train", resources.workers)
-            print(f"Members: {count} of {len(run.members)}. To train the others: {rest}", flush=True)
+            command = session.command("train", resources.workers)
+            print(f"Members: {count} of {len(run.members)}. To train the others: {command}", flush=True)
 
 
 def submit(session: Session, resources: Resources) -> None:
     """Train what is missing of a run, and write its submission."""
     run = session.new_run()
     with run.locked():
-        make_submission(run, resources, session.rows_and_seconds[1], session.command("submit", resources.workers))
+        make_submission(run, resources, session.dataset_and_seconds[1], session.command("submit", resources.workers))
 
 
 def make_submission(run: Run, resources: Resources, read_seconds: float, rest: str | None = None) -> Outcome:
@@ -153,8 +153,8 @@ def make_submission(run: Run, resources: Resources, read_seconds: float, rest: s
     Args:
         run: the caller holds its lock.
         resources: where members are trained, and for how long.
-        read_seconds: that reading the data took; the table and the metrics show it.
-        rest: the command that trains the members for which there is no time.
+        read_seconds: time that reading the data took, for the table and the metrics.
+        rest: command that trains the members for which there is no time.
 
     Raises:
         UserError: not a single member was trained.
@@ -184,7 +184,7 @@ def make_submission(run: Run, resources: Resources, read_seconds: float, rest: s
 
 
 def report(run: Run) -> None:
-    """Write the report of a run, after the evaluation and the exploration that it lacks."""
+    """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda
     from digits.stages.evaluate import stage as evaluate
     from digits.stages.report import stage as report
@@ -200,7 +200,7 @@ def report(run: Run) -> None:
 
 
 def explore(session: Session, port: int | None) -> None:
-    """Open the explorer on a clustered run: the one that is named, the default one, or one made of the demo set."""
+    """Open the explorer on the named run, the default one, or one made of the demo set; cluster it first if needed."""
     from digits.stages.cluster import stage as cluster
     from digits.stages.explore import stage as explore
 
@@ -251,7 +251,7 @@ def finish(run: Run, explored: Path) -> None:
 
     Args:
         run: the caller holds its lock.
-        explored: folder for what is found in the data.
+        explored: folder of the exploration of the data.
     """
     from digits.stages.cluster import stage as cluster
     from digits.stages.eda import stage as eda

@@ -1,4 +1,4 @@
-"""One seed in the config; everything random derives its own from it."""
+"""Seeds derived from the one in the config."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 
 
 def derive(seed: int | np.random.SeedSequence, *keys: str | int) -> np.random.SeedSequence:
-    """The seed sequence of one purpose, such as `derive(2026, "member", "default", 0, 3)`.
+    """Derive the seed of one purpose, such as `derive(2026, "member", "default", 0, 3)`.
 
-    Depends on the names alone, not on how many others were derived before: adding a fold or a worker
-    changes no other stream.
+    It depends on the keys alone, not on how many others were derived before: another fold or worker changes no stream.
     """
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     words = tuple(zlib.crc32(str(key).encode()) for key in keys)
@@ -19,5 +18,5 @@ def derive(seed: int | np.random.SeedSequence, *keys: str | int) -> np.random.Se
 
 
 def as_int(sequence: np.random.SeedSequence) -> int:
-    """A 32-bit seed for libraries that take a plain number."""
+    """Seed of 32 bits for libraries that take a plain number."""
     return int(sequence.generate_state(1)[0])

@@ -9,12 +9,11 @@ from functools import cached_property
 import numpy as np
 
 
-# Compared by identity: arrays have no single truth value.
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class Dataset:
     """The rows of a competition, in the order of its CSVs.
 
-    name: "digit-recognizer" or "demo".
+    name: of the competition, or "demo".
     source: where the rows come from, for people.
     train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
     test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
@@ -39,7 +38,7 @@ class Dataset:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """Of each training row the place of its label in `classes`: int32 (n,)."""
+        """Index of each training row's label in `classes`: int32 (n,)."""
         return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
 
     @property
@@ -50,12 +49,12 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the training pixels and labels."""
-        return _digest(_flat(self.train_images), self.train_labels)
+        return _fingerprint(self.train_images, self.train_labels)
 
     @cached_property
     def test_fingerprint(self) -> str:
         """SHA-256 of the test pixels."""
-        return _digest(_flat(self.test_images))
+        return _fingerprint(self.test_images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +72,13 @@ class Rows:
         return len(self.targets)
 
     def take(self, rows: np.ndarray) -> Rows:
-        """The rows of these numbers, int (m,), in their order."""
+        """Select rows by number, int (m,), in their order."""
         return Rows(self.images[rows], self.targets[rows], self.classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training rows that one network learns from, and others that are held out.
+    """Training rows of one network, and rows that are held out.
 
     rows: the whole table, which is only read: processes may share it. learned, held_out: numbers of rows, int (r,) and
     (h,).
@@ -90,14 +89,10 @@ class Split:
     held_out: np.ndarray
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    """Images without their channels where there is one, whose fingerprints so stay those of earlier versions."""
-    return images[..., 0] if images.shape[-1] == 1 else images
-
-
-def _digest(*arrays: np.ndarray) -> str:
+def _fingerprint(images: np.ndarray, *labels: np.ndarray) -> str:
+    """SHA-256 of arrays; a single channel does not count, so that the fingerprints of earlier versions are the same."""
     digest = hashlib.sha256()
-    for of in arrays:
-        digest.update(f"{of.dtype.str}{of.shape}".encode())
-        digest.update(np.ascontiguousarray(of))
+    for values in (images[..., 0] if images.shape[-1] == 1 else images, *labels):
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values))
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """The embedded demo set: scikit-learn's 1,797 handwritten digits in the form of the competition.
 
-The originals are 8x8 pixels with values 0 to 16 (Alpaydin and Kaynak, 1998, UCI Machine Learning
-Repository). Like MNIST's, the digits here fill a 20x20 box that is placed by its centre of mass in 28x28.
+The originals are 8x8 pixels with values 0 to 16 (Alpaydin and Kaynak, 1998, UCI Machine Learning Repository). Like
+MNIST's, the digits here fill a 20x20 box that is placed by its centre of mass in 28x28.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from digits.data.source import DEMO
 
 SIDE = 28
 BOX = 20
-# Shares of an image's maximum that become black and white. Enlarging blurs the strokes and rings around them;
-# these limits make edges about as steep, and ink about as plentiful, as MNIST's.
+# Shares of an image's maximum that become black and white. Enlarging blurs the strokes and rings around them; these
+# limits make edges about as steep, and ink about as plentiful, as MNIST's.
 BLACK, WHITE = 0.2, 0.75
 TEST_SHARE = 0.4
 SPLIT_SEED = 0
 
 
 def demo() -> Dataset:
-    """1,078 training and 719 test images, always the same ones; the test labels are known."""
+    """Make 1,078 training and 719 test images, always the same ones, whose test labels are known."""
     originals, labels = load_digits(return_X_y=True)
     images = _mnist_like(originals.reshape(-1, 8, 8))
     labels = labels.astype(np.int64)
@@ -43,7 +43,7 @@ def demo() -> Dataset:
 
 def _mnist_like(originals: np.ndarray) -> np.ndarray:
     """Enlarge float (n, 8, 8) to uint8 (n, 28, 28), smooth, centred, in full contrast."""
-    # The spline is linear in the pixels, so its answer to each unit pixel, as a matrix, enlarges them all.
+    # The spline is linear in the pixels, so the enlarged unit pixels, as a matrix, enlarge every image.
     spline = zoom(np.eye(originals.shape[1]), (BOX / originals.shape[1], 1), order=3, mode="nearest", grid_mode=True)
     boxes = spline @ originals @ spline.T
     boxes /= boxes.max(axis=(1, 2), keepdims=True)
@@ -55,9 +55,9 @@ def _mnist_like(originals: np.ndarray) -> np.ndarray:
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
-    """Where each box goes for its centre of mass to be the image's centre: int64 (n, 2), top and left."""
-    place = np.arange(BOX)
+    """Top and left of each box that put its centre of mass into the image's centre: int64 (n, 2)."""
+    index = np.arange(BOX)
     mass = boxes.sum(axis=(1, 2))
-    centre = np.stack([boxes.sum(axis=2) @ place, boxes.sum(axis=1) @ place], axis=1) / mass[:, None]
+    centre = np.stack([boxes.sum(axis=2) @ index, boxes.sum(axis=1) @ index], axis=1) / mass[:, None]
     corner = np.rint((SIDE - 1) / 2 - centre).astype(np.int64)
     return corner.clip(0, SIDE - BOX)

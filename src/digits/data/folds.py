@@ -10,10 +10,10 @@ from digits.errors import UserError
 
 
 def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The fold of each row: int64 (n,), from 0 to count - 1.
+    """Assign each row to a fold: int64 (n,), from 0 to count - 1.
 
-    Stratified by label over the distinct images; an exact duplicate goes where its first copy goes, so
-    that no network is scored on an image that it was trained on.
+    Stratified by label over the distinct images. An exact duplicate goes to the fold of its first copy, so that no
+    network is scored on an image that it was trained on.
 
     images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0.
 
@@ -39,7 +39,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
 
 
 def first_copies(images: np.ndarray) -> np.ndarray:
-    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, ...)."""
+    """Number of the first row with the same pixels as each row: int64 (n,) of uint8 (n, ...)."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))

@@ -1,4 +1,4 @@
-"""Find the competition's two CSV files, loose or zipped, and open them safely; download them on request."""
+"""Find the competition's two CSV files, loose or zipped, and open them safely."""
 
 from __future__ import annotations
 

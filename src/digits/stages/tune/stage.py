@@ -64,7 +64,7 @@ def command(session: Session, space_file: Path | None, workers: int | None) -> N
     name = session.run or space_file.stem
     RunFolder.named(session.output, name)
     print(f"Search: {session.output / 'tune' / name}, of {space_file}", flush=True)
-    run(searched, space_file, session.rows, name, crew(workers, searched.base.training.threads, session.output))
+    run(searched, space_file, session.dataset, name, crew(workers, searched.base.training.threads, session.output))
 
 
 def run(space: Space, space_file: Path, dataset: Dataset, name: str, crew: Crew, address: str | None = None) -> None:
