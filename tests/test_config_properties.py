@@ -17,42 +17,15 @@ from digits.stages.tune import space
 
 KEYS = config.known_keys()
 BILLION = "a: &a0 [x, x]\nb:\n" + "".join(f"- &a{n + 1} [*a{n}, *a{n}]\n" for n in range(60)) + "seed: *a60\n"
+TAGS = "int float bool null map seq set omap pairs str timestamp binary python/name:os.system"
+SIGNS = "{ } [ ] ' \" | > # --- ... 1 -1 0 0.5 true null ~ .nan .inf 1e9999 1e400 0o9 08 0b2 1:99 1_0"
 FRAGMENTS = [
     *KEYS,
-    *("!!int ", "!!float ", "!!bool ", "!!null ", "!!map ", "!!seq ", "!!set ", "!!omap ", "!!pairs ", "!!str "),
-    *(
-        "!!timestamp ",
-        "!!binary ",
-        "!!python/object/apply:os.system ",
-        "!!python/name:os.system ",
-        "!x ",
-        "!<",
-        "%YAML 9",
-    ),
-    *(
-        "&a ",
-        "*a",
-        "<<: ",
-        "? ",
-        "- ",
-        ": ",
-        ", ",
-        "{",
-        "}",
-        "[",
-        "]",
-        "\n",
-        "\n  ",
-        "'",
-        '"',
-        "|",
-        ">",
-        "#",
-        "---",
-        "...",
-    ),
-    *("1", "-1", "0", "0.5", "true", "null", "~", ".nan", ".inf", "1e9999", "1e400", "0o9", "08", "0b2", "1:99", "1_0"),
-    *("9" * 5000, "0x" + "f" * 5000, "2001-99-99", "2001-12-14t21:59:43.10-05:00", "x", "\0", "\x85", "\ud800", "é"),
+    *(f"!!{tag} " for tag in TAGS.split()),
+    *("!!python/object/apply:os.system ", "!x ", "!<", "%YAML 9", "&a ", "*a", "<<: ", "? ", "- ", ": ", ", "),
+    *SIGNS.split(),
+    *("9" * 5000, "0x" + "f" * 5000, "2001-99-99", "2001-12-14t21:59:43.10-05:00", "x", "é"),
+    *("\n", "\n  ", "\0", "\x85", "\ud800"),
 ]
 texts = st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
 leaves = st.one_of(

@@ -207,9 +207,7 @@ def predict_command(
     run: Annotated[
         str | None, typer.Option("--run", help="A finished run; by default the small ensemble that comes along.")
     ] = None,
-    split: Annotated[
-        bool, typer.Option("--split", help=f"A picture may show several {COMPETITION.nouns} in a row.")
-    ] = False,
+    split: Annotated[bool, typer.Option("--split", help=f"Pictures of several {COMPETITION.nouns} in a row.")] = False,
     output: OutputOption = OUTPUT,
 ) -> None:
     """Predict the digits of people's own pictures; exit status 1 if a picture could not be read."""
