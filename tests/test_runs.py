@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from digits.data import Dataset
 from digits.data.demo import demo
 from digits.ensemble import logits
 from digits.errors import UserError
-from digits.files import arrays, records
+from digits.files import records
 from digits.runs import Member, Run, RunFolder
 from digits.stages import submit
+from digits.training import backend
 
 SMALL = config.parse({"architectures": ["small", "mlp"], "folds": {"count": 3}, "seeds": 2}, "test")
 DATA = demo()
@@ -38,6 +38,7 @@ def test_a_run_of_an_earlier_version_loads_and_gives_its_submission(tmp_path, ca
     assert "tune.tensorboard is ignored, ensemble.rule geometric is logits" in caplog.text
     assert settings.ensemble.rule == "logits"
     run = Run(folder.folder, settings, DATA)
+    backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
     for member in run.members:
         network = models.load(run.whole(member) / "model.keras")
         loaded = logits.load(run, member)
@@ -62,68 +63,6 @@ def test_a_damaged_member_is_named(tmp_path, damage):
         run.member_arrays(run.members[0], "oof.npz", rows="i1")
     with pytest.raises(UserError, match=message):
         run.whole(run.members[0])
-
-
-def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):
-    written = {"a": np.arange(5), "b": np.array("text"), "c": np.eye(2, dtype=np.float32)}
-    for name in ("one", "two"):
-        arrays.write(tmp_path / f"{name}.npz", **written)
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    back = arrays.read(tmp_path / "one.npz")
-    assert back.keys() == written.keys()
-    assert all(np.array_equal(back[name], written[name]) for name in written)
-
-
-def test_damaged_arrays_and_pickles_are_refused(tmp_path):
-    path = tmp_path / "a.npz"
-    with pytest.raises(ValueError, match="missing or damaged"):
-        arrays.read(path)
-    arrays.write(path, a=np.arange(1000))
-    path.write_bytes(path.read_bytes()[:-700])
-    with pytest.raises(ValueError, match="missing or damaged"):
-        arrays.read(path)
-    np.savez(path, a=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="missing or damaged"):
-        arrays.read(path)
-
-
-def test_arrays_whose_header_asks_for_less_than_is_there_are_refused(tmp_path):
-    """NumPy alone would read half of the rows, and never come to the checksum."""
-    path = tmp_path / "a.npz"
-    arrays.write(path, a=np.arange(1000))
-    path.write_bytes(path.read_bytes().replace(b"(1000,)", b"(0500,)"))
-    with pytest.raises(ValueError, match="missing or damaged"):
-        arrays.read(path)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\0"])
-def test_damaged_json_is_one_line(tmp_path, content):
-    (tmp_path / "run.json").write_text(content)
-    with pytest.raises(UserError, match="damaged; delete"):
-        records.read_json(tmp_path / "run.json")
-
-
-def test_json_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path):
-    """It may read the same where the checksum itself is no longer to be found."""
-    path, values = tmp_path / "metrics.json", {"seconds": {"train": 1.5}, "accuracy": 0.98765, "name": "x"}
-    records.write_json(path, values)
-    assert records.read_json(path) == values
-    whole, unnoticed = path.read_bytes(), 0
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        try:
-            found = records.read_json(path)
-        except UserError as error:
-            assert str(path) in str(error)
-        else:
-            unnoticed += 1
-            assert {name: found[name] for name in values} == values
-    assert unnoticed < 20
-
-
-def test_json_of_an_earlier_version_is_read(tmp_path):
-    (tmp_path / "metrics.json").write_text('{"accuracy": 0.5}')
-    assert records.read_json(tmp_path / "metrics.json", accuracy=float) == {"accuracy": 0.5}
 
 
 class TestClaim:
@@ -188,78 +127,3 @@ class TestClaim:
             self.claim(run, Config())
         self.claim(run)
         assert (run.folder / name).read_bytes() == whole
-
-
-def hold(folder, held, release):
-    with RunFolder(folder).locked():
-        held.set()
-        release.wait(60)
-
-
-def test_a_second_process_on_one_run_is_refused(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    held, release = spawn.Event(), spawn.Event()
-    other = spawn.Process(target=hold, args=(tmp_path, held, release))
-    other.start()
-    try:
-        assert held.wait(60)
-        with pytest.raises(UserError, match="another process"), RunFolder(tmp_path).locked():
-            pass
-    finally:
-        release.set()
-        other.join()
-    with RunFolder(tmp_path).locked():
-        pass
-
-
-def test_what_a_killed_process_left_is_swept_away(tmp_path):
-    leftover = tmp_path / "members" / ".small-s0-f0" / ".tmp-123-.checkpoint.npz"
-    leftover.parent.mkdir(parents=True)
-    leftover.touch()
-    with RunFolder(tmp_path).locked():
-        assert not leftover.exists()
-
-
-class TestSealing:
-    @pytest.fixture
-    def member(self, tmp_path):
-        folder = tmp_path / ".m"
-        folder.mkdir()
-        arrays.write(folder / "oof.npz", a=np.arange(3))
-        (folder / ".checkpoint.npz").write_text("not part of it")
-        records.seal(folder, {"seconds": 1.0})
-        return folder
-
-    def test_a_sealed_member_is_whole_until_a_byte_changes(self, member, tmp_path):
-        records.publish(member, tmp_path / "m")
-        assert records.is_whole(tmp_path / "m")
-        path = tmp_path / "m" / "oof.npz"
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-        assert not records.is_whole(tmp_path / "m")
-
-    def test_an_absent_file_or_record_is_not_whole(self, member):
-        assert records.is_whole(member)
-        (member / "oof.npz").unlink()
-        assert not records.is_whole(member)
-        (member / "member.json").unlink()
-        assert not records.is_whole(member)
-
-    def test_publishing_replaces_a_damaged_member(self, member, tmp_path):
-        (tmp_path / "m").mkdir()
-        (tmp_path / "m" / "rubbish").write_text("x")
-        records.publish(member, tmp_path / "m")
-        assert records.is_whole(tmp_path / "m")
-        assert not (tmp_path / "m" / "rubbish").exists()
-
-
-def test_a_sealed_folder_of_results_is_whole_until_a_byte_changes(tmp_path):
-    (tmp_path / "rows.csv").write_text("row\n1\n")
-    (tmp_path / "verdicts.csv").write_text("row\n2\n")
-    records.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
-    records.seal(tmp_path, {"seconds": {"scores": 1.0}}, "metrics.json", beside=("verdicts.csv",))
-    (tmp_path / "verdicts.csv").write_text("row\n3\n")
-    assert records.is_whole(tmp_path, "metrics.json")
-    (tmp_path / "rows.csv").write_text("row\n2\n")
-    assert not records.is_whole(tmp_path, "metrics.json")
