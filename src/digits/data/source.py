@@ -137,7 +137,8 @@ def _in_folder(folder: Path) -> dict[str, Table]:
     if len(tables) == len(TABLES):
         return tables
     if tables:
-        (name,), (missing,) = tables, set(TABLES) - set(tables)
+        (name,) = tables
+        (missing,) = set(TABLES) - {name}
         raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
     archives = sorted(folder.glob("*.zip"))
     kaggles = folder / f"{COMPETITION.name}.zip"
