@@ -22,13 +22,12 @@ CELL_CHARACTERS = 64  # no cell of a pixel table comes near
 EMPTY_LINES = 10_000  # at most: a zip holds millions of them in some kilobytes
 BLOCK_BYTES = 2**22  # that pyarrow parses at a time: as fast as more, in less memory
 
-PixelsAndLabels = tuple[
-    np.ndarray, np.ndarray
-]  # pixels uint8 (n, pixels) and labels int64 (n,), empty without their column
+# uint8 (n, pixels) and int64 (n,), the latter empty if the table has no labels
+PixelsAndLabels = tuple[np.ndarray, np.ndarray]
 
 
 def read(header: Header) -> PixelsAndLabels:
-    """Read all rows: images uint8 (n, side, side, 1) and labels int64 (n,), empty without their column.
+    """Read all rows: images uint8 (n, side, side, 1), and labels int64 (n,) if the table has them.
 
     Raises:
         UserError: there are no rows, or a cell is wrong; the line names it.
