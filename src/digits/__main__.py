@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -44,8 +45,12 @@ OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs
 OUTPUT = Path("output")
 
 
-@app.command("train")
-@one_line_errors
+def command(name: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a sub-command; what a user did wrong ends it in one line."""
+    return lambda function: app.command(name, hidden=hidden)(one_line_errors(function))
+
+
+@command("train")
 def train_command(
     config_file: ConfigOption = None,
     data: DataOption = None,
@@ -61,8 +66,7 @@ def train_command(
     pipeline.train(Session(data, config_file, run, overrides or (), output), resources)
 
 
-@app.command("submit")
-@one_line_errors
+@command("submit")
 def submit_command(
     config_file: ConfigOption = None,
     data: DataOption = None,
@@ -78,8 +82,7 @@ def submit_command(
     pipeline.submit(Session(data, config_file, run, overrides or (), output), resources)
 
 
-@app.command("train-member", hidden=True)
-@one_line_errors
+@command("train-member", hidden=True)
 def train_member_command(folder: Path) -> None:
     """Train one member on a worker of a cluster, which has written its job into a folder."""
     from digits.workers import members_on_dask
@@ -87,8 +90,7 @@ def train_member_command(folder: Path) -> None:
     members_on_dask.train_member(folder)
 
 
-@app.command("cluster-up")
-@one_line_errors
+@command("cluster-up")
 def cluster_up_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each core.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the scheduler, on 127.0.0.1.")] = 8786,
@@ -99,8 +101,7 @@ def cluster_up_command(
     dask.serve(workers, port)
 
 
-@app.command("validate")
-@one_line_errors
+@command("validate")
 def validate_command(
     file: Annotated[Path, typer.Argument(help="The submission file.")],
     data: DataOption = None,
@@ -115,8 +116,7 @@ def validate_command(
         raise typer.Exit(2)
 
 
-@app.command("compare")
-@one_line_errors
+@command("compare")
 def compare_command(
     a: Annotated[str, typer.Argument(help="Name of a run.")],
     b: Annotated[str, typer.Argument(help="Name of another run on the same data.")],
@@ -129,8 +129,7 @@ def compare_command(
     compare.run(RunFolder.named(output, a), RunFolder.named(output, b), output / "compare")
 
 
-@app.command("cluster")
-@one_line_errors
+@command("cluster")
 def cluster_command(
     data: DataOption = None,
     run: FinishedRunOption = None,
@@ -153,8 +152,7 @@ def cluster_command(
             stage.run(finished)
 
 
-@app.command("explore")
-@one_line_errors
+@command("explore")
 def explore_command(
     data: DataOption = None,
     run: Annotated[
@@ -169,8 +167,7 @@ def explore_command(
     pipeline.explore(Session(data, run=run, output=output), port)
 
 
-@app.command("eda")
-@one_line_errors
+@command("eda")
 def eda_command(
     config_file: ConfigOption = None,
     data: DataOption = None,
@@ -181,8 +178,7 @@ def eda_command(
     pipeline.explore_data(Session(data, config_file, None, overrides or (), output))
 
 
-@app.command("evaluate")
-@one_line_errors
+@command("evaluate")
 def evaluate_command(data: DataOption = None, run: FinishedRunOption = None, output: OutputOption = OUTPUT) -> None:
     """Evaluate a finished run on its out-of-fold rows: class by class, calibration, coverage, every mistake."""
     finished = Session(data, run=run, output=output).finished_run()
@@ -192,15 +188,13 @@ def evaluate_command(data: DataOption = None, run: FinishedRunOption = None, out
         stage.run(finished)
 
 
-@app.command("report")
-@one_line_errors
+@command("report")
 def report_command(data: DataOption = None, run: FinishedRunOption = None, output: OutputOption = OUTPUT) -> None:
     """Write one page about a finished run, after the stages that it lacks."""
     pipeline.report(Session(data, run=run, output=output).finished_run())
 
 
-@app.command("predict")
-@one_line_errors
+@command("predict")
 def predict_command(
     images: Annotated[list[Path] | None, typer.Argument(help="Pictures, folders of pictures, CSVs of pixels.")] = None,
     data: DataOption = None,
@@ -215,8 +209,7 @@ def predict_command(
         raise typer.Exit(1)
 
 
-@app.command("export")
-@one_line_errors
+@command("export")
 def export_command(
     data: DataOption = None,
     run: FinishedRunOption = None,
@@ -233,8 +226,7 @@ def export_command(
         export.run(finished, out or finished.exported, folds, small)
 
 
-@app.command("tune")
-@one_line_errors
+@command("tune")
 def tune_command(
     config_file: ConfigOption = None,
     data: DataOption = None,
@@ -256,8 +248,7 @@ def tune_command(
     stage.command(Session(data, config_file, run, given, output), space, workers)
 
 
-@app.command("kernel")
-@one_line_errors
+@command("kernel")
 def kernel_command(
     config_file: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("kaggle_kernel.py"),
@@ -268,8 +259,7 @@ def kernel_command(
     kernel.run(config_file or Path("configs/default.yaml"), out)
 
 
-@app.command("push")
-@one_line_errors
+@command("push")
 def push_command(
     metadata: Annotated[Path, typer.Argument(help="Says whose kernel it is.")] = Path("configs/kernel-metadata.json"),
 ) -> None:
@@ -279,8 +269,7 @@ def push_command(
     upload.push(metadata)
 
 
-@app.command("submit-kaggle")
-@one_line_errors
+@command("submit-kaggle")
 def submit_kaggle_command(
     run: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
 ) -> None:
@@ -291,8 +280,7 @@ def submit_kaggle_command(
     upload.submit(RunFolder.named(output, run))
 
 
-@app.command("data")
-@one_line_errors
+@command("data")
 def data_command() -> None:
     """Fetch the competition's data with the kaggle command into input/digit-recognizer."""
     from digits.stages.kaggle import download
