@@ -80,6 +80,7 @@ class Evaluation:
     coverage: Coverage
     agreement: dict[str, Agreement]
     rescued: Rescues
+    intervals: str = "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
 
 
 def evaluate(
@@ -269,6 +270,7 @@ class Calibration:
     stages: dict[str, CalibrationError]
     temperatures: Mapping[str, Any]
     cross_fitted: bool
+    estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
 
 
 def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:

@@ -19,12 +19,7 @@ from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
-from digits.stages.evaluate.measures import BINS, RAW, SCALED, SHARPENED, Evaluation, Predictions
-
-NOTES = {
-    "intervals": "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index",
-    "calibration_error": f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone",
-}
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -62,7 +57,6 @@ def run(run: Run) -> dict[str, Any]:
         "members": len(members),
         "data": {"name": run.dataset.name, "train": run.dataset.fingerprint, "test": run.dataset.test_fingerprint},
         "oof": records.checksum(run.oof),
-        "notes": NOTES,
         **records.with_nulls(measures.to_record(evaluation)),
         "findings": sentences,
         "captions": captions,
