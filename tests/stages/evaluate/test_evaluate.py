@@ -205,7 +205,7 @@ def test_it_prints_its_findings(run, printed, metrics):
     for sentences in metrics["findings"].values():
         assert sentences
         assert all(" ".join(sentence.split()) in words for sentence in sentences)
-    assert f"Written: {run.evaluation}" in printed.splitlines()[-1]
+    assert printed.splitlines()[-1].endswith(f": {run.evaluation}")
 
 
 def test_votes_make_the_choices_and_probabilities_their_confidence(run):

@@ -76,9 +76,9 @@ def test_confidence_is_called_what_it_is():
     modest = " ".join(findings.calibration(evaluation(predictions(CONFIDENCE - 0.1))))
     assert "more than chance explains" in modest
     assert "not sure enough by 0." in modest
-    (bad,) = findings.calibration(evaluation(predictions(CONFIDENCE, np.zeros(len(RIGHT), bool)), predictions()))
+    bad, before = findings.calibration(evaluation(predictions(CONFIDENCE, np.zeros(len(RIGHT), bool)), predictions()))
     assert "too sure by 0.9" in bad
-    assert f"before temperature scaling it was {FOUND.calibration.stages['unscaled'].ece:.4f}" in bad
+    assert f"Before temperature scaling the ECE was {FOUND.calibration.stages['unscaled'].ece:.4f}" in before
 
 
 def test_no_threshold_keeps_a_promise_that_no_row_keeps():

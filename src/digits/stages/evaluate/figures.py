@@ -120,7 +120,7 @@ def reliability_diagram(steps: Mapping[str, Predictions], evaluation: Evaluation
         "On the dashed line confidence is accuracy. Bars: 95 % intervals. Open triangles: no mistake in the bin; the "
         "upper end of its interval."
     )
-    caption(figure, " ".join([*findings.calibration(evaluation), key]))
+    caption(figure, " ".join([findings.calibration(evaluation)[0], key]))
     return figure
 
 

@@ -7,7 +7,7 @@ from math import isnan, sqrt
 from typing import Any
 
 from digits.competition import COMPETITION
-from digits.stages.evaluate.measures import RAW, SCALED, Coverage, Evaluation, Pair
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Evaluation, Pair
 
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
@@ -97,18 +97,20 @@ def _confusion(pair: Pair, mistakes: int) -> str:
 
 def calibration(evaluation: Evaluation) -> list[str]:
     """How far the probabilities can be trusted."""
-    raw, scaled = (evaluation.calibration.stages[step] for step in (RAW, SCALED))
+    raw, scaled, sharpened = (evaluation.calibration.stages[step] for step in (RAW, SCALED, SHARPENED))
     excess, high = scaled.mean_confidence - scaled.accuracy, scaled.if_calibrated_high
-    attitude = "too sure" if excess > 0 else "not sure enough"
     verdict = "which chance alone explains" if scaled.ece <= high else f"more than chance explains (up to {high:.4f})"
-    before = (
-        f"before temperature scaling it was {raw.ece:.4f}"
-        if evaluation.calibration.cross_fitted
-        else "with one fold alone there are no other rows to fit temperatures on, so all of them are 1"
+    attitude = "too sure" if excess > 0 else "not sure enough"
+    temperatures = (
+        f"Before temperature scaling the ECE was {raw.ece:.4f}; with a further temperature of the ensemble it would be "
+        f"{sharpened.ece:.4f}."
     )
+    if not evaluation.calibration.cross_fitted:
+        temperatures = "With one fold alone there are no other rows to fit temperatures on, so all of them are 1."
     return [
-        f"Confidence and accuracy differ by {scaled.ece:.4f} on average (expected calibration error, ECE), {verdict}; "
-        f"{before}. On the whole the ensemble is {attitude} by {abs(excess):.4f}."
+        f"Confidence and accuracy differ by {scaled.ece:.4f} on average (expected calibration error, ECE), {verdict}. "
+        f"On the whole the ensemble is {attitude} by {abs(excess):.4f}.",
+        temperatures,
     ]
 
 

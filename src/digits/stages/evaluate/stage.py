@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
 from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
+
+HEADINGS = ("rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for")  # after the class
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -175,28 +178,17 @@ def _write_mistakes(run: Run, predictions: Predictions, choices: Mapping[str, np
 
 def _print(run: Run, evaluation: Evaluation, record: Mapping[str, Any]) -> None:
     out = console()
-    table = Table(title=f"{COMPETITION.nouns} of run {run.folder}, out of fold", title_justify="left")
-    for heading in (
-        COMPETITION.noun,
-        "rows",
-        "precision",
-        "recall",
-        "F1",
-        "95 % interval of F1",
-        "most often taken for",
-    ):
-        table.add_column(heading)
+    title = f"{COMPETITION.nouns} of run {run.folder}, out of fold"
+    table = Table(COMPETITION.noun, *HEADINGS, title=title, title_justify="left")
     for index, scores in enumerate(evaluation.classes):
         values = (scores.precision, scores.recall, scores.f1)
         cells = ["-" if np.isnan(score.value) else f"{score.value:.4f}" for score in values]
         interval = f"{scores.f1.low:.4f} to {scores.f1.high:.4f}"
         table.add_row(str(scores.class_), f"{scores.support:,}", *cells, interval, _taken_for(evaluation, index))
     out.print(table)
-    for section, sentences in record["findings"].items():
-        for sentence in sentences:
-            out.print(f"{section}: {sentence}")
-    out.print(f"time: {duration(sum(record['seconds'].values()))}")
-    out.print(f"Written: {run.evaluation}", soft_wrap=True)
+    for sentence in chain(*record["findings"].values()):
+        out.print(f"- {sentence}", soft_wrap=True)
+    out.print(f"Written in {duration(sum(record['seconds'].values()))}: {run.evaluation}", soft_wrap=True)
 
 
 def _taken_for(evaluation: Evaluation, index: int) -> str:
