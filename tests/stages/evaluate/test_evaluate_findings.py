@@ -68,6 +68,11 @@ def test_the_spread_of_the_folds_is_held_against_chance():
     assert len(findings.scores(ten, one)) == 2
 
 
+def test_what_averaging_over_folds_adds_is_told_where_it_is_known():
+    assert "0.00100 of it from averaging" in findings.scores(FOUND, METRICS)[1]
+    assert "averaging" not in findings.scores(FOUND, METRICS | {"fold_gain": 0.0})[1]
+
+
 def test_confidence_is_called_what_it_is():
     sections = findings.findings(FOUND, METRICS, tuned=False)
     good = " ".join(sections["confidence"])

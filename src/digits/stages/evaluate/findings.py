@@ -34,8 +34,7 @@ def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = Fal
     sentences = [
         f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
         f"wrong: an accuracy of {accuracy.value:.5f} (95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
-        f"On the test rows a score of {metrics['predicted_score']:.5f} is expected ({metrics['predicted_low']:.5f} to "
-        f"{metrics['predicted_high']:.5f}), {metrics['fold_gain']:.5f} of it from averaging over the folds.",
+        _prediction(metrics),
     ]
     singles = metrics["oof_accuracy_by_architecture"]
     if len(singles) > 1:
@@ -50,6 +49,13 @@ def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = Fal
     if tuned:
         sentences.append("The config was chosen by a search on these rows, so the out-of-fold scores are optimistic.")
     return sentences
+
+
+def _prediction(metrics: Mapping[str, Any]) -> str:
+    name = COMPETITION.metric.replace("_", " ")
+    score, low, high = (metrics[f"predicted_{end}"] for end in ("score", "low", "high"))
+    gain = f", {metrics['fold_gain']:.5f} of it from averaging over the folds" if metrics["fold_gain"] else ""
+    return f"On the test rows a score ({name}) of {score:.5f} is expected ({low:.5f} to {high:.5f}){gain}."
 
 
 def _spread(metrics: Mapping[str, Any], folds: int) -> str:
