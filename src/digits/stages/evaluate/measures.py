@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
@@ -125,6 +126,8 @@ def to_record(value: Any) -> Any:
     """An evaluation, or a part of it, as JSON holds it: an interval becomes `<name>` and `<name>_interval`."""
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, pd.DataFrame):
+        return value.to_dict("list")
     if isinstance(value, Mapping):
         return {str(key): to_record(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -199,26 +202,6 @@ def confused_pairs(counts: np.ndarray, labels: Sequence[Label]) -> list[Pair]:
 # --- calibration -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Bins:
-    """Rows in bins of confidence, the least confident first; bins without rows are left out.
-
-    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
-    95 % interval (Wilson), float (b,).
-    """
-
-    rows: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    @property
-    def gap(self) -> float:
-        """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
-
-
 def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     """Inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
     ordered = np.sort(confidence)
@@ -226,21 +209,28 @@ def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     return np.unique(ordered[starts])
 
 
-def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
     """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
 
     Args:
         confidence: float (n,), of the choice.
         right: bool (n,), whether it was right.
         edges: float (b - 1,).
+
+    Returns:
+        For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
+        and low and high, its 95 % interval (Wilson).
     """
-    numbers = np.searchsorted(edges, confidence, side="right")
-    rows = np.bincount(numbers, minlength=len(edges) + 1)
-    total, hits = (np.bincount(numbers, values, len(rows))[rows > 0] for values in (confidence, right))
-    rows = rows[rows > 0]
-    shares = [wilson(round(count), of_rows) for count, of_rows in zip(hits, rows.tolist(), strict=True)]
-    low, high = np.array([[share.low, share.high] for share in shares]).T
-    return Bins(rows, total / rows, hits / rows, low, high)
+    rows = pd.DataFrame({"confidence": confidence, "right": right})
+    groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
+    bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
+    return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
+
+
+def _gap(bins: pd.DataFrame) -> float:
+    """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
+    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["rows"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +250,7 @@ class CalibrationError:
     mean_confidence: float
     accuracy: float
     log_loss: float
-    reliability: Bins
+    reliability: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -292,10 +282,10 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
         hits = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
         gaps[draw] = np.abs(hits - expected).sum() / len(confidence)
     return CalibrationError(
-        ece=reliability.gap,
+        ece=_gap(reliability),
         if_calibrated=float(gaps.mean()),
         if_calibrated_high=float(np.quantile(gaps, 0.95)),
-        equal_width=binned(confidence, right, np.arange(1, bins) / bins).gap,
+        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
         bins=bins,
         mean_confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
