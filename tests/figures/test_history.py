@@ -1,9 +1,10 @@
-"""The training-history figure."""
+"""The figures of training histories."""
 
 import numpy as np
+import pytest
 from matplotlib import rcParams
 
-from digits.figures.history import training_history
+from digits.figures.history import fold_histories, training_history
 
 FIELDS = ("epoch", "loss", "accuracy", "held_out_loss", "held_out_accuracy")
 
@@ -27,13 +28,27 @@ def test_every_member_is_drawn_and_every_architecture_named():
     assert "3 members; held-out error after the last epoch 0.00% to 2.00%" in figure.get_supxlabel()
 
 
+def test_every_fold_has_its_curve_and_every_architecture_its_column(tmp_path):
+    folds = {0: [history(4, 0.98)], 1: [history(6, 0.99)]}
+    figure = fold_histories({"small": folds, "mlp": {0: [history(6, 0.9)] * 2, 1: [history(1, 0.5)]}})
+    small, mlp, small_error, _ = figure.axes
+    assert [axes.get_title() for axes in (small, mlp)] == ["small", "mlp"]
+    assert [len(axes.lines) for axes in figure.axes] == [3, 4, 3, 4]  # and their mean
+    mean = small_error.lines[-1].get_ydata()
+    expected = (folds[0][0]["held_out_accuracy"] + folds[1][0]["held_out_accuracy"][:4]) / 2
+    assert mean == pytest.approx(1 - expected)
+    figure.savefig(tmp_path / "x.png")
+    caption = " ".join(figure.get_supxlabel().split())
+    assert "small 1.00% to 2.00%, worst in fold 0; mlp 10.00% to 50.00%, worst in fold 1" in caption
+
+
 def test_a_perfect_member_is_drawn_too(tmp_path):
     figure = training_history({"small-s0-f0": history(1, 1.0)})
     figure.savefig(tmp_path / "x.png")
     assert all((line.get_ydata() > 0).all() for line in figure.axes[1].lines)
 
 
-def test_the_house_style_stays_in_the_house():
+def test_matplotlibs_settings_stay_as_they_are():
     before = dict(rcParams)
     training_history({"small-s0-f0": history(2, 0.9)})
     assert dict(rcParams) == before

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from digits.competition import COMPETITION
 from digits.figures.style import canvas, caption, styled
 
 
@@ -24,21 +25,15 @@ def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
     axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * most))
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            right = row == column
-            axes.text(
-                column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="#999999" if right else "black"
-            )
+            colour = "#999999" if row == column else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes)
-    axes.set(title="Confusion matrix, out of fold", xlabel="predicted digit", ylabel="label")
+    axes.set(title="Confusion matrix, out of fold", xlabel=f"predicted {COMPETITION.noun}", ylabel="label")
     axes.grid(visible=False)
-    caption(figure, _caption(wrong, counts.sum(), classes))
+    text = f"{wrong.sum():,} of {counts.sum():,} rows are wrong"
+    if wrong.any():
+        label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
+        text += f"; most often {classes[label]} is taken for {classes[chosen]} ({most})"
+    caption(figure, text)
     return figure
-
-
-def _caption(wrong: np.ndarray, rows: int, classes: np.ndarray) -> str:
-    told = f"{wrong.sum():,} of {rows:,} rows are wrong"
-    if not wrong.any():
-        return told
-    label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
-    return f"{told}; most often a {classes[label]} is taken for a {classes[chosen]} ({wrong.max()})"

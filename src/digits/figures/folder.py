@@ -12,14 +12,14 @@ from digits.files.atomic import replacing
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier call wrote, the metrics first: a folder that has them is whole."""
+    """Remove what an earlier call wrote, the metrics first: they are the seal of a complete folder."""
     for name in ("metrics.json", "*.csv", "*.png"):
         for path in folder.glob(name):
             path.unlink()
 
 
 def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
-    """Save every figure under its name, those of `grey` without colours; their captions by the names of the files."""
+    """Save every figure under its name, those named in `grey` without colours; return the captions by file name."""
     captions = {}
     for name, figure in figures:
         with replacing(folder / f"{name}.png") as temporary:

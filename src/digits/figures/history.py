@@ -1,8 +1,9 @@
-"""How training went."""
+"""How training went. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,13 +14,8 @@ from digits.figures.style import PALETTE, SERIES, canvas, caption, error_rate, l
 
 
 @styled
-def training_history(histories: dict[str, np.ndarray]) -> Figure:
-    """Loss and error rate of every member by epoch, a colour an architecture.
-
-    Args:
-        histories: for each member's name, such as `default-s0-f3`, a structured array (epochs,) with the
-            fields epoch, loss, held_out_loss, accuracy and held_out_accuracy.
-    """
+def training_history(histories: Mapping[str, np.ndarray]) -> Figure:
+    """Loss and error rate by epoch of every member, such as `default-s0-f3`; a colour an architecture."""
     figure, (left, right) = canvas(2)
     architectures = list(dict.fromkeys(name.split("-")[0] for name in histories))
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
@@ -37,9 +33,8 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     log_percent(right.yaxis)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    last = [1 - history["held_out_accuracy"][-1] for history in histories.values()]
-    seen = f"{len(histories)} members; held-out error after the last epoch {_range(last)}"
-    caption(figure, f"{seen}, on the rows that are scored after every epoch")
+    errors = f"{len(histories)} members; held-out error after the last epoch {_range(histories.values())}"
+    caption(figure, f"{errors}, on the rows that are scored after every epoch")
     return figure
 
 
@@ -47,67 +42,54 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
 def fold_histories(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> Figure:
     """Held-out loss and error rate of every fold by epoch: a column an architecture, a colour a fold.
 
-    Args:
-        histories: for each architecture and fold those of its seeds, as `training_history` takes them.
+    histories: those of all seeds by architecture and fold.
     """
     figure = Figure(figsize=(max(6.4, 4.8 * len(histories)), 7), layout="constrained")
     panels = figure.subplots(2, len(histories), squeeze=False, sharex="col", sharey="row")
-    for column, (architecture, folds) in zip(panels.T, histories.items(), strict=True):
-        for axes, field, transform in zip(column, ("loss", "accuracy"), (np.asarray, error_rate), strict=True):
-            _draw_folds(axes, folds, field, transform)
-        column[0].set_title(architecture)
-        column[1].set_xlabel("epoch")
-        column[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for (losses, errors), (architecture, folds) in zip(panels.T, histories.items(), strict=True):
+        _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
+        rates = {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
+        _draw_folds(errors, rates)
+        losses.set_title(architecture)
+        errors.set_xlabel("epoch")
+        errors.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0, 0].set_ylabel("held-out log loss (nats)")
-    if _is_steep(panels[0]):
+    heights = np.concatenate([line.get_ydata() for axes in panels[0] for line in axes.lines])
+    if heights.max() > 5 * heights.min() > 0:  # a logarithmic axis shows more than a tick or two
         panels[0, 0].set_yscale("log")
         plain_log(panels[0, 0].yaxis)
     panels[1, 0].set(ylabel="held-out rows that were wrong", yscale="log")
     for axes in panels[1]:
         log_percent(axes.yaxis)
     panels[0, -1].legend(title="fold", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, f"held-out error after the last epoch: {_told(histories)}; on the rows scored after every epoch")
+    texts = [_last_errors(architecture, folds) for architecture, folds in histories.items()]
+    caption(figure, f"held-out error after the last epoch: {'; '.join(texts)}; on the rows scored after every epoch")
     return figure
 
 
-def _draw_folds(
-    axes: Axes,
-    folds: Mapping[int, Sequence[np.ndarray]],
-    field: str,
-    transform: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    for place, (fold, of_seeds) in enumerate(folds.items()):
-        for number, history in enumerate(of_seeds):
-            curve = transform(history[f"held_out_{field}"])
-            label = f"{fold}" if number == 0 else None
-            mark = "." if len(curve) == 1 else None  # one epoch alone makes no line
-            axes.plot(history["epoch"], curve, marker=mark, color=SERIES[place % len(SERIES)], lw=1.3, label=label)
-    means = np.mean([transform(of[f"held_out_{field}"]) for of in _alike(folds)], axis=0)
+def _draw_folds(axes: Axes, folds: Mapping[int, Sequence[np.ndarray]]) -> None:
+    """Draw the curves of all seeds, float (epochs,) each, by fold, and their mean."""
+    for index, (fold, curves) in enumerate(folds.items()):
+        for seed, curve in enumerate(curves):
+            label = f"{fold}" if seed == 0 else None
+            marker = "." if len(curve) == 1 else None  # one epoch alone makes no line
+            epochs = np.arange(1, len(curve) + 1)
+            axes.plot(epochs, curve, marker=marker, color=SERIES[index % len(SERIES)], lw=1.3, label=label)
+    every = list(chain(*folds.values()))
+    shortest = min(map(len, every))  # early stopping ends them at different epochs
+    means = np.mean([curve[:shortest] for curve in every], axis=0)
     axes.plot(np.arange(1, len(means) + 1), means, color="black", lw=2.2, label="mean")
 
 
-def _is_steep(panels: Iterable[Axes]) -> bool:
-    """Whether a logarithmic axis would show more than a tick or two."""
-    heights = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines])
-    return bool(heights.max() > 5 * heights.min() > 0)
+def _last_errors(architecture: str, folds: Mapping[int, Sequence[np.ndarray]]) -> str:
+    """Such as `small 1.00% to 2.00%, worst in fold 0`."""
+    errors = f"{architecture} {_range(chain(*folds.values()))}"
+    worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
+    return f"{errors}, worst in fold {worst}" if len(folds) > 1 else errors
 
 
-def _alike(folds: Mapping[int, Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """All histories, cut to the shortest: early stopping ends them at different epochs."""
-    every = [history for of_seeds in folds.values() for history in of_seeds]
-    shortest = min(map(len, every))
-    return [history[:shortest] for history in every]
-
-
-def _told(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> str:
-    told = []
-    for architecture, folds in histories.items():
-        last = [1 - history["held_out_accuracy"][-1] for of_seeds in folds.values() for history in of_seeds]
-        worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
-        told.append(f"{architecture} {_range(last)}" + (f", worst in fold {worst}" if len(folds) > 1 else ""))
-    return "; ".join(told)
-
-
-def _range(values: list[float]) -> str:
-    low, high = min(values), max(values)
+def _range(histories: Iterable[np.ndarray]) -> str:
+    """Lowest and highest held-out error after the last epoch."""
+    errors = [1 - history["held_out_accuracy"][-1] for history in histories]
+    low, high = min(errors), max(errors)
     return f"{low:.2%}" if low == high else f"{low:.2%} to {high:.2%}"

@@ -16,7 +16,7 @@ from digits.figures.style import PALETTE, caption, styled
 
 GREYS = 32
 GAP = 2  # pixels between images
-INCHES, LINE = 1.15, 0.145  # an image with its gap on a sheet with captions, and a line of these
+INCHES, LINE = 1.15, 0.145  # width of an image with its gap on a sheet, height of a line of its caption
 
 
 def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
@@ -34,27 +34,28 @@ def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     sheet = np.ones((rows * (height + GAP + above) + GAP, columns * (width + GAP) + GAP, channels))
-    for place, image in enumerate(images):
-        top, left = _corner(place, (height, width), columns, above)
+    for index, image in enumerate(images):
+        top, left = _corner(index, (height, width), columns, above)
         shown = 1 - image / max(float(image.max()), 1.0) if channels == 1 else image / 255
         sheet[top : top + height, left : left + width] = shown
     return sheet[..., 0] if channels == 1 else sheet
 
 
-def _corner(place: int, size: tuple[int, int], columns: int, above: int) -> tuple[int, int]:
-    """The top and left pixel of an image of a tile."""
+def _corner(index: int, size: tuple[int, int], columns: int, above: int = 0) -> tuple[int, int]:
+    """Top and left pixel of an image of a tile."""
     height, width = size
-    return place // columns * (height + GAP + above) + GAP + above, place % columns * (width + GAP) + GAP
+    return index // columns * (height + GAP + above) + GAP + above, index % columns * (width + GAP) + GAP
 
 
 def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray | None = None) -> None:
-    """Draw images on axes without ticks, a frame around those for which `framed`, bool (n,), says so."""
+    """Draw images on axes without ticks, with a frame around those selected by `framed`, bool (n,)."""
     axes.imshow(tile(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    high, wide = (size + GAP for size in images.shape[1:3])
-    for place in np.flatnonzero(framed) if framed is not None else ():
-        corner = (place % columns * wide + GAP / 2 - 0.5, place // columns * high + GAP / 2 - 0.5)
-        axes.add_patch(Rectangle(corner, wide, high, fill=False, edgecolor=PALETTE[1], lw=1.8))
+    height, width = images.shape[1:3]
+    for index in np.flatnonzero(framed) if framed is not None else ():
+        top, left = _corner(index, (height, width), columns)
+        corner = (left - (GAP + 1) / 2, top - (GAP + 1) / 2)
+        axes.add_patch(Rectangle(corner, width + GAP, height + GAP, fill=False, edgecolor=PALETTE[1], lw=1.8))
 
 
 @styled
@@ -77,8 +78,8 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     axes = figure.subplots()  # one for all: an axes for each image takes a minute for a thousand
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    for place, text in enumerate(captions):
-        top, left = _corner(place, size, columns, above)
+    for index, text in enumerate(captions):
+        top, left = _corner(index, size, columns, above)
         axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
     caption(figure, note)
     return figure
@@ -86,8 +87,8 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
 
 def save_grey(figure: Figure, path: Path) -> None:
     """Save a figure without colours as a PNG of `GREYS` greys: a third of the size, and nobody sees the difference."""
-    drawn = FigureCanvasAgg(figure)
-    drawn.draw()
-    grey = np.asarray(Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("L"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    grey = np.asarray(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("L"))
     steps = np.rint(np.rint(grey * ((GREYS - 1) / 255)) * (255 / (GREYS - 1)))
     Image.fromarray(steps.astype(np.uint8)).save(path, optimize=True)

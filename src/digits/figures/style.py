@@ -1,6 +1,4 @@
-"""The one style sheet. Colours: Okabe and Ito's palette, and P. Tol's "muted" where eight are too few; the
-colour-blind tell them apart too.
-"""
+"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many."""
 
 from __future__ import annotations
 
@@ -11,10 +9,9 @@ from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -23,7 +20,7 @@ SERIES = [  # ten and more groups
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
     "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
 ]  # fmt: skip
-LETTERS_AN_INCH = 14  # of a caption
+LETTERS_PER_INCH = 14  # of a caption
 SHEET: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.facecolor": "white",
@@ -38,7 +35,7 @@ SHEET: dict[str, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make a figure function draw in the house style, and leave everybody else's alone."""
+    """Draw a figure function in this style, and leave Matplotlib's settings as they are."""
 
     @functools.wraps(draw)
     def drawing(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -49,49 +46,34 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def canvas(columns: int, width: float = 5.2, height: float = 3.9) -> tuple[Figure, np.ndarray]:
-    """A figure with a row of axes: (figure, Axes array (columns,))."""
+    """Figure with a row of axes: (figure, Axes array (columns,))."""
     figure = Figure(figsize=(width * columns, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
 def log_percent(axis: Axis) -> None:
-    """A logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`, ticks at 1, 2 and 5 of every decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def confidence_axis(axes: Axes, least: float) -> None:
-    """A horizontal axis of doubt, 1 minus confidence: logarithmic, from 1 down to `least`, labelled as confidence.
-
-    Nearly all rows of a good classifier lie beyond 99 %, where a plain axis shows nothing.
-    """
-    doubts = [0.5, *(10.0**-decade for decade in range(1, 13))]
-    axes.set(xscale="log", xlim=(1, least), xlabel="confidence (%)")
-    axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _confidence(doubt: float) -> str:
-    """Such as `99.9`, or `6 nines` where so many digits would run into each other."""
-    nines = round(-np.log10(doubt))
-    return f"{100 * (1 - doubt):.6g}" if nines < 5 else f"{nines} nines"
+    """Format a logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`."""
+    _format_log(axis, lambda value, _: f"{100 * value:.4g} %")
 
 
 def plain_log(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers, ticks at 1, 2 and 5 of every decade."""
+    """Format a logarithmic axis with plain numbers."""
+    _format_log(axis, lambda value, _: f"{value:.4g}")
+
+
+def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
+    """Place ticks at 1, 2 and 5 of every decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
 
 
 def caption(figure: Figure, text: str) -> None:
-    """What to see, under the figure, on as many lines as its width asks for."""
-    letters = int(LETTERS_AN_INCH * figure.get_figwidth())
+    """Write what to see under the figure, on as many lines as its width asks for."""
+    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
     figure.supxlabel(textwrap.fill(text, letters), fontsize=9, color="#444444")
 
 
 def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """What a logarithmic axis can show of an accuracy; a perfect one stands at its foot instead of nowhere."""
+    """One minus the accuracy, and at least 1e-4, for a logarithmic axis."""
     return np.maximum(1 - np.asarray(accuracy), 1e-4)

@@ -1,19 +1,28 @@
-"""Scores digit by digit, calibration, coverage and what an ensemble adds."""
+"""Scores class by class, calibration, coverage and what an ensemble adds."""
 
 import numpy as np
 import pytest
 
 from digits.ensemble import metrics
 from digits.ensemble.interval import wilson
-from digits.stages.evaluate import measures as evaluation
-from digits.stages.evaluate.measures import Pair, Rescue
+from digits.stages.evaluate import measures
+from digits.stages.evaluate.measures import Pair, Predictions, Rescue
 
 COUNTS = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 0]])
+LABELS = ["a", "b", "c"]
 
 
-class TestDigits:
+def predictions(confidence: np.ndarray, right: np.ndarray, folds: np.ndarray | None = None) -> Predictions:
+    """Rows of two classes, of which the first is chosen with this confidence."""
+    rows = np.arange(len(right))
+    folds = np.zeros(len(right), int) if folds is None else folds
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    return Predictions(rows, folds, np.where(right, 0, 1), np.zeros(len(right), int), probabilities)
+
+
+class TestClasses:
     def test_scores_by_hand(self):
-        first, second, third = evaluation.by_digit(COUNTS)
+        first, second, third = measures.class_scores(COUNTS, LABELS)
         assert (first.support, first.predicted) == (10, 9)
         assert first.precision.value == pytest.approx(8 / 9)
         assert first.recall.value == pytest.approx(0.8)
@@ -22,7 +31,7 @@ class TestDigits:
         assert third.recall.value == 0
 
     def test_a_class_that_nothing_was_taken_for_has_no_precision(self):
-        third = evaluation.by_digit(COUNTS)[2]
+        third = measures.class_scores(COUNTS, LABELS)[2]
         assert np.isnan(third.precision.value)
         assert (third.precision.low, third.precision.high) == (0, 1)
 
@@ -30,8 +39,8 @@ class TestDigits:
         targets, chosen = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0])
         counts = metrics.confusion(targets, chosen, 3)
         assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 1, 0]]
-        assert evaluation.confused_pairs(COUNTS) == [Pair(0, 1, 2, 1), Pair(1, 2, 0, 3)]
-        assert evaluation.confused_pairs(np.eye(3, dtype=int)) == []
+        assert measures.confused_pairs(COUNTS, LABELS) == [Pair(("a", "b"), 3, 2, 1), Pair(("b", "c"), 3, 0, 3)]
+        assert measures.confused_pairs(np.eye(3, dtype=int), LABELS) == []
 
     def test_wilson_is_what_the_textbook_gives(self):
         share = wilson(81, 263)  # E. B. Wilson's interval as in R's prop.test(81, 263, correct = FALSE)
@@ -50,9 +59,10 @@ class TestDigits:
         truth = {"precision": 0.30 / 0.32, "recall": 0.30 / 0.31, "f1": 0.60 / 0.63}
         inside = dict.fromkeys(truth, 0)
         for hits, false_positives, false_negatives, others in draw.multinomial(rows, chances, 2000).tolist():
-            digit = evaluation.by_digit(np.array([[hits, false_negatives], [false_positives, others]]))[0]
+            counts = np.array([[hits, false_negatives], [false_positives, others]])
+            scores = measures.class_scores(counts, LABELS[:2])[0]
             for name, true in truth.items():
-                score = getattr(digit, name)
+                score = getattr(scores, name)
                 inside[name] += score.low <= true <= score.high
         assert all(0.925 < count / 2000 < 0.985 for count in inside.values()), inside
 
@@ -65,8 +75,8 @@ class TestCalibration:
         confidence = draw.uniform(0.6, 1, rows)
         return confidence, draw.random(rows) < confidence - exaggerated
 
-    def error(self, *drawn: np.ndarray) -> evaluation.CalibrationError:
-        return evaluation.calibration_error(*drawn, np.random.default_rng(0))
+    def error(self, *drawn: np.ndarray) -> measures.CalibrationError:
+        return measures.calibration_error(predictions(*drawn), seed=0)
 
     def test_true_confidences_have_nearly_none(self):
         error = self.error(*self.drawn(200_000))
@@ -89,20 +99,19 @@ class TestCalibration:
     def test_bins_by_hand(self):
         confidence = np.array([0.9, 0.2, 0.4, 0.9, 0.6, 0.6])
         right = np.array([True, False, True, False, True, True])
-        bins = evaluation.binned(confidence, right, np.array([0.5, 0.6, 0.95]))
-        assert bins.rows.tolist() == [2, 4]
-        assert bins.confidence == pytest.approx([0.3, 0.75])
-        assert bins.accuracy == pytest.approx([0.5, 0.75])
-        assert bins.gap == pytest.approx((2 * 0.2 + 4 * 0.0) / 6)
-        assert (bins.low < bins.accuracy).all()
-        assert (bins.high > bins.accuracy).all()
+        bins = measures.binned(confidence, right, np.array([0.5, 0.6, 0.95]))
+        assert bins["rows"].tolist() == [2, 4]
+        assert bins["confidence"].tolist() == pytest.approx([0.3, 0.75])
+        assert bins["accuracy"].tolist() == pytest.approx([0.5, 0.75])
+        assert (bins["low"] < bins["accuracy"]).all()
+        assert (bins["high"] > bins["accuracy"]).all()
 
     def test_bins_of_equal_mass_and_equal_confidences_together(self):
         confidence, right = self.drawn(1500)
-        bins = evaluation.binned(confidence, right, evaluation.equal_mass_edges(confidence, 15))
-        assert bins.rows.tolist() == [100] * 15
+        bins = measures.binned(confidence, right, measures.equal_mass_edges(confidence, 15))
+        assert bins["rows"].tolist() == [100] * 15
         same = np.ones(1500)
-        assert evaluation.binned(same, right, evaluation.equal_mass_edges(same, 15)).rows.tolist() == [1500]
+        assert measures.binned(same, right, measures.equal_mass_edges(same, 15))["rows"].tolist() == [1500]
 
     def test_the_order_of_the_rows_does_not_matter(self):
         confidence, right = self.drawn(999)
@@ -114,7 +123,7 @@ class TestCalibration:
 class TestCoverage:
     def test_the_curve_by_hand(self):
         confidence = np.array([0.5, 0.9, 0.8, 0.9, 0.6])
-        curve = evaluation.coverage(confidence, np.array([False, True, False, True, True]))
+        curve = measures.coverage_curve(confidence, np.array([False, True, False, True, True]))
         assert curve.rows.tolist() == [2, 3, 4, 5]
         assert curve.threshold.tolist() == [0.9, 0.8, 0.6, 0.5]
         assert curve.accuracy == pytest.approx([1, 2 / 3, 3 / 4, 3 / 5])
@@ -125,48 +134,45 @@ class TestCoverage:
         assert curve.at(1.0) == 3
 
     def test_an_accuracy_that_is_never_reached(self):
-        assert evaluation.coverage(np.array([0.9, 0.8]), np.array([False, True])).widest(0.9) is None
+        assert measures.coverage_curve(np.array([0.9, 0.8]), np.array([False, True])).widest(0.9) is None
 
-    def test_a_threshold_is_kept_from_the_fold_it_judges(self):
+    def test_a_threshold_is_kept_from_the_fold_it_decides(self):
         draw = np.random.default_rng(0)
         confidence, folds = draw.random(3000), draw.integers(0, 3, 3000)
         right = draw.random(3000) < confidence
-        before = evaluation.cross_fitted_selection(confidence, right, folds, 0.9)
-        judged = confidence[folds == 0] >= self.threshold(confidence, right, folds != 0)
-        changed = np.where(folds == 0, ~right, right)
-        after = evaluation.cross_fitted_selection(confidence, changed, folds, 0.9)
-        of_others = [
-            (confidence[folds == fold] >= self.threshold(confidence, changed, folds != fold)).sum() for fold in (1, 2)
-        ]
-        assert after.coverage == pytest.approx((judged.sum() + sum(of_others)) / 3000)
+        before = measures.cross_fitted_selection(predictions(confidence, right, folds), 0.9)
         assert before.accuracy.value == pytest.approx(0.9, abs=0.03)
+        changed = np.where(folds == 0, ~right, right)
+        decided = (confidence >= self.threshold(confidence, right, folds != 0)) & (folds == 0)
+        for fold in (1, 2):
+            decided |= (confidence >= self.threshold(confidence, changed, folds != fold)) & (folds == fold)
+        after = measures.cross_fitted_selection(predictions(confidence, changed, folds), 0.9)
+        assert after.coverage == pytest.approx(decided.mean())
 
     @staticmethod
-    def threshold(confidence: np.ndarray, right: np.ndarray, of: np.ndarray) -> float:
-        curve = evaluation.coverage(confidence[of], right[of])
+    def threshold(confidence: np.ndarray, right: np.ndarray, selected: np.ndarray) -> float:
+        curve = measures.coverage_curve(confidence[selected], right[selected])
         point = curve.widest(0.9)
         return np.inf if point is None else curve.threshold[point]
 
     def test_one_fold_has_no_other(self):
-        assert evaluation.cross_fitted_selection(np.ones(3), np.ones(3, bool), np.zeros(3, int), 0.9) is None
+        assert measures.cross_fitted_selection(predictions(np.ones(3), np.ones(3, bool)), 0.9) is None
 
 
 class TestMembers:
     def test_agreement_by_hand(self):
-        choices = np.array([[1, 2, 3, -1], [1, 2, 0, 0], [-1, -1, -1, 5]])
-        shares = evaluation.agreement(choices)
-        assert shares[0, 1] == shares[1, 0] == pytest.approx(2 / 3)
-        assert shares[0, 0] == 1
-        assert np.isnan(shares[0, 2])
-        assert shares[1, 2] == 0
-        assert evaluation.mean_agreement(shares) == pytest.approx((2 / 3 + 0) / 2)
-        assert evaluation.mean_agreement(np.ones((1, 1))) is None
+        found = measures.agreement({"a": np.array([1, 2, 3]), "b": np.array([1, 2, 0]), "c": np.array([5, 2, 0])})
+        assert found.members == ["a", "b", "c"]
+        assert found.shares == pytest.approx(np.array([[3, 2, 1], [2, 3, 2], [1, 2, 3]]) / 3)
+        assert found.mean == pytest.approx(5 / 9)
+        assert measures.agreement({"a": np.array([1, 2])}).mean is None
 
     def test_rescued_and_spoilt_by_hand(self):
-        targets = np.array([0, 1, 2, 3, 4, 5])
-        alone = np.array([0, 9, 9, 3, 9, 5])
-        together = np.array([0, 1, 9, 9, 4, 9])
-        rescue = evaluation.rescue(alone, together, targets)
-        assert rescue == Rescue(rows=6, mistakes=3, rescued=2, spoilt=2)
-        totals = evaluation.grouped({"a": rescue, "b": rescue, "c": rescue}, {"a": "x", "b": "y", "c": "x"})
-        assert totals == {"x": Rescue(12, 6, 4, 4), "y": rescue}
+        targets, together = np.array([0, 1, 2, 3, 4, 5]), np.array([0, 1, 9, 9, 4, 9])
+        choices = {"a-s0": np.array([0, 9, 9, 3, 9, 5]), "b-s0": targets}
+        folds = np.array([0, 0, 0, 1, 1, 1])
+        found = measures.rescues(choices, Predictions(np.arange(6), folds, targets, together, np.empty((6, 10))))
+        assert found.architectures == {"a-s0": Rescue(6, 3, 2, 2), "b-s0": Rescue(6, 0, 0, 3)}
+        assert found.members["a-s0-f0"] == Rescue(rows=3, mistakes=2, rescued=1, spoilt=0)
+        assert found.members["a-s0-f1"] == Rescue(rows=3, mistakes=1, rescued=1, spoilt=2)
+        assert (found.all_wrong, found.some_wrong, found.mistakes_with_a_member_right) == (0, 3, 3)

@@ -1,25 +1,157 @@
-"""How good predictions are, digit by digit; how far their probabilities can be believed; what an ensemble adds."""
+"""How good predictions are, class by class; how far their probabilities can be trusted; what an ensemble adds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
 
 BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
-DRAWS = 200  # of what a perfectly calibrated classifier would show
+DRAWS = 200  # simulations of a perfectly calibrated classifier
+PROMISED = 0.999  # accuracy whose coverage is reported
+NEARLY_ALL = 0.99  # coverage whose accuracy is reported
+RAW, SCALED, SHARPENED = "unscaled", "scaled by architecture", "also as an ensemble"  # steps of calibration
+
+Label = int | str
 
 
-# --- digit by digit ----------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The ensemble's predictions for the out-of-fold rows.
+
+    rows: row numbers, int (n,), ascending. folds: int (n,). targets, chosen: class indices, int (n,). probabilities:
+    float (n, c); where the ensemble votes, those of the mean.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: np.ndarray
+    chosen: np.ndarray
+    probabilities: np.ndarray
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Whether each row's choice is its label, bool (n,)."""
+        return self.chosen == self.targets
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Probability of each row's choice, float (n,)."""
+        return self.probabilities[np.arange(len(self.rows)), self.chosen]
+
+    @cached_property
+    def second(self) -> np.ndarray:
+        """The most probable class other than each row's choice, int (n,)."""
+        others = self.probabilities.copy()
+        others[np.arange(len(self.rows)), self.chosen] = -1
+        return others.argmax(axis=1)
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """Indices of the wrong rows, the most confident first, int (w,)."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How good a run's out-of-fold predictions are; `to_record` turns it into JSON.
+
+    labels: of all classes. confusion: rows by label and choice, int (c, c). confused: the most often confused pair
+    first. agreement: of the members on the test rows, and of each architecture and seed on the out-of-fold rows.
+    """
+
+    folds: int
+    rows: int
+    mistakes: int
+    accuracy: Interval
+    labels: list[Label]
+    classes: list[ClassScores]
+    confusion: np.ndarray
+    confused: list[Pair]
+    calibration: Calibration
+    coverage: Coverage
+    agreement: dict[str, Agreement]
+    rescued: Rescues
+    intervals: str = "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
+
+
+def evaluate(
+    steps: Mapping[str, Predictions],
+    temperatures: Mapping[str, Any],
+    choices: Mapping[str, Mapping[str, np.ndarray]],
+    labels: np.ndarray,
+    seed: int,
+) -> Evaluation:
+    """Measure everything; scores are those of the step `SCALED`.
+
+    Args:
+        steps: predictions after each step of calibration, by `RAW`, `SCALED` and `SHARPENED`.
+        temperatures: of those steps, for the record.
+        choices: class indices, int (m,) each: under "test" of every member, under "out_of_fold" of every architecture
+            and seed, such as `small-s0`.
+        labels: of the classes, (c,).
+        seed: of the simulated calibration error.
+    """
+    predictions = steps[SCALED]
+    counts = metrics.confusion(predictions.targets, predictions.chosen, len(labels))
+    folds = len(np.unique(predictions.folds))
+    return Evaluation(
+        folds=folds,
+        rows=len(predictions.rows),
+        mistakes=len(predictions.mistakes),
+        accuracy=wilson(int(predictions.right.sum()), len(predictions.rows)),
+        labels=labels.tolist(),
+        classes=class_scores(counts, labels.tolist()),
+        confusion=counts,
+        confused=confused_pairs(counts, labels.tolist()),
+        calibration=Calibration(
+            {name: calibration_error(step, seed) for name, step in steps.items()}, temperatures, folds > 1
+        ),
+        coverage=coverage(predictions, PROMISED),
+        agreement={rows: agreement(chosen) for rows, chosen in choices.items()},
+        rescued=rescues(choices["out_of_fold"], predictions),
+    )
+
+
+def to_record(value: Any) -> Any:
+    """An evaluation, or a part of it, as JSON holds it: an interval becomes `<name>` and `<name>_interval`."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, pd.DataFrame):
+        return value.to_dict("list")
+    if isinstance(value, Mapping):
+        return {str(key): to_record(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_record(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    record: dict[str, Any] = {}
+    for field in fields(value):
+        name, item = field.name.rstrip("_"), getattr(value, field.name)
+        if isinstance(item, Interval):
+            record |= {name: item.value, f"{name}_interval": [item.low, item.high]}
+        else:
+            record[name] = to_record(item)
+    return record
+
+
+# --- class by class ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Digit:
-    """How one class fares: the rows that have its label, those that were taken for it, and the scores of both."""
+class ClassScores:
+    """Scores of one class. support: rows that have its label. predicted: rows that were taken for it."""
 
+    class_: Label
     support: int
     predicted: int
     precision: Interval
@@ -27,21 +159,22 @@ class Digit:
     f1: Interval
 
 
-def by_digit(counts: np.ndarray) -> list[Digit]:
-    """The scores of every class of a confusion matrix, int (classes, classes), a row a label."""
-    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    return [
-        Digit(of, said, wilson(right, said), wilson(right, of), f1(right, said - right, of - right))
-        for right, of, said in zip(hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
-    ]
+def class_scores(counts: np.ndarray, labels: Sequence[Label]) -> list[ClassScores]:
+    """Scores of every class of a confusion matrix, int (c, c), a row a label."""
+    classes = []
+    for index, label in enumerate(labels):
+        hits, support, predicted = int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum())
+        scores = wilson(hits, predicted), wilson(hits, support), f1(hits, predicted - hits, support - hits)
+        classes.append(ClassScores(label, support, predicted, *scores))
+    return classes
 
 
 def f1(hits: int, false_positives: int, false_negatives: int) -> Interval:
-    """The harmonic mean of precision and recall, with its interval.
+    """Harmonic mean of precision and recall, with its interval.
 
     F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
     that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
-    F1. It needs no bootstrap, which says 1 to 1 where there is no mistake.
+    F1. It needs no bootstrap, which gives 1 to 1 where there is no mistake.
     """
     share = wilson(hits, hits + false_positives + false_negatives)
     return Interval(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
@@ -49,24 +182,19 @@ def f1(hits: int, false_positives: int, false_negatives: int) -> Interval:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes, `first` < `second`, and how many rows of the one were taken for the other."""
+    """Two classes, and how many rows of the one were taken for the other."""
 
-    first: int
-    second: int
+    classes: tuple[Label, Label]
+    rows: int
     first_as_second: int
     second_as_first: int
 
-    @property
-    def rows(self) -> int:
-        return self.first_as_second + self.second_as_first
 
-
-def confused_pairs(counts: np.ndarray) -> list[Pair]:
+def confused_pairs(counts: np.ndarray, labels: Sequence[Label]) -> list[Pair]:
     """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
     pairs = [
-        Pair(first, second, int(counts[first, second]), int(counts[second, first]))
-        for first in range(len(counts))
-        for second in range(first + 1, len(counts))
+        Pair((labels[i], labels[j]), int(counts[i, j] + counts[j, i]), int(counts[i, j]), int(counts[j, i]))
+        for i, j in combinations(range(len(counts)), 2)
     ]
     return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
 
@@ -74,57 +202,44 @@ def confused_pairs(counts: np.ndarray) -> list[Pair]:
 # --- calibration -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Bins:
-    """Rows in bins of confidence, the least confident first; bins without rows are left out.
-
-    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
-    95 % interval (Wilson), float (b,).
-    """
-
-    rows: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    @property
-    def gap(self) -> float:
-        """The mean distance of confidence and accuracy, each bin with the weight of its rows."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
-
-
 def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
+    """Inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
     ordered = np.sort(confidence)
     starts = np.arange(1, bins) * len(ordered) // bins
     return np.unique(ordered[starts])
 
 
-def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
     """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
 
     Args:
         confidence: float (n,), of the choice.
         right: bool (n,), whether it was right.
         edges: float (b - 1,).
+
+    Returns:
+        For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
+        and low and high, its 95 % interval (Wilson).
     """
-    numbers = np.searchsorted(edges, confidence, side="right")
-    rows = np.bincount(numbers, minlength=len(edges) + 1)
-    sums = [np.bincount(numbers, weights=of, minlength=len(rows))[rows > 0] for of in (confidence, right)]
-    rows = rows[rows > 0]
-    shares = [wilson(round(hits), count) for hits, count in zip(sums[1], rows.tolist(), strict=True)]
-    low, high = np.array([[share.low, share.high] for share in shares]).T
-    return Bins(rows, sums[0] / rows, sums[1] / rows, low, high)
+    rows = pd.DataFrame({"confidence": confidence, "right": right})
+    groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
+    bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
+    return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
 
 
-@dataclass(frozen=True)
+def _gap(bins: pd.DataFrame) -> float:
+    """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
+    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["rows"]))
+
+
+@dataclass(frozen=True, eq=False)
 class CalibrationError:
-    """The expected calibration error (ECE) of top choices.
+    """How far the confidence in the choices is off.
 
-    ece: in bins of equal mass. if_calibrated: the mean of what the same rows would show if every confidence were true.
-    if_calibrated_high: what 95 % of such draws stay below. equal_width: the ECE in as many bins of equal width, the
-    form that most papers give.
+    ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
+    every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
+    of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
     """
 
     ece: float
@@ -132,50 +247,62 @@ class CalibrationError:
     if_calibrated_high: float
     equal_width: float
     bins: int
+    mean_confidence: float
+    accuracy: float
+    log_loss: float
+    reliability: pd.DataFrame
 
 
-def calibration_error(
-    confidence: np.ndarray, right: np.ndarray, generator: np.random.Generator, bins: int = BINS
-) -> CalibrationError:
-    """The mean distance of confidence and accuracy over bins that hold nearly as many rows each.
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration errors by step, and the temperatures of the steps. cross_fitted: there is more than one fold."""
+
+    stages: dict[str, CalibrationError]
+    temperatures: Mapping[str, Any]
+    cross_fitted: bool
+    estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
+
+
+def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:
+    """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
 
     With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
     for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
     it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
-    has: a perfect classifier does not get 0. How much it does get is drawn here (consistency resampling, J. Broecker
-    and L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
-
-    Args:
-        confidence: float (n,), the probability of the choice.
-        right: bool (n,), whether it was right.
-        generator: of those draws.
-        bins: how many.
+    has: a perfect classifier does not get 0. What it does get is simulated (consistency resampling, J. Broecker and
+    L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
     """
+    confidence, right = predictions.confidence, predictions.right
     edges = equal_mass_edges(confidence, bins)
+    reliability = binned(confidence, right, edges)
     numbers = np.searchsorted(edges, confidence, side="right")
     expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
-    gaps = np.empty(DRAWS)
-    for place in range(DRAWS):
-        drawn = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
-        gaps[place] = np.abs(drawn - expected).sum() / len(confidence)
+    generator, gaps = np.random.default_rng(seed), np.empty(DRAWS)
+    for draw in range(DRAWS):
+        hits = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
+        gaps[draw] = np.abs(hits - expected).sum() / len(confidence)
     return CalibrationError(
-        binned(confidence, right, edges).gap,
-        float(gaps.mean()),
-        float(np.quantile(gaps, 0.95)),
-        binned(confidence, right, np.arange(1, bins) / bins).gap,
-        bins,
+        ece=_gap(reliability),
+        if_calibrated=float(gaps.mean()),
+        if_calibrated_high=float(np.quantile(gaps, 0.95)),
+        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
+        bins=bins,
+        mean_confidence=float(confidence.mean()),
+        accuracy=float(right.mean()),
+        log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
+        reliability=reliability,
     )
 
 
-# --- what could be left to people --------------------------------------------------------------------------
+# --- coverage: what could be left to people ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Coverage:
-    """What accuracy is where only the most confident rows are judged; a point wherever the confidence changes.
+class CoverageCurve:
+    """Accuracy where only the most confident rows are decided; a point wherever the confidence changes.
 
-    rows: judged, int (k,), ascending. accuracy: of these, float (k,). threshold: the least confident of them,
-    float (k,).
+    rows: decided, int (k,), ascending. accuracy: of these, float (k,). threshold: confidence of the least confident of
+    them, float (k,).
     """
 
     rows: np.ndarray
@@ -184,93 +311,110 @@ class Coverage:
 
     @property
     def shares(self) -> np.ndarray:
-        """Judged rows as shares of all, float (k,)."""
+        """Decided rows as shares of all, float (k,)."""
         return self.rows / self.rows[-1]
 
     def widest(self, accuracy: float) -> int | None:
-        """The last point at which the accuracy is reached; None where it never is."""
+        """Index of the last point that reaches the accuracy; None where none does."""
         reached = np.flatnonzero(self.accuracy >= accuracy)
         return int(reached[-1]) if len(reached) else None
 
     def at(self, share: float) -> int:
-        """The first point that judges at least this share of the rows."""
+        """Index of the first point that decides at least this share of the rows."""
         return int(np.argmax(self.shares >= share))
 
 
-def coverage(confidence: np.ndarray, right: np.ndarray) -> Coverage:
+def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
     """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
     last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    judged = last + 1
-    return Coverage(judged, np.cumsum(right[order])[last] / judged, ordered[last])
+    decided = last + 1
+    return CoverageCurve(decided, np.cumsum(right[order])[last] / decided, ordered[last])
 
 
 @dataclass(frozen=True)
-class Selected:
-    """The rows whose confidence reaches a threshold that was chosen on other rows: their share of all, how accurate."""
+class Selection:
+    """Rows whose confidence reaches a threshold that was chosen on other rows: their share of all, their accuracy."""
 
     coverage: float
     accuracy: Interval
 
 
-def cross_fitted_selection(
-    confidence: np.ndarray, right: np.ndarray, folds: np.ndarray, accuracy: float
-) -> Selected | None:
-    """What becomes of a promised accuracy: each fold is judged above the threshold that keeps it on the other folds.
+@dataclass(frozen=True)
+class Coverage:
+    """How many rows can be decided with a promised accuracy: the most confident, from a threshold on.
+
+    threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
+    accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
+    """
+
+    promised_accuracy: float
+    coverage: float
+    threshold: float | None
+    cross_fitted: Selection | None
+    nearly_all: float
+    accuracy_of_nearly_all: float
+
+
+def coverage(predictions: Predictions, promised: float) -> Coverage:
+    """How many rows can be decided with this accuracy."""
+    curve = coverage_curve(predictions.confidence, predictions.right)
+    widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
+    return Coverage(
+        promised_accuracy=promised,
+        coverage=0.0 if widest is None else float(curve.shares[widest]),
+        threshold=None if widest is None else float(curve.threshold[widest]),
+        cross_fitted=cross_fitted_selection(predictions, promised),
+        nearly_all=float(curve.shares[most]),
+        accuracy_of_nearly_all=float(curve.accuracy[most]),
+    )
+
+
+def cross_fitted_selection(predictions: Predictions, accuracy: float) -> Selection | None:
+    """Decide each fold's rows above the threshold that keeps the accuracy on the other folds; None of one fold alone.
 
     A threshold that is read off the rows that are then scored keeps its promise there by construction.
-
-    Args:
-        confidence: float (n,).
-        right: bool (n,).
-        folds: int (n,).
-        accuracy: that the threshold shall keep.
-
-    Returns:
-        None where there is one fold alone.
     """
+    confidence, right, folds = predictions.confidence, predictions.right, predictions.folds
     numbers = np.unique(folds)
     if len(numbers) < 2:
         return None
-    judged = np.zeros(len(folds), bool)
+    decided = np.zeros(len(folds), bool)
     for fold in numbers:
-        others = coverage(confidence[folds != fold], right[folds != fold])
+        others = coverage_curve(confidence[folds != fold], right[folds != fold])
         point = others.widest(accuracy)
         if point is not None:
-            judged[folds == fold] = confidence[folds == fold] >= others.threshold[point]
-    return Selected(float(judged.mean()), wilson(int(right[judged].sum()), int(judged.sum())))
+            decided |= (folds == fold) & (confidence >= others.threshold[point])
+    return Selection(float(decided.mean()), wilson(int(right[decided].sum()), int(decided.sum())))
 
 
 # --- members and the ensemble ------------------------------------------------------------------------------
 
 
-def agreement(choices: np.ndarray) -> np.ndarray:
-    """The share of equal choices of every pair of members, float (m, m).
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Shares of equal choices of every pair, float (m, m), and the mean over all pairs; None of one member alone."""
 
-    Args:
-        choices: int (m, n), negative where a member has not judged a row; NaN where two have no row in common.
-    """
-    shares = np.full((len(choices), len(choices)), np.nan)
-    for (one, other), _ in np.ndenumerate(shares):
-        common = (choices[one] >= 0) & (choices[other] >= 0)
-        if common.any():
-            shares[one, other] = (choices[one, common] == choices[other, common]).mean()
-    return shares
+    members: list[str]
+    mean: float | None
+    shares: np.ndarray
 
 
-def mean_agreement(shares: np.ndarray) -> float | None:
-    """The mean over all pairs that have rows in common; None where there is none."""
+def agreement(choices: Mapping[str, np.ndarray]) -> Agreement:
+    """Share of rows for which two members choose the same class: choices int (n,) by member."""
+    stacked = np.stack(list(choices.values()))
+    shares = np.array([(stacked == chosen).mean(axis=1) for chosen in stacked])
     pairs = shares[np.triu_indices(len(shares), 1)]
-    known = pairs[np.isfinite(pairs)]
-    return float(known.mean()) if len(known) else None
+    return Agreement(list(choices), float(pairs.mean()) if len(pairs) else None, shares)
 
 
 @dataclass(frozen=True)
 class Rescue:
-    """One member against the ensemble, on the rows that it judged.
+    """Networks against the ensemble, on the rows that they predicted out of fold.
 
-    rescued: rows that the ensemble got right and it did not. spoilt: rows that it got right and the ensemble did not.
+    rescued: rows that the ensemble got right and they did not. spoilt: rows that they got right and the ensemble did
+    not.
     """
 
     rows: int
@@ -279,21 +423,39 @@ class Rescue:
     spoilt: int
 
 
-def rescue(chosen: np.ndarray, ensemble: np.ndarray, targets: np.ndarray) -> Rescue:
-    """Count what the ensemble rescued and spoilt: int (n,) each, on the rows that the member judged."""
-    alone, together = chosen == targets, ensemble == targets
-    return Rescue(len(targets), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
+@dataclass(frozen=True)
+class Rescues:
+    """What the ensemble rescued and spoilt, by member and by architecture and seed.
+
+    all_wrong, some_wrong: rows that all, or some, got wrong. mistakes_with_a_member_right: rows that only the ensemble
+    as a whole got wrong.
+    """
+
+    members: dict[str, Rescue]
+    architectures: dict[str, Rescue]
+    all_wrong: int
+    some_wrong: int
+    mistakes_with_a_member_right: int
 
 
-def total(rescues: Sequence[Rescue]) -> Rescue:
-    """Members of several folds taken together."""
-    fields = ("rows", "mistakes", "rescued", "spoilt")
-    return Rescue(*(sum(getattr(of, field) for of in rescues) for field in fields))
+def rescues(choices: Mapping[str, np.ndarray], predictions: Predictions) -> Rescues:
+    """Count what the ensemble rescued and spoilt: choices int (n,) by architecture and seed, such as `small-s0`."""
+    hits = {name: chosen == predictions.targets for name, chosen in choices.items()}
+    folds = {fold: predictions.folds == fold for fold in np.unique(predictions.folds).tolist()}
+    stacked = np.stack(list(hits.values()))
+    return Rescues(
+        members={
+            f"{name}-f{fold}": _rescue(alone[own], predictions.right[own])
+            for name, alone in hits.items()
+            for fold, own in folds.items()
+        },
+        architectures={name: _rescue(alone, predictions.right) for name, alone in hits.items()},
+        all_wrong=int((~stacked.any(axis=0)).sum()),
+        some_wrong=int((~stacked.all(axis=0)).sum()),
+        mistakes_with_a_member_right=int((stacked.any(axis=0) & ~predictions.right).sum()),
+    )
 
 
-def grouped(rescues: Mapping[str, Rescue], groups: Mapping[str, str]) -> dict[str, Rescue]:
-    """The totals of members by group: `groups` gives each member's."""
-    return {
-        name: total([of for member, of in rescues.items() if groups[member] == name])
-        for name in dict.fromkeys(groups.values())
-    }
+def _rescue(alone: np.ndarray, together: np.ndarray) -> Rescue:
+    """Compare which rows one network and the ensemble got right, bool (n,) each."""
+    return Rescue(len(alone), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
