@@ -17,9 +17,10 @@ def test_a_machine_that_computes_passes_as_it_is(capsys):
 def test_early_stopping_and_plateaus_need_no_rows_there():
     watching = {"early_stopping": {"patience": 1}, "schedule": {"name": "plateau"}, "batch_size": 4}
     settings = config.parse({"architectures": ["mlp"], "training": watching}, "test")
-    assert self_check._problem(WAYS[0], settings, (8, 8, 3), 3) is None
+    self_check.check(settings, (8, 8, 3), 3)
 
 
+@pytest.mark.slow
 def test_what_fails_is_a_line_and_the_processor_is_the_last_way(capsys):
     broken = config.parse({"architectures": ["poolfree"]}, "test")  # too deep for images of eight pixels
     assert self_check.find_way(broken, (8, 8, 3), 10) is PROCESSOR
