@@ -56,9 +56,7 @@ def budget(submit: local.Submit, plan: Plan, works: Mapping[Member, Work], worke
         return float(run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = {}
-    if limited or macs >= SMALL:  # those whose training fails have no speed
-        speeds = {label: speed for label, speed in measured(submit, plan, workers) if speed}
+    speeds = _speeds(submit, plan, workers) if limited or macs >= SMALL else {}
     planned = Budget(works, workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
         seconds = say_expected(planned)
@@ -76,8 +74,16 @@ def measured(submit: local.Submit, plan: Plan, workers: int) -> list[tuple[str, 
     turns = math.ceil(len(architectures) / workers) * workers
     rows = warm_up.some(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
-    repeated = itertools.islice(itertools.cycle(architectures), turns)
-    return list(submit(warm_up.measure, [(architecture, plan.config, rows, seconds) for architecture in repeated]))
+    jobs = [
+        (architecture, plan.config, rows, seconds)
+        for architecture in itertools.islice(itertools.cycle(architectures), turns)
+    ]
+    return list(submit(warm_up.measure, jobs))
+
+
+def _speeds(submit: local.Submit, plan: Plan, workers: int) -> dict[str, Speed]:
+    """Speed of each architecture that is missing; without those whose training fails."""
+    return {label: speed for label, speed in measured(submit, plan, workers) if speed}
 
 
 def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -> None:
@@ -86,7 +92,7 @@ def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
         works = replace(plan, config=fast).works(count(submit, fast, plan.tables, workers=1))
-        fewer = cost.training_macs(works.values())
-        if fast != plan.config and fewer < macs:
-            faster = f"CONFIG={FAST}, about {progress.about(seconds / macs * fewer)}; or {faster}"
+        taken = seconds / macs * cost.training_macs(works.values())
+        if fast != plan.config and taken < seconds:
+            faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
     print(f"Faster: {faster}", flush=True)
