@@ -1,10 +1,14 @@
 """Scores, and whether the predicted interval holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from digits.ensemble import metrics
 from digits.ensemble.metrics import METRICS, accuracy, fold_gain, log_loss, predict_score, resampled
 from digits.ensemble.rules import RULES, combine
+from digits.errors import UserError
 
 
 def test_accuracy_and_log_loss_by_hand():
@@ -23,6 +27,12 @@ def test_better_probabilities_score_better_in_the_direction_of_the_metric(name):
     interval = resampled(metric, bad, targets, np.random.default_rng(0))
     assert interval.value == metric.score(bad, targets)
     assert interval.low < interval.value < interval.high
+
+
+def test_an_unknown_metric_of_a_fork_is_one_line(monkeypatch):
+    monkeypatch.setattr(metrics, "COMPETITION", replace(metrics.COMPETITION, metric="f2"))
+    with pytest.raises(UserError, match=r"competition.py: unknown metric 'f2'; known: accuracy, log_loss, macro_f1"):
+        metrics.of_competition()
 
 
 def test_macro_f1_weighs_classes_alike():
