@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Competition:
-    """A competition that labels images.
+    """A Kaggle competition that asks for the class of images.
 
-    name: Kaggle's, as in the address of its page. title: as people call it. train, test: files with the labelled and
-    the unlabelled rows. label: column of `train` with the labels. submission: header of the submission, the id and the
-    answer. first_id: id of the first test row. metric: name of a score in `ensemble.metrics.METRICS`. noun, nouns: what
-    a class is called, such as `digit`. prose: one sentence for the top of the report.
+    name: in the address of the competition's page. title: as people call it.
+    train, test: files with the labelled and the unlabelled rows. label: column of `train` with the labels.
+    submission: header of the submission, the id and the answer. The id alone where the answer is a probability for
+        every class: one column each follows, in ascending order of the labels.
+    first_id: id of the first test row; the others count on from there.
+    metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
     """
 
     name: str
@@ -23,7 +26,7 @@ class Competition:
     train: str
     test: str
     label: str
-    submission: tuple[str, str]
+    submission: tuple[str, str] | tuple[str]
     first_id: int
     metric: str
     noun: str

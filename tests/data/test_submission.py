@@ -8,6 +8,7 @@ from digits.errors import UserError
 
 CLASSES = np.arange(10)
 LABELS = np.random.default_rng(0).integers(0, 10, 40)
+PROBABILITIES = np.eye(10)[LABELS]
 LINES = ["ImageId,Label", *(f"{number},{label}" for number, label in enumerate(LABELS, start=1))]
 
 
@@ -31,7 +32,7 @@ def changed(at: int, line: str) -> list[str]:
 
 def test_a_written_file_reads_back(tmp_path):
     path = tmp_path / "submission.csv"
-    submission.write(path, LABELS, CLASSES)
+    submission.write(path, PROBABILITIES, CLASSES)
     assert path.read_bytes() == text(LINES).encode()
     verdict = submission.check(path, len(LABELS), CLASSES)
     assert verdict.valid
@@ -40,11 +41,42 @@ def test_a_written_file_reads_back(tmp_path):
 
 def test_an_invalid_file_is_not_written_over_a_good_one(tmp_path):
     path = tmp_path / "submission.csv"
-    submission.write(path, LABELS, CLASSES)
-    with pytest.raises(ValueError, match="not a label seen in training"):
-        submission.write(path, LABELS + 5, CLASSES)
+    submission.write(path, PROBABILITIES, CLASSES)
+    with pytest.raises(ValueError, match="carriage returns"):
+        submission.write(path, PROBABILITIES, np.array([*"012345678", "a\rb"]))
     assert path.read_bytes() == text(LINES).encode()
     assert [file.name for file in tmp_path.iterdir()] == ["submission.csv"]
+
+
+class TestProbabilities:
+    """A competition whose submission has a column of probabilities for every class."""
+
+    NAMES = np.array(["cat", "dog", "fox"])
+    LINES = ("id,cat,dog,fox", "0,0.5,0.25,0.25", "1,0.0,0.0,1.0")
+
+    @pytest.fixture(autouse=True)
+    def of_probabilities(self, monkeypatch):
+        monkeypatch.setattr(submission, "ID", "id")
+        monkeypatch.setattr(submission, "FIRST", 0)
+        monkeypatch.setattr(submission, "OF_PROBABILITIES", True)
+
+    def test_they_are_written_and_read_back(self, tmp_path):
+        submission.write(tmp_path / "s.csv", np.array([[0.5, 0.25, 0.25], [0, 0, 1]]), self.NAMES)
+        assert tuple((tmp_path / "s.csv").read_text().splitlines()) == self.LINES
+        assert submission.check(tmp_path / "s.csv", 2, self.NAMES).labels.tolist() == ["cat", "fox"]
+
+    @pytest.mark.parametrize(
+        ("line", "problem"),
+        [
+            ("1,0.5,0.5", "line 3: 3 cells instead of 4"),
+            ("1,0.5,nan,0", "line 3: 'nan' is not a probability from 0 to 1"),
+            ("1,1.5,0,0", "line 3: '1.5' is not a probability"),
+            ("1,dog,0,0", "line 3: 'dog' is not a probability"),
+        ],
+    )
+    def test_what_is_none_is_named(self, tmp_path, line, problem):
+        (tmp_path / "s.csv").write_text("\n".join((*self.LINES[:2], line)))
+        assert problem in submission.check(tmp_path / "s.csv", 2, self.NAMES).problems[0]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_valid_file_is_valid_however_it_is_written(tmp_path, chosen, end, last
 
 @given(chosen=labels)
 def test_what_is_written_is_valid(tmp_path, chosen):
-    submission.write(tmp_path / "own.csv", np.array(chosen), CLASSES)
+    submission.write(tmp_path / "own.csv", (np.array(chosen)[:, None] == CLASSES).astype(float), CLASSES)
     assert submission.check(tmp_path / "own.csv", len(chosen), CLASSES).labels.tolist() == chosen
 
 

@@ -5,22 +5,21 @@ import re
 import shutil
 import time
 
-import numpy as np
 import pytest
 
 from command import complain, digits, refuse, start, succeed
-from digits import config, runs
-from digits.data import Rows
+from digits import config
 from digits.data.demo import demo
 from digits.data.submission import check
 from digits.errors import UserError
-from digits.files import arrays
 from digits.runs import Member, Run
-from digits.stages import submit, train
-from digits.training import backend, cost
-from digits.workers import cost
+from digits.stages import submit
+from digits.training import backend, member
+from digits.training.cost import Work
+from digits.workers import members, messages
+from finished_run import finish
 
-SHORT = ["--set", "folds.count=5", "--set", "training.epochs=25", "--set", "architectures=[mlp]"]
+SHORT = ["--set", "folds.count=5", "--set", "training.epochs=10", "--set", "architectures=[mlp]"]
 FILES = ("submission.csv", "oof.npz", "test.npz")
 
 
@@ -29,6 +28,7 @@ def is_valid(path):
     return check(path, len(data.test_images), data.classes).valid
 
 
+@pytest.mark.slow
 def test_what_fits_is_submitted_and_a_later_call_finishes_the_rest(tmp_path):
     began = time.monotonic()
     said = succeed("submit", "--output", tmp_path, "--run", "whole", *SHORT)
@@ -55,7 +55,7 @@ def test_what_fits_is_submitted_and_a_later_call_finishes_the_rest(tmp_path):
     assert is_valid(tmp_path / "submission.csv")
     if metrics["members"] < 5:
         assert f" {metrics['members']} of 5: mlp x 1 seed x 5 folds" in said
-        rest = "make submit RUN=limited 'SET=folds.count=5 training.epochs=25 architectures=[mlp]'"
+        rest = "make submit RUN=limited 'SET=folds.count=5 training.epochs=10 architectures=[mlp]'"
         assert f"To train the other {5 - metrics['members']} members: {rest}" in said
     said = succeed(*arguments)
     assert f"{metrics['members']} of 5 members are trained already" in said
@@ -88,23 +88,24 @@ def test_a_cluster_knows_no_hours(tmp_path):
 
 def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
     backend.start(threads=1)
-    data, member, run = demo(), Member("mlp", 0, 0), Run(tmp_path)
     settings = config.parse({"folds": {"count": 2}, "architectures": ["mlp"], "training": {"epochs": 100_000}}, "test")
-    folds = np.arange(len(data.train_images)) % 2
-    tables = train.Tables(Rows(data.train_images, data.targets), folds, data.test_images)
-    (tmp_path / "members").mkdir()
-    seconds, checkpoint = 1.0, run.unfinished(member) / train.CHECKPOINT
-    while not checkpoint.exists():
-        job = train.Job(settings, member, until=time.monotonic() + seconds)
-        assert train._train_member(job, tables, run) == (member, train.OUT_OF_TIME)
-        seconds *= 2
-    done = len(arrays.read(checkpoint)["history"])
+    run, wanted = Run(tmp_path, settings, demo()), Member("mlp", 0, 0)
+    folder, seconds = run.unfinished(wanted), 1.0
+    folder.mkdir(parents=True)
+    tables = member.tables(settings, run.dataset)
+    with messages.listen(lambda line: None, lambda: None) as pipe:
+        while not member.epochs_done(folder):
+            paths = (folder, run.member(wanted), run.member_lock(wanted), pipe)
+            job = members.Job(settings, wanted, *paths, time.monotonic() + seconds)
+            assert members._train(job, tables) == (wanted, members.OUT_OF_TIME)
+            seconds *= 2
+    done = member.epochs_done(folder)
     assert 1 <= done < 100_000
-    assert not run.member(member).exists()
-    work = cost.Work(images=500, epochs=100_000, scored=0, predicted=0, macs=1)
-    assert train._unfinished(run, member, work).epochs == 100_000 - done
+    assert not run.member(wanted).exists()
+    assert members._left(run, wanted, Work(500, 100_000, 0, 0, macs=1)).epochs == 100_000 - done
 
 
+@pytest.mark.slow
 def test_train_alone_says_what_is_left(tmp_path):
     hours = 0.005
     while (done := digits("train", "--output", tmp_path, "--run", "r", *SHORT, "--hours", str(hours))).returncode:
@@ -116,23 +117,18 @@ def test_train_alone_says_what_is_left(tmp_path):
 
 
 def test_the_stages_after_training_look_at_the_whole_folds_of_an_unfinished_run(tmp_path):
-    settings = config.parse(
-        {"folds": {"count": 3}, "architectures": ["mlp", {"net": "mlp", "name": "other"}], "training": {"epochs": 2}},
-        "test",
-    )
-    data, run = demo(), Run(tmp_path / "r")
-    with run.locked():
-        train.run(settings, data, run, workers=1)
-        for name in ("other-s0-f1", "mlp-s0-f2", "other-s0-f2"):
-            shutil.rmtree(run.folder / "members" / name)
-        trained = [member for member in runs.members(settings) if run.member(member).exists()]
-        submit.run(run, {}, trained)
-    assert run.covered(settings) == config.replaced(settings, {"folds.limit": 1}, "test")
-    shutil.rmtree(run.folder / "members" / "other-s0-f0")
+    run = finish(tmp_path / "r", demo(), architectures=("mlp", "small"))
+    for name in ("small-s0-f1", "mlp-s0-f2", "small-s0-f2"):
+        shutil.rmtree(run.folder / "members" / name)
+    submit.run(run, {}, [wanted for wanted in run.members if run.member(wanted).exists()])
+    settings = run.config
+    assert run.covered_config(settings) == config.replaced(settings, {"folds.limit": 1}, "test")
+    shutil.rmtree(run.folder / "members" / "small-s0-f0")
     with pytest.raises(UserError, match="holds 2 of 6 networks, and no fold has all of its own yet"):
-        run.covered(settings)
+        run.covered_config(settings)
 
 
+@pytest.mark.slow
 def test_evaluate_cluster_and_report_of_an_unfinished_run(tmp_path):
     both = ["--set", "folds.count=3", "--set", "training.epochs=4", "--set", "architectures=[mlp,small]"]
     succeed("submit", "--output", tmp_path, "--run", "r", *both)
@@ -148,6 +144,7 @@ def test_evaluate_cluster_and_report_of_an_unfinished_run(tmp_path):
         assert ("is unfinished: this is of" in said) == (metrics["members"] < 6)
 
 
+@pytest.mark.slow
 def test_a_closed_output_ends_the_run(tmp_path):
     process = start("submit", "--output", tmp_path, "--run", "r", *SHORT, "--set", "training.epochs=2000")
     process.stdout.readline()

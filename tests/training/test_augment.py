@@ -58,7 +58,7 @@ def test_images_keep_their_rows(images, pack):
 
 
 def test_a_pack_shares_one_draw_and_packs_differ():
-    square = np.zeros((28, 28), np.uint8)
+    square = np.zeros((28, 28, 1), np.uint8)
     square[10:18, 10:18] = 255
     images = np.repeat(square[None], 64, axis=0)
     augmented = augment(images, Augmentation(**OFF | {"rotation": 30.0}, pack=16), SEED)
@@ -66,9 +66,9 @@ def test_a_pack_shares_one_draw_and_packs_differ():
 
 
 def test_shift_moves_by_no_more_than_its_share():
-    dot = np.zeros((500, 20, 20), np.uint8)
+    dot = np.zeros((500, 20, 20, 1), np.uint8)
     dot[:, 10, 10] = 255
-    moved = augment(dot, Augmentation(**OFF | {"shift": 0.2}, pack=1), SEED)
+    moved = augment(dot, Augmentation(**OFF | {"shift": 0.2}, pack=1), SEED)[..., 0]
     rows, columns = np.indices((20, 20))
     mass = moved.sum(axis=(1, 2))
     away = np.abs(np.stack([(moved * rows).sum((1, 2)) / mass, (moved * columns).sum((1, 2)) / mass]) - 10)
@@ -82,7 +82,16 @@ def test_erasing_only_takes_ink_away(images):
     assert (erased < images).any()
 
 
-def test_images_of_another_size_and_a_single_image():
-    images = np.random.default_rng(0).integers(0, 256, (1, 12, 12), np.uint8)
+@pytest.mark.parametrize("shape", [(1, 12, 12, 1), (40, 12, 9, 3)])
+def test_images_of_another_size_a_single_image_and_colours(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     settings = Augmentation.model_validate({key: value for part in ALL.values() for key, value in part.items()})
-    assert augment(images, settings, SEED).shape == (1, 12, 12)
+    assert augment(images, settings, SEED).shape == shape
+
+
+def test_the_channels_of_an_image_stay_together(images):
+    colours = np.concatenate([images, images // 2, images * 0], axis=3)
+    settings = Augmentation(**OFF | {"rotation": 5.0}, pack=7)
+    drawn = augment(colours, settings, SEED).astype(float)
+    assert np.abs(drawn[..., 0] / 2 - drawn[..., 1]).max() < 2
+    assert not drawn[..., 2].any()

@@ -37,8 +37,8 @@ def test_the_backend_that_is_installed_is_the_default(monkeypatch):
 def test_it_starts_quietly_with_its_threads(name):
     script = """
 import sys
-from digits import backend
 from digits.errors import UserError
+from digits.training import backend
 backend.start(1)
 backend.start(1)
 import keras

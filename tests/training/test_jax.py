@@ -23,23 +23,24 @@ WRITE_AND_READ = """
 import sys
 from pathlib import Path
 import numpy as np
-from digits import backend, models
+from digits import models
 from digits.config import Architecture
+from digits.training import backend
 backend.start(1)
-from digits import training
+from digits.training import loop
 
 folder, other = Path(sys.argv[1]), Path(sys.argv[2])
 draw = np.random.default_rng(0)
-images = draw.integers(0, 256, (20, 28, 28)).astype(np.uint8)
+images = draw.integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
 for net in sys.argv[3:]:
     options = {"channels": 8, "squeeze": 4} if net == "full_resolution" else {}
-    model = models.build(Architecture(net=net, options=options), 28, 10, "float32", seed=1)
+    model = models.build(Architecture(net=net, options=options), (28, 28, 1), 10, "float32", seed=1)
     model.set_weights([weight * draw.uniform(0.8, 1.2, weight.shape) for weight in model.get_weights()])
     model.save(folder / f"{net}.keras")
-    written = training.predictor(model)(images)
+    written = loop.predictor(model)(images)
     np.savez(folder / f"{net}.npz", logits=written[0], features=written[1])
     if (other / f"{net}.keras").exists():
-        read = training.predictor(models.load(other / f"{net}.keras"))(images)
+        read = loop.predictor(models.load(other / f"{net}.keras"))(images)
         np.savez(folder / f"{net}-read.npz", logits=read[0], features=read[1])
 """
 
@@ -77,6 +78,7 @@ def test_what_one_backend_wrote_the_other_reads_to_the_same_predictions(tmp_path
                 np.testing.assert_allclose(read[name], written[name], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_killed_without_tensorflow_it_goes_on_to_the_same_bytes(whole, tmp_path, environment):
     arguments = ["submit", *SHORT, "--run", "killed", "--output", tmp_path]
     process = start(*arguments, start_new_session=True)
@@ -91,6 +93,7 @@ def test_killed_without_tensorflow_it_goes_on_to_the_same_bytes(whole, tmp_path,
         assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_every_stage_after_training_does_without_tensorflow(whole, tmp_path, environment):
     output = ("--data", "demo", "--output", whole.parent, "--run", "whole")
     assert "true score" in succeed("submit", *SHORT, *output)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from digits.config import Architecture, Augmentation, Training
-from digits.data import Rows
+from digits import config
+from digits.config import Architecture
+from digits.data import Rows, Split
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.models import build
@@ -13,21 +14,21 @@ from digits.training import backend
 
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 from digits.training import loop  # noqa: E402  after TensorFlow was given its threads
+from digits.training.augment import VIEWS, views  # noqa: E402
+from digits.training.report import Report  # noqa: E402
 
 SEED = derive(1, "test")
-NO_AUGMENTATION = Augmentation(rotation=0.0, shift=0.0, zoom=0.0, shear=0.0)
-DATA = demo()
-TARGETS = DATA.train_labels.astype(np.int32)
-ROWS = Rows(DATA.train_images, TARGETS)
-LEARNED, JUDGED = np.split(np.arange(len(ROWS)), [600])
-HELD_OUT = ROWS.take(JUDGED)
+NO_AUGMENTATION = {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0}
+ROWS = demo().rows
+SPLIT = Split(ROWS, *np.split(np.arange(len(ROWS)), [600]))
+HELD_OUT = ROWS.take(SPLIT.held_out)
 
 
 class Killed(Exception):
     """Stands for SIGKILL between two epochs; the tests of the command line send real ones."""
 
 
-class Listener:
+class Listener(Report):
     def __init__(self, die_after):
         self.die_after = die_after
         self.shares = []
@@ -42,16 +43,14 @@ class Listener:
             raise Killed
 
 
-def fit(checkpoint, net="mlp", die_after=None, augmentation=None, **recipe):
-    settings = Training.model_validate({"epochs": 4, "batch_size": 50, "monitor_rows": None, "ema": 0.0, **recipe})
-    model = build(Architecture(net=net), 28, 10, settings.precision.replace("auto", "float32"), seed=3)
-    predict = loop.predictor(model)
-
-    augmentation = augmentation or NO_AUGMENTATION.model_copy(update={"rotation": 10.0, "shift": 0.05})
-    history = loop.fit(
-        model, predict, ROWS, LEARNED, JUDGED, settings, augmentation, SEED, checkpoint, Listener(die_after)
-    )
-    return history, predict(HELD_OUT.images)[0]
+def fit(checkpoint, net="mlp", die_after=None, augmentation=None, split=SPLIT, **recipe):
+    training = {"epochs": 4, "batch_size": 50, "monitor_rows": None, "ema": 0.0, **recipe}
+    augmentation = augmentation or NO_AUGMENTATION | {"rotation": 10.0, "shift": 0.05}
+    settings = config.parse({"training": training, "augmentation": augmentation}, "test")
+    precision, rows = settings.training.precision.replace("auto", "float32"), split.rows
+    model = build(Architecture(net=net), rows.images.shape[1:], rows.classes, precision, seed=3)
+    history = loop.fit(model, settings, split, SEED, checkpoint, Listener(die_after))
+    return history, loop.predictor(model)(rows.images[split.held_out])[0]
 
 
 def column(history, name):
@@ -69,12 +68,15 @@ def test_every_optimizer_learns(tmp_path, optimizer):
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"net": "mlp", "ema": 0.9},
-        {"net": "deep", "precision": "mixed_bfloat16", "epochs": 3},
-        {"net": "small", "precision": "mixed_float16", "epochs": 3},
-        {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"learning_rate": 0.02}},
+        pytest.param({"net": "mlp", "ema": 0.9}, id="average"),
+        pytest.param(
+            {"net": "deep", "precision": "mixed_bfloat16", "epochs": 3}, id="batch-norm", marks=pytest.mark.slow
+        ),
+        pytest.param({"net": "small", "precision": "mixed_float16", "epochs": 3}, id="loss-scale"),
+        pytest.param(
+            {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"learning_rate": 0.02}}, id="plateau"
+        ),
     ],
-    ids=["average", "batch-norm", "loss-scale", "plateau"],
 )
 def test_resumed_after_a_kill_it_ends_in_the_same_bytes(tmp_path, recipe):
     history, logits = fit(tmp_path / "whole.npz", **recipe)
@@ -128,8 +130,8 @@ def test_held_out_rows_decide_nothing(tmp_path):
 
 
 def test_label_smoothing_bounds_the_confidence(tmp_path):
-    _, sure = fit(tmp_path / "a.npz", epochs=12, label_smoothing=0.0, augmentation=NO_AUGMENTATION)
-    _, smooth = fit(tmp_path / "b.npz", epochs=12, label_smoothing=0.2, augmentation=NO_AUGMENTATION)
+    _, sure = fit(tmp_path / "a.npz", epochs=6, label_smoothing=0.0, augmentation=NO_AUGMENTATION)
+    _, smooth = fit(tmp_path / "b.npz", epochs=6, label_smoothing=0.2, augmentation=NO_AUGMENTATION)
     spread = [np.ptp(logits, axis=1).mean() for logits in (sure, smooth)]
     assert spread[1] < 0.7 * spread[0]
 
@@ -144,31 +146,42 @@ def test_the_average_follows_the_weights_and_is_what_is_kept(tmp_path):
     assert final == pytest.approx(column(averaged, "held_out_accuracy")[-1])
 
 
+def test_colour_images_of_any_shape_are_learned(tmp_path):
+    """The class is the channel that is lit."""
+    draw = np.random.default_rng(0)
+    targets = np.arange(600, dtype=np.int32) % 3
+    images = draw.integers(0, 60, (600, 10, 12, 3)).astype(np.uint8)
+    images[np.arange(600), :, :, targets] += 120
+    split = Split(Rows(images, targets, 3), *np.split(np.arange(600), [550]))
+    history, _ = fit(tmp_path / "c.npz", split=split)
+    assert column(history, "held_out_accuracy")[-1] == 1.0
+
+
 def test_views_of_test_time_augmentation():
-    images = np.zeros((1, 5, 5), np.uint8)
-    images[0, 2, 2] = 9
-    views = [np.argwhere(view[0]).tolist() for view in loop.VIEWS["shifts"](images)]
-    assert sorted(views) == [[[1, 2]], [[2, 1]], [[2, 2]], [[2, 3]], [[3, 2]]]
+    images = np.zeros((1, 5, 5, 2), np.uint8)
+    images[0, 2, 2, 1] = 9
+    spots = [np.argwhere(view[0]).tolist() for view in views(images, "shifts")]
+    assert sorted(spots) == [[[1, 2, 1]], [[2, 1, 1]], [[2, 2, 1]], [[2, 3, 1]], [[3, 2, 1]]]
 
     def predict(view):
-        return view.reshape(1, -1).astype(np.float32), view[:, 0].astype(np.float32)
+        return view[..., 1].reshape(1, -1).astype(np.float32), view[:, 0, :, 1].astype(np.float32)
 
     logits, _ = loop.predict_with(predict, images, "shifts")
     assert logits.sum() == pytest.approx(9)
     assert logits[0, 12] == pytest.approx(9 / 5)
 
 
-@pytest.mark.parametrize("tta", loop.VIEWS)
+@pytest.mark.parametrize("tta", VIEWS)
 def test_the_views_of_all_images_are_never_held_at_once(tta):
-    images = np.random.default_rng(0).integers(0, 256, (1201, 4, 4)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (1201, 4, 4, 1)).astype(np.uint8)
     seen = []
 
     def predict(view):
         seen.append(len(view))
-        return view[:, :2].astype(np.float32).sum(axis=1), view.mean(axis=(1, 2), keepdims=True)[:, 0]
+        return view[:, :2].astype(np.float32).sum(axis=(1, 3)), view.mean(axis=(1, 2))
 
     logits, features = loop.predict_with(predict, images, tta)
     assert max(seen) <= loop.PREDICTION_BATCH
-    whole = [predict(view) for view in loop.VIEWS[tta](images)]
-    assert np.array_equal(logits, np.mean([of for of, _ in whole], axis=0))
-    assert np.array_equal(features, np.mean([of for _, of in whole], axis=0))
+    whole = [predict(view) for view in views(images, tta)]
+    assert np.array_equal(logits, np.mean([values for values, _ in whole], axis=0))
+    assert np.array_equal(features, np.mean([values for _, values in whole], axis=0))

@@ -8,7 +8,7 @@ from digits import config, runs
 from digits.runs import Member
 from digits.training import cost
 from digits.training.cost import Work
-from digits.workers import budget, cost
+from digits.workers import budget
 from digits.workers.budget import MARGIN, Budget, Deadline, Speed
 
 RECIPE = config.parse({"folds": {"count": 3}, "architectures": ["mlp", "small"]}, "test")
@@ -20,23 +20,23 @@ FIRST, SECOND = Member("mlp", 0, 0), Member("small", 0, 0)
 def clock(monkeypatch):
     """A clock that the test sets."""
     now = [0.0]
-    monkeypatch.setattr(cost.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
     return now
 
 
-def budget(hours=math.inf, workers=1, took=lambda member: None, speeds=None, count=3):
+def planned(hours=math.inf, workers=1, took=lambda member: None, speeds=None, count=3):
     """Of a recipe whose mlp takes 60 s and whose small 600 s, all in all."""
     recipe = config.parse({"folds": {"count": count}, "architectures": ["mlp", "small"]}, "test")
-    works = {member: Work(100, 10, 0, 0, MACS[member.architecture]) for member in runs.order(recipe)}
+    works = {member: Work(100, 10, 0, 0, MACS[member.architecture]) for member in runs.training_order(recipe)}
     known = {"mlp": Speed(1000 / 60, 0.0), "small": Speed(1000 / 600, 0.0)} if speeds is None else speeds
     return Budget(works, workers, Deadline(0.0, hours), known, took)
 
 
 def test_every_kind_of_network_comes_before_the_second_fold_of_any():
-    names = [member.name for member in runs.order(RECIPE)]
+    names = [member.name for member in runs.training_order(RECIPE)]
     assert names[:4] == ["mlp-s0-f0", "small-s0-f0", "mlp-s0-f1", "small-s0-f1"]
     twice = config.parse({"folds": {"count": 2}, "architectures": ["mlp"], "seeds": 2}, "test")
-    assert [member.name for member in runs.order(twice)][1:3] == ["mlp-s0-f1", "mlp-s1-f0"]
+    assert [member.name for member in runs.training_order(twice)][1:3] == ["mlp-s0-f1", "mlp-s1-f0"]
 
 
 def test_training_macs_by_hand():
@@ -76,12 +76,12 @@ def test_prediction_costs_a_third_of_training():
 
 
 def test_without_a_limit_everything_is_trained_in_its_order():
-    assert list(budget(speeds={}).in_time()) == list(budget().works)
+    assert list(planned(speeds={}).in_time()) == list(planned().works)
 
 
 def test_a_faster_network_is_trained_where_the_next_one_does_not_fit(clock):
     names = []
-    for member in budget(hours=1200 / 3600).in_time():
+    for member in planned(hours=1200 / 3600).in_time():
         names.append(member.name)
         clock[0] += 600 if member.architecture == "small" else 60
     assert names == ["mlp-s0-f0", "small-s0-f0", "mlp-s0-f1", "mlp-s0-f2"]
@@ -89,13 +89,13 @@ def test_a_faster_network_is_trained_where_the_next_one_does_not_fit(clock):
 
 def test_what_does_not_fit_is_said(clock, capsys):
     clock[0] = 3600 * 0.95 - 60
-    assert list(budget(hours=1.0).in_time()) == []
+    assert list(planned(hours=1.0).in_time()) == []
     assert capsys.readouterr().out == "No time for 6 of 6 members: 1 min 00 s or more each\n"
 
 
 def test_times_that_were_measured_replace_those_of_the_warm_up(clock):
     times = {}
-    limited = budget(hours=1.0, took=times.get)
+    limited = planned(hours=1.0, took=times.get)
     coming = limited.in_time()
     assert next(coming) == FIRST
     times[FIRST] = 12.0  # an epoch: twice as long as expected
@@ -108,15 +108,15 @@ def test_times_that_were_measured_replace_those_of_the_warm_up(clock):
 
 
 def test_expected_time_of_two_at_a_time(clock, capsys):
-    assert budget.say_expected(budget(workers=2)) == pytest.approx(1260)
+    assert budget.say_expected(planned(workers=2)) == pytest.approx(1260)
     assert "Expected: 21 min with 2 networks at a time (5 images/s), to about " in capsys.readouterr().out
-    ends = budget(hours=300 / 3600, workers=2).schedule()
+    ends = planned(hours=300 / 3600, workers=2).schedule()
     assert [member.name for member in ends] == ["mlp-s0-f0", "mlp-s0-f1", "mlp-s0-f2"]
 
 
 def test_where_nothing_fits_it_says_what_would(clock):
-    said = budget(hours=0.01).too_little()
+    said = planned(hours=0.01).too_little()
     assert "the quickest, mlp-s0-f0, takes 1 min 00 s here" in said
     assert "give HOURS=0.03 or more (in a kernel MAX_HOURS), or SET=training.epochs=4 and another RUN=" in said
     assert Deadline(0.0, 0.01).left() >= MARGIN * 60 * 4 / 10
-    assert "epochs" not in budget(hours=0.0001).too_little()
+    assert "epochs" not in planned(hours=0.0001).too_little()

@@ -1,4 +1,4 @@
-"""How far stated probabilities can be believed."""
+"""Calibration of probabilities by a temperature."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from scipy.special import log_softmax
 
 
 def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
+    """Fit the T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
 
     Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
-    sure a network says it is, never what it chooses.
+    confident a network is, never what it chooses.
 
     Args:
         logits: float (n, classes).

@@ -1,9 +1,9 @@
-"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
+"""Logits of a run's members: read, calibrated by temperatures, and combined."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import Member, Run
 
-BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+BELIEFS = "mean"  # the rule whose probabilities are reported, whichever rule makes the choices
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Logits:
-    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
+    """Logits of one member.
+
+    rows: its held-out rows, int (n,). oof: for them, float (n, c). test: for the test rows, float (m, c).
+    """
 
     member: Member
     rows: np.ndarray
@@ -26,13 +29,13 @@ class Logits:
     test: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Calibrated:
-    """Members whose softmax can be believed, and the temperatures that made it so.
+    """Members whose logits are divided by fitted temperatures.
 
     temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
-    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
-    out-of-fold logits.
+    fold those from the rows of all other folds, so that no row decides how it is scored; they scale the out-of-fold
+    logits.
     """
 
     members: list[Logits]
@@ -41,7 +44,7 @@ class Calibrated:
 
 
 def read_ensemble(run: Run) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of a run, as `make submit` wrote them.
+    """Read the out-of-fold probabilities of a run, as `make submit` wrote them.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
@@ -62,14 +65,14 @@ def read_ensemble(run: Run) -> dict[str, np.ndarray]:
 
 
 def read_covered(run: Run) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of the rows that the networks of the run's config have judged.
+    """Read the out-of-fold probabilities of the rows that the networks of the run's config have predicted.
 
     Raises:
         UserError: the run is not finished, was made from other rows, or lacks a network.
     """
     ensemble = read_ensemble(run)
-    members = run.members
-    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
+    first = run.members[0]
+    alike = [replace(first, fold=fold) for fold in run.config.folds.trained]
     own = np.concatenate([run.member_arrays(member, "oof.npz", rows="i1")["rows"] for member in alike])
     kept = np.isin(ensemble["rows"], own)
     if kept.sum() != len(own):
@@ -78,17 +81,13 @@ def read_covered(run: Run) -> dict[str, np.ndarray]:
     return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
 
 
-def _kind(member: Member) -> tuple[str, int]:
-    return member.architecture, member.seed
-
-
 def are_rows_of(rows: np.ndarray, count: int) -> bool:
-    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    """These numbers, int (n,), are some of `count` rows, each once and in their order."""
     return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
 
 
 def load(run: Run, member: Member) -> Logits:
-    """Read what a trained member gave.
+    """Read the logits of a trained member.
 
     Raises:
         UserError: it is missing or damaged.
@@ -100,26 +99,17 @@ def load(run: Run, member: Member) -> Logits:
 
 
 def folds(members: Iterable[Logits]) -> list[int]:
-    """The folds that the members were trained for, in their order."""
+    """Folds of the members, in their order."""
     return list(dict.fromkeys(logits.member.fold for logits in members))
 
 
 def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of one fold: those that judge the same out-of-fold rows."""
+    """Members of one fold: those that predict the same out-of-fold rows."""
     return [logits for logits in members if logits.member.fold == fold]
 
 
-def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of all other folds."""
+def _without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
     return [logits for logits in members if logits.member.fold != fold]
-
-
-def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
-    """The members of each architecture."""
-    groups: dict[str, list[Logits]] = {}
-    for logits in members:
-        groups.setdefault(logits.member.architecture, []).append(logits)
-    return groups
 
 
 def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
@@ -129,14 +119,16 @@ def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
         members: as they were loaded.
         targets: the class of every training row, int (n,).
     """
-    architectures = by_architecture(members)
+    architectures: dict[str, list[Logits]] = {}
+    for logits in members:
+        architectures.setdefault(logits.member.architecture, []).append(logits)
     overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
     fitted = {
-        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
+        fold: {name: temperature(_without_fold(peers, fold), targets) for name, peers in architectures.items()}
         for fold in folds(members)
     }
     scaled = [
-        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
+        replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
         for name, peers in architectures.items()
         for fold in folds(peers)
         for logits in of_fold(peers, fold)
@@ -145,7 +137,7 @@ def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
 
 
 def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
-    """That of all their out-of-fold rows together; 1 where there are none."""
+    """Temperature fitted on the pooled out-of-fold rows of members; 1 if there are none."""
     if not members:
         return 1.0
     rows = np.concatenate([logits.rows for logits in members])
@@ -155,7 +147,7 @@ def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
 def ensemble_temperatures(
     members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
 ) -> tuple[dict[int, float], float]:
-    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
+    """Fit a further temperature, of the ensemble's own log-probabilities: for each fold, and from all folds.
 
     The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
     temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
@@ -169,8 +161,8 @@ def ensemble_temperatures(
     fitted = {}
     for fold, temperatures in calibrated.by_fold.items():
         others = [
-            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
-            for logits in without_fold(members, fold)
+            replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
+            for logits in _without_fold(members, fold)
         ]
         fitted[fold] = _ensemble_temperature(others, targets)
     return fitted, _ensemble_temperature(calibrated.members, targets)
@@ -186,7 +178,7 @@ def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> flo
 def sharpened(
     rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
 ) -> np.ndarray:
-    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
+    """Apply each fold's further temperature to the probabilities float (n, c) of `rows`, int (n,) ascending."""
     divisors = np.empty((len(rows), 1))
     for logits in members:
         divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
@@ -194,12 +186,12 @@ def sharpened(
 
 
 def test(members: Iterable[Logits], rule: str) -> np.ndarray:
-    """The probabilities of the test rows, float (m, c)."""
+    """Probabilities of the test rows, float (m, c)."""
     return ensembling.combine(np.stack([logits.test for logits in members]), rule)
 
 
 def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    """Scored training rows (n,), ascending, with the probabilities (n, c) by the members that never saw them."""
     rows, probabilities = [], []
     for fold in folds(members):
         peers = of_fold(members, fold)

@@ -1,10 +1,27 @@
-"""Scores and what they say about rows nobody has scored yet."""
+"""Scores by name, and what they say about rows that nobody has scored yet."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from digits.ensemble.interval import LEVEL, Interval
+from digits.competition import COMPETITION
+from digits.ensemble.interval import LEVEL, Interval, bootstrapped
+from digits.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that a competition may ask for.
+
+    label: for sentences. score: of probabilities float (n, c) and targets int (n,). greater_is_better: its direction.
+    """
+
+    label: str
+    score: Callable[[np.ndarray, np.ndarray], float]
+    greater_is_better: bool = True
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -22,6 +39,27 @@ def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(log_losses(probabilities, targets).mean())
 
 
+def macro_f1(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the classes of the harmonic mean of precision and recall."""
+    from sklearn.metrics import f1_score  # takes longer to import than everything else here
+
+    return float(f1_score(targets, probabilities.argmax(axis=1), average="macro", zero_division=0))
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", accuracy),
+    "log_loss": Metric("log loss", log_loss, greater_is_better=False),
+    "macro_f1": Metric("macro F1", macro_f1),
+}
+
+
+def of_competition() -> Metric:
+    """The metric of `competition.py`."""
+    if COMPETITION.metric not in METRICS:
+        raise UserError(f"competition.py: unknown metric '{COMPETITION.metric}'; known: {', '.join(METRICS)}")
+    return METRICS[COMPETITION.metric]
+
+
 def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
     """Rows by class and choice, int (classes, classes), from int (n,) each."""
     counts = np.zeros((classes, classes), int)
@@ -29,8 +67,18 @@ def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarr
     return counts
 
 
+def resampled(
+    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator, draws: int = 500
+) -> Interval:
+    """Score of some rows with the interval of a bootstrap over them: probabilities (n, c), targets (n,)."""
+    rows = len(targets)
+    samples = (generator.integers(0, rows, rows) for _ in range(draws))
+    scores = np.array([metric.score(probabilities[sample], targets[sample]) for sample in samples])
+    return bootstrapped(metric.score(probabilities, targets), scores)
+
+
 def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> Interval:
-    """What a test accuracy will be, from out-of-fold rows.
+    """Expected test accuracy with its interval, from out-of-fold rows.
 
     The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
     posterior of the true accuracy) and the chance in which test rows were drawn, both from one
@@ -42,7 +90,7 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
         unseen: test rows.
         gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
     """
-    from scipy.stats import betabinom  # takes longer to import than everything else here
+    from scipy.stats import betabinom  # takes long to import, too
 
     expected = min(correct / scored + gain, 1.0)
     right = expected * scored + 0.5
@@ -52,9 +100,9 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
 
 
 def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
-    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
+    """Accuracy that averaging over the folds adds on the test rows, estimated without labels.
 
-    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
+    An out-of-fold row is predicted by one fold's networks, a test row by those of all folds. Where a fold
     disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
     ensemble's choice is right. It is exact in expectation where that mean is calibrated.
 

@@ -1,4 +1,4 @@
-"""How the members' logits become one set of probabilities."""
+"""Rules that combine the logits of members into one set of probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def combine(logits: np.ndarray, rule: str) -> np.ndarray:
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
+    """Logits whose softmax these probabilities are, of the same shape; zero counts as the least positive number."""
     return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
@@ -28,7 +28,7 @@ def _logits(logits: np.ndarray) -> np.ndarray:
 
 
 def _vote(logits: np.ndarray) -> np.ndarray:
-    """The share of members that chose each class; ties go to the higher mean probability."""
+    """Share of members that chose each class; ties go to the higher mean probability."""
     classes = logits.shape[2]
     votes = np.eye(classes)[logits.argmax(axis=2)].mean(axis=0)
     return (1 - 1e-6) * votes + 1e-6 * _mean(logits)

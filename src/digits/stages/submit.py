@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from digits.competition import COMPETITION
 from digits.config import Config
 from digits.data import DEMO, submission
 from digits.ensemble import logits, metrics
@@ -20,14 +21,12 @@ from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Member, Run
+from digits.seeds import derive
 from digits.training import cost
 
 
 def run(
-    run: Run,
-    seconds: dict[str, float],
-    members: list[Member] | None = None,
-    rest: str | None = None,
+    run: Run, seconds: dict[str, float], members: list[Member] | None = None, rest: str | None = None
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
@@ -44,53 +43,107 @@ def run(
         UserError: a member is missing or damaged.
     """
     run.claim()
-    loaded = (logits.load(run, member) for member in members or run.members)
-    figures = ensemble(run, loaded, seconds)
+    record = ensemble(run, (logits.load(run, member) for member in members or run.members), seconds)
     _draw(run)
-    _print(run, figures, rest)
-    return figures
+    _print(run, record, rest)
+    return record
 
 
 def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> dict[str, Any]:
     """Write the probabilities, the submission and the metrics of these members; the metrics."""
     started = time.perf_counter()
-    members, targets = list(members), run.dataset.targets
-    calibrated = logits.calibrate(members, targets)
-    loaded = calibrated.members
-    rule = run.config.ensemble.rule
-    scored, oof = logits.out_of_fold(loaded, rule)
-    test = logits.test(loaded, rule)
-    figures = _measure(loaded, targets[scored], scored, oof)
-    figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
-    figures |= _cost(run, [of.member for of in members])
-    labels = run.dataset.classes[test.argmax(axis=1)]
-    if run.dataset.test_labels is not None:
-        figures["true_score"] = float((labels == run.dataset.test_labels).mean())
-    arrays.write(
-        run.oof,
-        rows=scored,
-        labels=run.dataset.train_labels[scored],
-        probabilities=oof,
-        classes=run.dataset.classes,
-        fingerprint=np.array(run.dataset.fingerprint),
-    )
-    arrays.write(
-        run.test,
-        probabilities=test,
-        classes=run.dataset.classes,
-        fingerprint=np.array(run.dataset.test_fingerprint),
-    )
-    submission.write(run.submission, labels, run.dataset.classes)
-    with replacing(latest(run)) as temporary:
-        shutil.copyfile(run.submission, temporary)
-    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    records.write_json(run.metrics, figures)
-    return figures
+    dataset, rule = run.dataset, run.config.ensemble.rule
+    calibrated = logits.calibrate(list(members), dataset.targets)
+    members = calibrated.members
+    rows, oof = logits.out_of_fold(members, rule)
+    test = logits.test(members, rule)
+    metric = metrics.of_competition()
+    record = {"metric": COMPETITION.metric, "oof_metric": metric.score(oof, dataset.targets[rows])}
+    record |= _scores(members, dataset.targets, rows, oof)
+    record |= _prediction(run, members, oof, dataset.targets[rows])
+    record |= {"temperature": calibrated.temperatures} | _cost(run, [loaded.member for loaded in members])
+    if dataset.test_labels is not None:
+        record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
+    _write(run, rows, oof, test)
+    record["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    records.write_json(run.metrics, record)
+    return record
 
 
 def latest(run: Run) -> Path:
-    """Where the newest submission of all runs stands."""
+    """Copy of the newest submission of all runs."""
     return run.folder.parent / "submission.csv"
+
+
+def _scores(members: list[Logits], targets: np.ndarray, rows: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
+    """Scores of the out-of-fold probabilities (n, c) of `rows` (n,). targets: of all training rows."""
+    correct = oof.argmax(axis=1) == targets[rows]
+    folds = {loaded.member.fold: np.searchsorted(rows, loaded.rows) for loaded in members}
+    singles: dict[str, list[float]] = {}
+    for loaded in members:
+        accuracy = metrics.accuracy(loaded.oof, targets[loaded.rows])
+        singles.setdefault(loaded.member.architecture, []).append(accuracy)
+    _, beliefs = logits.out_of_fold(members, BELIEFS)
+    return {
+        "oof_accuracy": float(correct.mean()),
+        "oof_accuracy_std": _spread([float(correct[fold].mean()) for fold in folds.values()]),
+        "oof_accuracy_by_architecture": {name: float(np.mean(scores)) for name, scores in singles.items()},
+        "oof_accuracy_std_by_architecture": {name: _spread(scores) for name, scores in singles.items()},
+        "oof_log_loss": metrics.log_loss(beliefs, targets[rows]),
+        "oof_rows": len(rows),
+        "members": len(members),
+    }
+
+
+def _spread(values: list[float]) -> float:
+    """Standard deviation between members or folds; zero where there is only one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _prediction(run: Run, members: list[Logits], oof: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
+
+    oof: probabilities (n, c) of the scored rows. targets: their classes (n,).
+    """
+    if COMPETITION.metric == "accuracy":
+        rule, beliefs = run.config.ensemble.rule, logits.test(members, BELIEFS)
+        by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
+        choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
+        gain = metrics.fold_gain(choices, logits.test(members, rule).argmax(axis=1), beliefs)
+        right = int((oof.argmax(axis=1) == targets).sum())
+        expected = metrics.predict_score(right, len(targets), len(beliefs), gain)
+    else:
+        generator, gain = np.random.default_rng(derive(run.config.seed, "submit")), 0.0
+        expected = metrics.resampled(metrics.of_competition(), oof, targets, generator)
+    return {
+        "predicted_score": expected.value,
+        "predicted_low": expected.low,
+        "predicted_high": expected.high,
+        "fold_gain": gain,
+    }
+
+
+def _cost(run: Run, members: list[Member]) -> dict[str, Any]:
+    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
+    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in trained]
+    return {
+        "members_planned": len(run.members),
+        "training_macs": None if None in macs else sum(macs),
+        "core_seconds": run.config.training.threads * sum(record["seconds"] for record in trained),
+    }
+
+
+def _write(run: Run, rows: np.ndarray, oof: np.ndarray, test: np.ndarray) -> None:
+    """Write the probabilities of the out-of-fold `rows` and of the test rows, and the submission."""
+    dataset = run.dataset
+    labels, classes = dataset.train_labels[rows], dataset.classes
+    fingerprint, test_fingerprint = np.array(dataset.fingerprint), np.array(dataset.test_fingerprint)
+    arrays.write(run.oof, rows=rows, labels=labels, probabilities=oof, classes=classes, fingerprint=fingerprint)
+    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint)
+    submission.write(run.submission, test, dataset.classes)
+    with replacing(latest(run)) as temporary:
+        shutil.copyfile(run.submission, temporary)
 
 
 def _draw(run: Run) -> None:
@@ -103,95 +156,50 @@ def _draw(run: Run) -> None:
         confusion_matrix(counts, classes).savefig(temporary)
 
 
-def _cost(run: Run, members: list[Member]) -> dict[str, Any]:
-    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
-    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
-    macs = [record.get("training_macs") for record in trained]
-    return {
-        "members_planned": len(run.members),
-        "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
-        "core_seconds": run.config.training.threads * sum(record["seconds"] for record in trained),
-    }
-
-
-def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
-    """The scores of the out-of-fold rows `scored` (n,), whose classes are `targets` (n,)."""
-    correct = oof.argmax(axis=1) == targets
-    by_fold = {of.member.fold: np.searchsorted(scored, of.rows) for of in members}
-    by_architecture: dict[str, list[float]] = {}
-    for of in members:
-        hits = of.oof.argmax(axis=1) == targets[by_fold[of.member.fold]]
-        by_architecture.setdefault(of.member.architecture, []).append(float(hits.mean()))
-    _, beliefs = logits.out_of_fold(members, BELIEFS)
-    return {
-        "oof_accuracy": float(correct.mean()),
-        "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in by_fold.values()]),
-        "oof_accuracy_by_architecture": {name: float(np.mean(of)) for name, of in by_architecture.items()},
-        "oof_accuracy_std_by_architecture": {name: _spread(of) for name, of in by_architecture.items()},
-        "oof_log_loss": metrics.log_loss(beliefs, targets),
-        "oof_rows": len(scored),
-        "members": len(members),
-    }
-
-
-def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[str, Any]) -> dict[str, float]:
-    """What the test rows should score."""
-    by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
-    choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
-    gain = metrics.fold_gain(choices, test.argmax(axis=1), logits.test(members, BELIEFS))
-    right = round(scores["oof_accuracy"] * scores["oof_rows"])
-    predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
-    return {
-        "predicted_score": predicted.value,
-        "predicted_low": predicted.low,
-        "predicted_high": predicted.high,
-        "fold_gain": gain,
-    }
-
-
-def _spread(values: list[float]) -> float:
-    """Standard deviation between members or folds; zero where there is only one."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def _print(run: Run, figures: dict[str, Any], rest: str | None) -> None:
+def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
+    data, count, total = run.dataset, record["members"], record["members_planned"]
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
-    data = run.dataset
     table.add_row("data", f"{data.name}: {len(data.train_labels):,} training rows, {len(data.test_images):,} test rows")
-    count, total = figures["members"], figures["members_planned"]
     table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(run.config)}")
-    for name, score in figures["oof_accuracy_by_architecture"].items():
-        spread = figures["oof_accuracy_std_by_architecture"][name]
+    for name, score in record["oof_accuracy_by_architecture"].items():
+        spread = record["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
-    spread = f"± {figures['oof_accuracy_std']:.5f} between the folds, {figures['oof_rows']:,} rows"
-    table.add_row("OOF accuracy, ensemble", f"{figures['oof_accuracy']:.5f} {spread}")
-    table.add_row("OOF log loss, calibrated", f"{figures['oof_log_loss']:.5f}")
-    interval = f"95 % interval {figures['predicted_low']:.5f} to {figures['predicted_high']:.5f}"
-    table.add_row(
-        "predicted leaderboard score",
-        f"{figures['predicted_score']:.5f}, {interval}\n"
-        f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
-        "the interval covers the draw of all rows, not test rows of another kind)",
-    )
-    if run.config.tuned_on == run.dataset.fingerprint:
+    spread = f"± {record['oof_accuracy_std']:.5f} between the folds, {record['oof_rows']:,} rows"
+    table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
+    table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
+    table.add_row("predicted leaderboard score", _expected(record))
+    if run.config.tuned_on == data.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
-    if "true_score" in figures:
-        table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
-    times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
-    table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
-    if figures["training_macs"] is not None:
-        table.add_row("training MACs", f"{cost.short(figures['training_macs'])} (3 x forward multiply-adds x images)")
+    if "true_score" in record:
+        table.add_row("true score", f"{record['true_score']:.5f} (this data set's test labels are known)")
+    times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in record["seconds"].items())
+    table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(record['core_seconds'])})")
+    if record["training_macs"] is not None:
+        table.add_row("training MACs", f"{cost.short(record['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
-    if run.dataset.name == DEMO:
+    if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
     else:
-        message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-        command = ["kaggle", "competitions", "submit", "-c", run.dataset.name, "-f", str(latest(run)), "-m", message]
+        message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
+        command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
     if rest and count < total:
         out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
+
+
+def _expected(record: dict[str, Any]) -> str:
+    """The predicted score, its interval and what they come from."""
+    interval = f"95 % interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
+    if COMPETITION.metric == "accuracy":
+        source = (
+            f"(OOF accuracy + {record['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
+            "the interval covers the draw of all rows, not test rows of another kind)"
+        )
+    else:
+        source = f"(OOF {metrics.of_competition().label}; the interval covers the draw of the training rows alone)"
+    return f"{record['predicted_score']:.5f}, {interval}\n{source}"
 
 
 def _recipe(config: Config) -> str:

@@ -55,42 +55,23 @@ def run(run: Run, resources: Resources | None = None, after: Callable[[list[Memb
         plan = Plan(run, run.config, tables, missing, resources.deadline, resources.patient)
         with contextlib.closing(_results(plan, resources)) as results:
             for done, problem in results:
-                _note(run, outcome, done, problem)
+                _record(run, outcome, done, problem)
                 if problem is None and after:
                     after(outcome.trained)
     if outcome.trained:
-        _draw_history(run, outcome.trained)
+        histories = {done.name: run.history(done) for done in outcome.trained}
+        with replacing(run.folder / "history.png") as temporary:
+            history.training_history(histories).savefig(temporary)
     return outcome
 
 
-def _results(plan: Plan, resources: Resources) -> Iterator[Result]:
-    if resources.scheduler is None:
-        return members.train(plan, resources.workers)
-    from digits.workers import members_on_dask  # takes long to import
-
-    return members_on_dask.train(plan, resources.scheduler)
-
-
-def _note(run: Run, outcome: Outcome, done: Member, problem: str | None) -> None:
-    """Enter what became of a member, and say what went wrong."""
-    if problem is None:
-        outcome.trained[:] = [wanted for wanted in run.members if wanted in outcome.trained or wanted == done]
-    elif problem == OUT_OF_TIME:
-        print(f"{done.name} stopped: {problem}; its whole epochs are kept", flush=True)
-    else:
-        outcome.problems[done.name] = problem
-        print(f"WARNING: member {done.name} failed, the others continue: {problem}", flush=True)
-
-
 def _is_trained(run: Run, wanted: Member) -> bool:
-    """A member is there, and every file of it is as it was sealed."""
+    """The member is there, and every file of it has its checksum."""
     folder = run.member(wanted)
-    if not folder.exists():
-        return False
-    if member.is_complete(folder):
-        return True
-    logger.warning("member %s is damaged and is trained anew", wanted.name)
-    return False
+    trained = folder.exists() and member.is_complete(folder)
+    if folder.exists() and not trained:
+        logger.warning("member %s is damaged and is trained anew", wanted.name)
+    return trained
 
 
 def _try_augmentation(config: Config, images: np.ndarray) -> None:
@@ -102,8 +83,20 @@ def _try_augmentation(config: Config, images: np.ndarray) -> None:
         raise UserError(f"augmentation of {height}x{width} images: {' '.join(str(error).split())[:200]}") from error
 
 
-def _draw_history(run: Run, trained: list[Member]) -> None:
-    """Draw how the training of these members went."""
-    histories = {done.name: run.history(done) for done in trained}
-    with replacing(run.folder / "history.png") as temporary:
-        history.training_history(histories).savefig(temporary)
+def _results(plan: Plan, resources: Resources) -> Iterator[Result]:
+    if resources.scheduler is None:
+        return members.train(plan, resources.workers)
+    from digits.workers import members_on_dask  # takes long to import
+
+    return members_on_dask.train(plan, resources.scheduler)
+
+
+def _record(run: Run, outcome: Outcome, done: Member, problem: str | None) -> None:
+    """Add a member's result to the outcome, and print what went wrong."""
+    if problem is None:
+        outcome.trained[:] = [wanted for wanted in run.members if wanted in outcome.trained or wanted == done]
+    elif problem == OUT_OF_TIME:
+        print(f"{done.name} stopped: {problem}; its whole epochs are kept", flush=True)
+    else:
+        outcome.problems[done.name] = problem
+        print(f"WARNING: member {done.name} failed, the others continue: {problem}", flush=True)

@@ -1,4 +1,4 @@
-"""Judge a submission file, whoever made it."""
+"""Validate a submission file, whoever made it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ def run(file: Path, dataset: Dataset, output: Path, named: RunFolder | None = No
     Raises:
         UserError: the file cannot be read, or the named run cannot serve.
     """
-    chosen = _checked(named, dataset) if named else _newest(output, dataset)
+    if named:
+        _check_run(named, dataset)
+    compared = named or _newest(output, dataset)
     verdict = submission.check(file, len(dataset.test_images), dataset.classes)
-    if chosen is None:
+    if compared is None:
         verdict.remarks.append("no run on these test rows is there, so the order of the rows was not checked")
     else:
-        stored = arrays.read_probabilities(chosen.test)
+        stored = arrays.read_probabilities(compared.test)
         labels = stored["classes"][stored["probabilities"].argmax(axis=1)]
-        own = file.resolve() == chosen.submission.resolve()
-        submission.compare(verdict, labels, chosen.folder.name, own)
-    _print(file, verdict)
+        own = file.resolve() == compared.submission.resolve()
+        submission.compare(verdict, labels, compared.folder.name, own)
+    lines = [*verdict.problems, *(f"note: {remark}" for remark in verdict.remarks)]
+    for line in lines:
+        print(one_line(f"{file}: {line}"))
+    print(f"{one_line(str(file))}: {'valid' if verdict.valid else 'NOT valid'}")
     return verdict
 
 
-def _checked(run: RunFolder, dataset: Dataset) -> RunFolder:
+def _check_run(run: RunFolder, dataset: Dataset) -> None:
     folder = run.folder
     if not run.test.exists():
         raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
@@ -43,26 +48,18 @@ def _checked(run: RunFolder, dataset: Dataset) -> RunFolder:
         arrays.read(run.test)
     except ValueError as error:
         raise UserError(f"run {folder}: {error}; make it whole: make submit RUN={folder.name}") from None
-    if not _answers(run, dataset):
+    if not _is_of(run, dataset):
         raise UserError(f"run {folder}: was made from other test rows; give the same DATA=")
-    return run
 
 
 def _newest(output: Path, dataset: Dataset) -> RunFolder | None:
-    candidates = sorted(output.glob("*/test.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((run for run in (RunFolder(path.parent) for path in candidates) if _answers(run, dataset)), None)
+    newest_first = sorted(output.glob("*/test.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((run for path in newest_first if _is_of(run := RunFolder(path.parent), dataset)), None)
 
 
-def _answers(run: RunFolder, dataset: Dataset) -> bool:
+def _is_of(run: RunFolder, dataset: Dataset) -> bool:
+    """The run's probabilities can be read and are of these test rows."""
     try:
         return str(arrays.read_probabilities(run.test)["fingerprint"]) == dataset.test_fingerprint
     except ValueError:
         return False
-
-
-def _print(file: Path, verdict: submission.Verdict) -> None:
-    for problem in verdict.problems:
-        print(one_line(f"{file}: {problem}"))
-    for remark in verdict.remarks:
-        print(one_line(f"{file}: note: {remark}"))
-    print(f"{one_line(str(file))}: {'valid' if verdict.valid else 'NOT valid'}")

@@ -1,4 +1,4 @@
-"""Augmentation with albumentations over a whole epoch at once.
+"""Augmentation with albumentations over a whole epoch at once, and the views of test-time augmentation.
 
 albumentations costs about 0.1 ms of Python for each call on a 28x28 image, whatever the image holds. So
 the images of a small pack travel through one call as channels of one image and share its draw; the packs
@@ -8,6 +8,7 @@ are drawn anew each epoch, apart from the batches, so that no two images keep co
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ from digits.seeds import as_int, derive
 
 if TYPE_CHECKING:
     from albumentations import BasicTransform
+
+# Pixels by which each view of test-time augmentation is moved up and left.
+VIEWS = {"none": [(0, 0)], "shifts": [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]}
 
 
 def augment(
@@ -46,20 +50,20 @@ def augment(
     height, width, channels = images.shape[1:]
     augmented = np.empty((len(rows), height, width, channels), images.dtype)
     for start in range(0, len(order), settings.pack):
-        places = order[start : start + settings.pack]
-        pack = images[rows[places]].transpose(1, 2, 0, 3).reshape(height, width, -1)
-        drawn = draw(image=np.ascontiguousarray(pack))["image"]
-        augmented[places] = drawn.reshape(height, width, -1, channels).transpose(2, 0, 1, 3)
+        pack = order[start : start + settings.pack]
+        stacked = images[rows[pack]].transpose(1, 2, 0, 3).reshape(height, width, -1)
+        drawn = draw(image=np.ascontiguousarray(stacked))["image"]
+        augmented[pack] = drawn.reshape(height, width, -1, channels).transpose(2, 0, 1, 3)
     return augmented
 
 
 def _transforms(settings: Augmentation) -> list[BasicTransform]:
-    import albumentations
+    import albumentations as library
 
     transforms: list[BasicTransform] = []
     if settings.is_affine:
         transforms.append(
-            albumentations.Affine(
+            library.Affine(
                 rotate=(-settings.rotation, settings.rotation),
                 translate_percent=(-settings.shift, settings.shift),
                 scale=(1 - settings.zoom, 1 + settings.zoom),
@@ -69,13 +73,18 @@ def _transforms(settings: Augmentation) -> list[BasicTransform]:
         )
     elastic, grid, erasing = settings.elastic, settings.grid, settings.erasing
     if elastic.probability:
-        transforms.append(
-            albumentations.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability)
-        )
+        transforms.append(library.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability))
     if grid.probability:
         limits = (-grid.limit, grid.limit)
-        transforms.append(albumentations.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
+        transforms.append(library.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
     if erasing.probability:
-        scale = (erasing.scale / 4, erasing.scale)
-        transforms.append(albumentations.Erasing(scale=scale, p=erasing.probability))
+        transforms.append(library.Erasing(scale=(erasing.scale / 4, erasing.scale), p=erasing.probability))
     return transforms
+
+
+def views(images: np.ndarray, tta: str) -> Iterator[np.ndarray]:
+    """The views of test-time augmentation `tta`: each uint8 (n, height, width, channels), as `images`."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = images.shape[1:3]
+    for up, left in VIEWS[tta]:
+        yield padded[:, 1 + up : 1 + up + height, 1 + left : 1 + left + width]

@@ -8,7 +8,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,17 @@ from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
 JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
-RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # versions in run.json ...
-OF_BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}  # ... and of the backend in use
+PACKAGES = {
+    "tensorflow": ("tensorflow",),
+    "jax": ("jax", "jaxlib"),
+}  # whose versions decide a result: the backend's ...
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # ... and those of any
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def name() -> str:
-    """The Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
+    """Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
 
     Raises:
         UserError: it is none that this project trains with, or it is not installed.
@@ -55,7 +59,7 @@ def load() -> None:
     # several processes may share a GPU, so that none takes all of its memory at once
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with _held_back():
+    with _hidden_stderr():
         import keras  # noqa: F401  # it brings the backend along
 
 
@@ -103,37 +107,25 @@ def _start_jax(threads: int) -> None:
 
 
 def room_for(threads: int) -> int:
-    """How many networks of `threads` threads each the cores of this machine hold at a time."""
+    """Networks of `threads` threads each that the cores of this machine hold at a time."""
     return max(1, joblib.cpu_count() // threads)
 
 
 def resolve_precision(precision: str) -> str:
-    """`auto` as what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
+    """Replace `auto` by what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
     if precision != "auto":
         return precision
-    capability = _gpu_capability()
-    if capability is not None:
+    if gpu := _gpu():
+        _, capability = gpu
         return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
     sixteen_bits = {"avx512_bf16", "amx_bf16"} & _cpu_flags() and name() == "tensorflow"  # XLA has no such kernels
     return "mixed_bfloat16" if sixteen_bits else "float32"
 
 
-def onednn() -> bool:
-    """TensorFlow computes with oneDNN on this processor."""
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
-
-
 def device() -> str | None:
-    """The name of the GPU that this process computes on; None where it is the processor."""
-    if name() == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return first.device_kind if first.platform == "gpu" else None
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
+    """Name of the GPU that this process computes on; None where it is the processor."""
+    gpu = _gpu()
+    return gpu[0] if gpu else None
 
 
 def is_deterministic() -> bool:
@@ -141,33 +133,28 @@ def is_deterministic() -> bool:
     return UNDETERMINED not in os.environ
 
 
-def _gpu_capability() -> float | None:
-    """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
+def _gpu() -> tuple[str, float] | None:
+    """Name and NVIDIA's compute capability, such as 8.6, of the first GPU; None without a GPU."""
     if name() == "jax":
         import jax
 
         first = jax.devices()[0]
-        return float(first.compute_capability) if first.platform == "gpu" else None
+        return (first.device_kind, float(first.compute_capability)) if first.platform == "gpu" else None
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return None
-    major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-    return major + minor / 10
-
-
-def _cpu_flags() -> set[str]:
-    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    details = tf.config.experimental.get_device_details(gpus[0])
+    major, minor = details.get("compute_capability", (0, 0))
+    return details.get("device_name", "GPU"), major + minor / 10
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
+def _hidden_stderr() -> Iterator[None]:
     """Hold back what the backend's libraries log while they load, which no setting of theirs can stop.
 
-    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
+    It is shown after all where loading fails, unless for too little memory, for which one line is enough.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -186,27 +173,29 @@ def _held_back() -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """The installed version of every package that decides a result; of the backends the one in use."""
+    """Installed version of every package that decides a result; of the backends the one in use."""
     found = {"python": platform.python_version()}
-    for package in (*OF_BACKEND[name()], *RECORDED):
-        try:
+    for package in (*PACKAGES[name()], *RECORDED):
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> dict[str, Any]:
     """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
-    own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
-    return own | ({"onednn": onednn()} if name() == "tensorflow" else {})
+    facts = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    if name() == "tensorflow":
+        facts["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
+    return facts
 
 
 def processor() -> str:
-    """The processor's model name, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    """Model name of the processor, where the system knows it."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> set[str]:
+    """Instruction sets of the processor, as Linux names them; empty elsewhere."""
+    return set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()

@@ -1,4 +1,4 @@
-"""The cost of training in multiply-adds (MACs), the same on any machine."""
+"""Cost of training in multiply-adds (MACs), the same on any machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from digits.config import Config, Training
 from digits.runs import Member, training_order
+from digits.training.augment import VIEWS
 
 PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
-VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) ->
     settings, held_out = config.training, rows // config.folds.count
     images = images_per_epoch(rows - held_out, settings)
     scored = min(settings.monitor_rows or held_out, held_out)
-    predicted = VIEWS[config.tta] * (held_out + test_rows)
+    predicted = len(VIEWS[config.tta]) * (held_out + test_rows)
     return {
         member: Work(images, settings.epochs, scored, predicted, macs[member.architecture])
         for member in training_order(config)
@@ -71,5 +71,5 @@ def networks(count: int) -> str:
 
 def short(macs: float) -> str:
     """Such as `7.5e14`."""
-    digits, exponent = f"{macs:.1e}".split("e")
-    return f"{digits}e{int(exponent)}"
+    mantissa, exponent = f"{macs:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

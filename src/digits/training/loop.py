@@ -1,6 +1,6 @@
-"""The training loop of one network, resumable after every epoch. Knows nothing of folds or ensembles.
+"""Training loop of one network, resumable after every epoch. Knows nothing of folds or ensembles.
 
-The loop is our own, over tensors in memory: `fit` ends each call by tearing down a tf.data iterator and
+The loop is our own, over arrays in memory: Keras' `fit` ends each call by tearing down a tf.data iterator and
 waits for it, up to as long as the epoch itself.
 """
 
@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,16 @@ from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
 from digits import models
-from digits.config import Architecture, Augmentation, Config, Optimizer, Training
+from digits.config import Architecture, Config, Optimizer, Training
 from digits.data import Rows, Split
 from digits.errors import UserError
 from digits.files import arrays
 from digits.seeds import as_int, derive
 from digits.training import backend
-from digits.training.augment import augment
+from digits.training.augment import augment, views
 from digits.training.report import Report
 from digits.training.schedules import epochs_without_gain, learning_rates
+from digits.training.steps import Forward
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ HISTORY = (
     "learning_rate",
     "seconds",
 )
-CHUNKS = 20  # calls into TensorFlow an epoch: few enough to cost nothing, enough for a live line
+WATCHED_LOSS = HISTORY.index("watched_loss")
+CHUNKS = 20  # calls into the backend an epoch: few enough to cost nothing, enough for a live line
 PREDICTION_BATCH = 500
 
 OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
@@ -59,62 +61,13 @@ OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
     "adadelta": lambda s: keras.optimizers.Adadelta(weight_decay=s.weight_decay or None),
 }
 
-Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-def predictor(model: keras.Model) -> Predict:
-    """A function from uint8 (n, height, width, channels) to logits float32 (n, classes) and features float32 (n, d)."""
-    both = keras.Model(model.input, [model.output, model.get_layer("features").output])
-    forward = _compiled_for_backend().forward(both)
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        starts = range(0, len(images), PREDICTION_BATCH)
-        parts = [forward(images[start : start + PREDICTION_BATCH]) for start in starts]
-        logits, features = zip(*parts, strict=True)
-        return np.concatenate(logits), np.concatenate(features)
-
-    return predict
-
-
-def _compiled_for_backend() -> ModuleType:
-    """The module with `forward` and `steps` of the Keras backend in use."""
-    return importlib.import_module(f"digits.training.on_{keras.backend.backend()}")
-
-
-def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and features averaged over the views of test-time augmentation `tta`."""
-    starts = range(0, len(images), PREDICTION_BATCH)  # so that no view of all images is ever held
-    batches = [_averaged(predict, VIEWS[tta](images[start : start + PREDICTION_BATCH])) for start in starts]
-    logits, features = zip(*batches, strict=True)
-    return np.concatenate(logits), np.concatenate(features)
-
-
-def _averaged(predict: Predict, views: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    logits, features = zip(*map(predict, views), strict=True)
-    return np.mean(logits, axis=0), np.mean(features, axis=0)
-
-
-def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
-    """The images, and the images moved by one pixel up, down, left and right."""
-    yield images
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    height, width = images.shape[1:3]
-    for top, left in ((2, 1), (0, 1), (1, 2), (1, 0)):
-        yield padded[:, top : top + height, left : left + width]
-
-
-VIEWS: dict[str, Callable[[np.ndarray], Iterator[np.ndarray]]] = {
-    "none": lambda images: iter([images]),
-    "shifts": _shifts,
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """A trained network. history: float64 (epochs, len(HISTORY)); precision: the Keras dtype policy that it used."""
 
     model: keras.Model
-    predict: Predict
+    predict: Forward
     history: np.ndarray
     precision: str
 
@@ -143,16 +96,15 @@ def train(
 def fit(
     model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, report: Report
 ) -> np.ndarray:
-    """Train `model` in place for the config's epochs, going on from `checkpoint` where there is one.
+    """Train `model` in place for the config's epochs; resume from `checkpoint` where there is one.
 
     Args:
         model: takes raw pixels (batch, height, width, channels), gives logits (batch, classes).
         config: its training and augmentation.
-        split: the rows to learn from. Those held out decide nothing; some are scored after each epoch, for the
-            reader's sake.
+        split: the rows to learn from. Those held out decide nothing; some are scored after each epoch for the history.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
-        report: hears of every epoch, and of its parts.
+        report: is called after every epoch, and within it.
 
     Returns:
         The history: float64 (epochs, len(HISTORY)).
@@ -165,17 +117,18 @@ def fit(
     history = learner.restore(checkpoint)
     learned, watched = _inner_split(rows, split.learned, settings, seed)
     monitored = rows.take(_sample(split.held_out, settings.monitor_rows, seed))
-    targets = rows.targets[learned]
-    epochs = range(len(history), settings.epochs)
-    for epoch, images in _drawn_ahead(rows.images, learned, config.augmentation, seed, epochs):
-        watched_losses = history[:, HISTORY.index("watched_loss")]
-        if _is_hopeless(watched_losses, settings):
+
+    def draw(epoch: int) -> np.ndarray:
+        return augment(rows.images, config.augmentation, derive(seed, "augment", epoch), learned)
+
+    for epoch, images in _drawn_ahead(draw, range(len(history), settings.epochs)):
+        if _is_hopeless(history[:, WATCHED_LOSS], settings):
             break
         started = time.perf_counter()
         order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
-        rates = learning_rates(settings, epoch, len(order), watched_losses)
-        tell = functools.partial(report.within, epoch)
-        loss, accuracy = learner.epoch(images, targets, order, rates, tell)
+        rates = learning_rates(settings, epoch, len(order), history[:, WATCHED_LOSS])
+        progress = functools.partial(report.within, epoch)
+        loss, accuracy = learner.epoch(images, rows.targets[learned], order, rates, progress)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
         with learner.averaged():
@@ -195,7 +148,6 @@ class _Learner:
 
     def __init__(self, model: keras.Model, settings: Training) -> None:
         self.model = model
-        self.settings = settings
         self.optimizer = OPTIMIZERS[settings.optimizer.name](settings.optimizer)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         if model.dtype_policy.name == "mixed_float16":
@@ -211,12 +163,12 @@ class _Learner:
         targets: np.ndarray,
         order: np.ndarray,
         rates: np.ndarray,
-        tell: Callable[[float], None],
+        progress: Callable[[float], None],
     ) -> tuple[float, float]:
         """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
-            tell(chunk[0] / len(order))
+            progress(chunk[0] / len(order))
             rows = order[chunk]  # the backend copies what it is given, so it is not given the whole epoch
             chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
             loss += chunk_loss
@@ -225,7 +177,7 @@ class _Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The model with its averaged weights, for as long as the block lasts."""
+        """Give the model its averaged weights for as long as the block lasts."""
         raw = [_copied(weight) for weight in self.model.weights]
         self.keep_averaged()
         yield
@@ -233,7 +185,7 @@ class _Learner:
             weight.assign(value)
 
     def keep_averaged(self) -> None:
-        """Put the averages in the place of the weights, where averages are kept at all."""
+        """Replace the weights by their averages, where averages are kept at all."""
         for average, weight in zip(self.averages, self.model.weights, strict=False):
             weight.assign(average)
 
@@ -246,53 +198,74 @@ class _Learner:
         arrays.write(checkpoint, history=history, **state)
 
     def restore(self, checkpoint: Path) -> np.ndarray:
-        """Take up a checkpoint and give its history; an empty one where there is nothing to take up."""
-        nothing = np.empty((0, len(HISTORY)))
+        """Load a checkpoint and return its history; an empty one where there is no checkpoint that fits."""
+        empty, state = np.empty((0, len(HISTORY))), self._state()
         if not checkpoint.exists():
-            return nothing
+            return empty
         try:
             stored = arrays.read(checkpoint)
-            values = [stored[f"variable_{number}"] for number in range(len(self._state()))]
-            if [value.shape for value in values] != [tuple(variable.shape) for variable in self._state()]:
+            values = [stored[f"variable_{number}"] for number in range(len(state))]
+            if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
                 raise ValueError("it belongs to another network")
         except (ValueError, KeyError) as error:
             logger.warning("checkpoint %s cannot be used, training starts anew: %s", checkpoint, error)
-            return nothing
-        for variable, value in zip(self._state(), values, strict=True):
+            return empty
+        for variable, value in zip(state, values, strict=True):
             variable.assign(value)
         return stored["history"]
 
 
+def predictor(model: keras.Model) -> Forward:
+    """Compile the prediction of any number of images; see `Forward`."""
+    both = keras.Model(model.input, [model.output, model.get_layer("features").output])
+    return functools.partial(_in_batches, _compiled_for_backend().forward(both))
+
+
+def predict_with(predict: Forward, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and features averaged over the views of test-time augmentation `tta`."""
+
+    def averaged(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits, features = zip(*map(predict, views(batch, tta)), strict=True)
+        return np.mean(logits, axis=0), np.mean(features, axis=0)
+
+    return _in_batches(averaged, images)  # so that no view of all images is ever held
+
+
+def _in_batches(predict: Forward, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    starts = range(0, len(images), PREDICTION_BATCH)
+    logits, features = zip(*(predict(images[start : start + PREDICTION_BATCH]) for start in starts), strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _compiled_for_backend() -> ModuleType:
+    """The module with `forward` and `steps` of the Keras backend in use."""
+    return importlib.import_module(f"digits.training.on_{keras.backend.backend()}")
+
+
 def _copied(variable: keras.Variable) -> np.ndarray:
-    """The values of a variable, in memory that no training step reuses."""
+    """Values of a variable, in memory that no training step reuses."""
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
-def _drawn_ahead(
-    images: np.ndarray, rows: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Each epoch with its augmented images of these rows, drawn by a thread while the epoch before is trained on."""
+def _drawn_ahead(draw: Callable[[int], np.ndarray], epochs: range) -> Iterator[tuple[int, np.ndarray]]:
+    """Each epoch with its augmented images, drawn by a thread while the epoch before is trained on."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-
-        def draw(epoch: int) -> Future[np.ndarray]:
-            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch), rows)
-
-        drawing = {epoch: draw(epoch) for epoch in epochs[:1]}
+        coming = thread.submit(draw, epochs[0]) if epochs else None
         for epoch in epochs:
-            drawn = drawing.pop(epoch).result()
+            images = coming.result()
             if epoch + 1 in epochs:
-                drawing[epoch + 1] = draw(epoch + 1)
-            yield epoch, drawn
+                coming = thread.submit(draw, epoch + 1)
+            yield epoch, images
 
 
 def _shuffled(rows: int, batch_size: int, seed: np.random.SeedSequence) -> np.ndarray:
-    """The rows of every step: int32 (steps, batch); what fills no whole batch sits this epoch out."""
+    """Rows of every step: int32 (steps, batch); those that fill no whole batch are left out of this epoch."""
     batch = min(batch_size, rows)
     order = np.random.default_rng(seed).permutation(rows)[: rows // batch * batch]
     return order.reshape(-1, batch).astype(np.int32)
 
 
-def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
+def _score(predict: Forward, rows: Rows) -> tuple[float, float]:
     """Log loss and accuracy."""
     logits, _ = predict(rows.images)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
@@ -303,7 +276,7 @@ def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
 def _inner_split(
     rows: Rows, learned: np.ndarray, settings: Training, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, Rows | None]:
-    """The rows that are left to learn from where the recipe watches a stratified part of them, and that part."""
+    """Rows to learn from, and the stratified part of them that the recipe watches instead; None where it does not."""
     if not settings.watches:
         return learned, None
     count, targets = len(learned), rows.targets[learned]

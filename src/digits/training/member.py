@@ -22,7 +22,7 @@ CHECKPOINT = ".checkpoint.npz"
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What all members share.
+    """Arrays that all members share.
 
     rows: of the training table. folds: of each of them, int64 (n,). test_images: uint8 (m, height, width, channels).
     """
@@ -44,36 +44,32 @@ def tables(config: Config, dataset: Dataset) -> Tables:
 
 
 def train(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
-    """Train one member into a folder and seal it. Resume from the checkpoint there, and leave it.
+    """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
 
     Args:
         config: the recipe.
         member: one of the config's.
         tables: see `tables`.
         folder: of the unfinished member.
-        report: hears of the progress.
+        report: is called as training goes on.
     """
     backend.start(config.training.threads)
     from digits.training import loop
 
-    rows = tables.rows
-    learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
-    network = loop.train(
-        next(architecture for architecture in config.architectures if architecture.label == member.architecture),
-        config,
-        Split(rows, learned, held_out),
-        derive(config.seed, "member", member.architecture, member.seed, member.fold),
-        folder / CHECKPOINT,
-        report,
-    )
-    _write_history(folder / "history.csv", network.history, loop.HISTORY)
+    architecture = next(net for net in config.architectures if net.label == member.architecture)
+    split = Split(tables.rows, np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold))
+    seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
+    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
+    with replacing(folder / "history.csv") as temporary:
+        header = ",".join(loop.HISTORY)
+        np.savetxt(temporary, network.history, fmt="%.6g", delimiter=",", header=header, comments="")
     with replacing(folder / "model.keras") as temporary:
         network.model.save(temporary)
-    logits, features = loop.predict_with(network.predict, rows.images[held_out], config.tta)
-    arrays.write(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = loop.predict_with(network.predict, tables.test_images, config.tta)
-    arrays.write(folder / "test.npz", logits=logits, features=features)
-    images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
+    held_out = tables.rows.images[split.held_out]
+    for name, images, numbers in (("oof", held_out, {"rows": split.held_out}), ("test", tables.test_images, {})):
+        logits, features = loop.predict_with(network.predict, images, config.tta)
+        arrays.write(folder / f"{name}.npz", **numbers, logits=logits, features=features)
+    images = len(network.history) * cost.images_per_epoch(len(split.learned), config.training)
     record = {
         "precision": network.precision,
         "seconds": float(network.history[:, loop.HISTORY.index("seconds")].sum()),
@@ -101,13 +97,8 @@ def publish(folder: Path, finished: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """A finished member stands in a folder, with every file as it was sealed."""
+    """A finished member is there, and every file of it has its checksum."""
     if not records.is_whole(folder):
         return False
     (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
     return True
-
-
-def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
-    with replacing(path) as temporary:
-        np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")

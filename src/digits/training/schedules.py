@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of where training stands.
+"""Learning-rate schedules: pure functions of the progress of training.
 
 Nothing is remembered between epochs, the plateau rule replays the watched losses: a resumed run cannot
 differ from an undisturbed one.
@@ -14,7 +14,7 @@ from digits.config import Schedule, Training
 
 
 def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: np.ndarray) -> np.ndarray:
-    """The learning rate of every step of one epoch: float32 (steps,).
+    """Learning rate of every step of one epoch: float32 (steps,).
 
     Args:
         settings: the recipe; its optimizer's `learning_rate` is the peak.
@@ -24,17 +24,14 @@ def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: n
     """
     schedule = settings.schedule
     progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
-    shape = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
-    rates = np.maximum(settings.optimizer.learning_rate * shape, schedule.minimum)
+    factors = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
+    rates = np.maximum(settings.optimizer.learning_rate * factors, schedule.minimum)
     return rates.astype(np.float32)
 
 
 def epochs_without_gain(losses: np.ndarray) -> int:
-    """How many epochs ago the lowest loss was seen."""
+    """Epochs since the lowest loss."""
     return len(losses) - 1 - int(np.argmin(losses)) if len(losses) else 0
-
-
-Shape = Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]
 
 
 def _one_cycle(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
@@ -67,7 +64,8 @@ def _constant(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: n
     return np.ones_like(progress)
 
 
-SCHEDULES: dict[str, Shape] = {
+# Each gives the share of the peak at every step, float (steps,).
+SCHEDULES: dict[str, Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]] = {
     "one_cycle": _one_cycle,
     "cosine": _cosine,
     "exponential": _exponential,

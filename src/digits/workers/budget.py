@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from digits.progress import about, clock
@@ -76,37 +76,13 @@ class Speed:
     start: float
 
     def seconds(self, work: Work, slowdown: float = 1.0) -> float:
-        """Expected time of a member; to predict an image is a forward pass only."""
-        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
-        return self.start + slowdown * images / self.images
+        """Expected time of a member."""
+        predicting = work.predicted / PASSES / self.images  # a forward pass only
+        return self.start + slowdown * (work.epochs * self.epoch(work) + predicting)
 
-
-def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
-    """The first of these members that will probably end in time.
-
-    Args:
-        seconds: expected time of each member, in the order of training.
-        left: seconds until training must end.
-    """
-    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
-
-
-def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
-    """Members that are trained in the time that is left, and the second in which each of them ends.
-
-    Args:
-        seconds, left: as those of `first_that_fits`.
-        workers: members at a time.
-    """
-    waiting, ends, free = dict(seconds), {}, [0.0] * workers
-    while waiting:
-        worker = free.index(min(free))
-        member = first_that_fits(waiting, left - free[worker])
-        if member is None:
-            break
-        free[worker] += waiting.pop(member)
-        ends[member] = free[worker]
-    return ends
+    def epoch(self, work: Work) -> float:
+        """Expected time of an epoch and of scoring it."""
+        return (work.images + work.scored / PASSES) / self.images
 
 
 @dataclass
@@ -126,33 +102,33 @@ class Budget:
     begun: list[Member] = dataclasses.field(default_factory=list)
 
     def in_time(self) -> Iterator[Member]:
-        """The members that will probably end in time, judged when a worker asks for the next one."""
+        """The members that will probably end in time, decided when a worker asks for the next one."""
         while len(self.begun) < len(self.works):
-            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
-            member = first_that_fits(seconds, self.deadline.left())
+            seconds = self.seconds()
+            waiting = [member for member in self.works if member not in self.begun]
+            member = _first_that_fits(waiting, seconds, self.deadline.left())
             if member is None:
-                least = about(min(seconds.values()))
-                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
+                least = about(min(seconds[member] for member in waiting))
+                print(f"No time for {len(waiting)} of {len(self.works)} members: {least} or more each", flush=True)
                 return
             self.begun.append(member)
             yield member
 
     def seconds(self) -> dict[Member, float]:
-        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
-        slow = [(member, self._slowdown(member)) for member in self.begun]
-        slow = [(member, factor) for member, factor in slow if factor]
+        """Expected time of every member: by the warm-up, times how much longer than expected the latest ones took."""
+        slowdowns = {member: factor for member in self.begun if (factor := self._slowdown(member))}
         expected = {}
         for member, work in self.works.items():
-            factors = [factor for of, factor in slow if of.architecture == member.architecture]
-            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
+            similar = [factor for other, factor in slowdowns.items() if other.architecture == member.architecture]
+            latest = (similar or list(slowdowns.values()))[-self.workers :]
             speed = self.speeds.get(member.architecture)
-            expected[member] = speed.seconds(work, factor) if speed else 0.0
+            expected[member] = speed.seconds(work, max(latest, default=1.0)) if speed else 0.0
         return expected
 
     def _slowdown(self, member: Member) -> float | None:
         """Time that an epoch took over the time expected of it; None of a member that is not trained."""
-        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
-        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+        taken, speed = self.took(member), self.speeds.get(member.architecture)
+        return taken / speed.epoch(self.works[member]) if taken and speed else None
 
     def stops(self, member: Member) -> float:
         """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
@@ -162,7 +138,17 @@ class Budget:
 
     def schedule(self) -> dict[Member, float]:
         """Members that fit, each with the second in which it ends."""
-        return schedule(self.seconds(), self.workers, self.deadline.left())
+        seconds, left = self.seconds(), self.deadline.left()
+        waiting, ends, free = list(seconds), {}, [0.0] * self.workers
+        while waiting:
+            worker = free.index(min(free))
+            member = _first_that_fits(waiting, seconds, left - free[worker])
+            if member is None:
+                break
+            waiting.remove(member)
+            free[worker] += seconds[member]
+            ends[member] = free[worker]
+        return ends
 
     def too_little(self) -> str:
         """Message for the user where no member fits."""
@@ -175,6 +161,11 @@ class Budget:
             f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
             f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
         )
+
+
+def _first_that_fits(members: Collection[Member], seconds: Mapping[Member, float], left: float) -> Member | None:
+    """The first of these members that will probably end within the seconds that are left."""
+    return next((member for member in members if MARGIN * seconds[member] <= left), None)
 
 
 def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:

@@ -15,7 +15,7 @@ from digits.errors import shown
 from digits.training import backend
 
 GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
-PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # the environment of who sees no GPU
+PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # environment of a process that sees no GPU
 QUESTIONS = {
     "tensorflow": "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))",
     "jax": "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))",
@@ -23,7 +23,7 @@ QUESTIONS = {
 
 
 def count() -> int:
-    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
+    """Number of NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
 
     Where there is one and the backend cannot use it, a line says so, and this process and those that it starts compute
     on the processor.
@@ -62,24 +62,25 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
 def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
     """Show this worker process one GPU, which it shares with as few other workers as possible.
 
-    The cache keeps the lock that stands for its place.
-
     Args:
         folder: holds the locks; the same for all workers that share the GPUs.
         gpus: how many there are.
         workers: how many share them.
 
+    Returns:
+        The lock of this worker's share, which the cache keeps for as long as the process lives.
+
     Raises:
-        RuntimeError: every place is held by another worker.
+        RuntimeError: more workers than that share the GPUs.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
-    for place in range(workers):
-        lock = filelock.FileLock(folder / f".gpu-{place}.lock")
+    for number in range(workers):
+        lock = filelock.FileLock(folder / f".gpu-{number}.lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         return lock
     raise RuntimeError(f"more workers than the {workers} that share the GPUs")

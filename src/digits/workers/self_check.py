@@ -22,19 +22,20 @@ from digits.data import Rows, Split
 from digits.errors import shown
 from digits.seeds import derive
 from digits.training import backend
-from digits.training.report import Silent
+from digits.training.report import Report
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
 TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
+ORIGIN = "of the self-check"  # of configs, for messages
 
 
 @dataclass(frozen=True)
 class Way:
     """A way to compute networks.
 
-    name: as messages say it. environment: variables of every process that computes. precision: in place of the
-    config's, where it is not None.
+    name: for messages. environment: variables of every process that computes. precision: in place of the config's,
+    where it is not None.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Way:
         """The config in this way's precision."""
         if self.precision is None:
             return settings
-        return config.replaced(settings, {"training.precision": self.precision}, "of the self-check")
+        return config.replaced(settings, {"training.precision": self.precision}, ORIGIN)
 
 
 UNDETERMINED = {backend.UNDETERMINED: "1"}
@@ -75,10 +76,9 @@ def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way
 def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: int) -> str | None:
     """Why a way does not work here; None where it does."""
     order = {"config": way.settings(settings).model_dump(mode="json"), "shape": shape, "classes": classes}
-    command = [sys.executable, "-m", "digits.workers.self_check"]
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "digits.workers.self_check"],
             input=json.dumps(order),
             env=os.environ | way.environment,
             capture_output=True,
@@ -92,7 +92,8 @@ def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: i
         return None
     if done.returncode < 0:
         return f"its process was killed by signal {-done.returncode}"
-    return shown(([line for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"])[-1])
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return shown(lines[-1] if lines else "it says nothing")
 
 
 def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
@@ -106,17 +107,17 @@ def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
 
     count = settings.training.batch_size
     images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
-    everything = np.arange(count)
-    split = Split(Rows(images, np.resize(np.arange(classes), count).astype(np.int32), classes), everything, everything)
+    targets, everything = np.arange(count, dtype=np.int32) % classes, np.arange(count)
+    split = Split(Rows(images, targets, classes), everything, everything)
     once = settings.with_training(
         epochs=1, monitor_rows=1, schedule=Schedule(name="constant"), early_stopping=EarlyStopping()
     )
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
-            checkpoint = Path(name) / "checkpoint.npz"
-            network = loop.train(architecture, once, split, derive(0, "self-check"), checkpoint, Silent())
-            network.model.save(Path(name) / "model.keras")
-            loaded = models.load(Path(name) / "model.keras")
+            path = Path(name) / "model.keras"
+            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Report())
+            network.model.save(path)
+            loaded = models.load(path)
         logits, features = network.predict(images)
         again, _ = loop.predictor(loaded)(images)
         if not np.isfinite(logits).all() or not np.isfinite(features).all():
@@ -126,10 +127,10 @@ def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
 
 
 def main() -> None:
-    """Check what standard input says; the last line of standard error says what is wrong."""
+    """Check the config of standard input; the last line of standard error is what is wrong."""
     order = json.load(sys.stdin)
     try:
-        check(config.parse(order["config"], "of the self-check"), tuple(order["shape"]), order["classes"])
+        check(config.parse(order["config"], ORIGIN), tuple(order["shape"]), order["classes"])
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {shown(str(error))}")
 

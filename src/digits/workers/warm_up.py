@@ -16,6 +16,7 @@ from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
 from digits.training.cost import images_per_epoch
+from digits.training.report import Report
 from digits.workers.budget import Speed
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
@@ -33,7 +34,7 @@ def count(
         architectures: of a config.
         shape: height, width and channels of an image.
         classes: number of logits.
-        threads: of TensorFlow in this process.
+        threads: of the backend in this process.
     """
     backend.start(threads)
     macs = {}
@@ -59,14 +60,16 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
     backend.start(config.training.threads)
     from digits.training import loop
 
-    config, seed = _without_watching(config), derive(config.seed, "warm-up")
+    # a schedule that watches rows would hold some back, of which there may be too few here
+    unwatched = {"early_stopping": EarlyStopping(), "schedule": Schedule(name="constant")}
+    config = config.with_training(epochs=max(config.training.epochs, EPOCHS), **unwatched)
     steps = STEPS if backend.device() else CPU_STEPS
     numbers = np.arange(min(len(rows), steps * config.training.batch_size))
-    watch = _Stopwatch(images_per_epoch(len(numbers), config.training), seconds)
     split = Split(rows, numbers, numbers[:SCORED])
+    watch = _Stopwatch(images_per_epoch(len(numbers), config.training), seconds)
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
-            loop.train(architecture, config, split, seed, Path(folder) / "checkpoint.npz", watch)
+            loop.train(architecture, config, split, derive(config.seed, "warm-up"), Path(folder) / "c.npz", watch)
         return architecture.label, watch.speed()
     except Exception:
         return architecture.label, None
@@ -77,20 +80,12 @@ def some(rows: Rows, settings: Training) -> Rows:
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 
-def _without_watching(config: Config) -> Config:
-    """The same training steps, without holding back rows of which there are too few."""
-    settings = config.training
-    schedule = Schedule(name="constant") if settings.schedule.name == "plateau" else settings.schedule
-    epochs = max(settings.epochs, EPOCHS)
-    return config.with_training(early_stopping=EarlyStopping(), schedule=schedule, epochs=epochs)
-
-
 class _Enough(Exception):
     """The warm-up has taken its time."""
 
 
-class _Stopwatch:
-    """Measures the training steps; a `Report`.
+class _Stopwatch(Report):
+    """Measures the training steps.
 
     images: of an epoch. limit: seconds to measure.
     """
@@ -101,7 +96,7 @@ class _Stopwatch:
         self.began = self.before = time.perf_counter()
         self.share = 0.0
         self.start: float | None = None  # seconds until the first part of an epoch was done
-        self.parts: list[tuple[float, float]] = []  # shares of an epoch that came after it, and their seconds
+        self.trained = self.seconds = 0.0  # epochs after that part, and the time that they took
 
     def within(self, epoch: int, share: float) -> None:
         now = time.perf_counter()
@@ -117,11 +112,11 @@ class _Stopwatch:
         if self.start is None:
             self.start = time.perf_counter() - self.began
             return
-        self.parts.append((share, seconds))
-        if sum(seconds for _, seconds in self.parts) >= self.limit:
+        self.trained += share
+        self.seconds += seconds
+        if self.seconds >= self.limit:
             raise _Enough
 
     def speed(self) -> Speed | None:
         """Images a second of the steps, and what the start took; None where nothing was measured."""
-        share, seconds = map(sum, zip(*self.parts, strict=True)) if self.parts else (0.0, 0.0)
-        return Speed(share * self.images / seconds, self.start) if seconds else None
+        return Speed(self.trained * self.images / self.seconds, self.start) if self.seconds else None

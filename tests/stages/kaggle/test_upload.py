@@ -105,7 +105,7 @@ def run(tmp_path) -> runs.Run:
     chances = oof["probabilities"][: len(data.test_images)]
     fingerprint = np.array(data.test_fingerprint)  # as every finished run has it
     arrays.write(made.test, probabilities=chances, classes=data.classes, fingerprint=fingerprint)
-    write(made.submission, data.classes[chances.argmax(axis=1)], data.classes)
+    write(made.submission, chances, data.classes)
     return made
 
 
