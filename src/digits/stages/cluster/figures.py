@@ -91,7 +91,7 @@ def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarra
     """Rows by cluster and class as a matrix; the arguments are those of `cluster_sizes`."""
     figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
     axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
-    texts = np.array([[f"{count:,}" if count else "" for count in row] for row in table])
+    texts = [[f"{count:,}" if count else "" for count in row] for row in table]
     _write_cells(axes, texts, table > table.max() / 12)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
@@ -106,7 +106,7 @@ def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str
     """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
     figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
     axes.imshow(np.ma.masked_invalid(scores), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    texts = np.array([[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores])
+    texts = [[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores]
     _write_cells(axes, texts, scores > 0.6)
     axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
     axes.set_yticks(range(len(methods)), methods)
@@ -114,11 +114,12 @@ def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str
     return figure
 
 
-def _write_cells(axes: Axes, texts: np.ndarray, dark: np.ndarray) -> None:
-    """Write into the cells of a matrix, str (rows, columns), in white where `dark`, bool (rows, columns)."""
-    for (row, column), text in np.ndenumerate(texts):
-        colour = "white" if dark[row, column] else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
+    """Write into the cells of a matrix, in white where `dark`, bool (rows, columns)."""
+    for (row, column), is_dark in np.ndenumerate(dark):
+        if texts[row][column]:
+            colour = "white" if is_dark else "black"
+            axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=colour)
     axes.grid(visible=False)
 
 
