@@ -15,6 +15,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn import cluster, metrics, mixture
+from sklearn.base import ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -27,75 +28,6 @@ REFIT_ROWS = 5_000
 NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
 CHUNK = 256  # rows of the distance matrix at a time
 EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
-
-
-def kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Lloyd's k-means, the best of ten starts.
-
-    Args:
-        features: float (n, d).
-        k: number of clusters; ignored by those that find their own.
-        seed: of the starts.
-
-    Returns:
-        The cluster of every row, int (n,), as every clusterer of this module does.
-    """
-    return cluster.KMeans(k, n_init=10, random_state=seed).fit_predict(features)
-
-
-def minibatch_kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """k-means that looks at 4,096 rows at a time, the best of ten starts: for rows by the million."""
-    return cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed).fit_predict(features)
-
-
-def gaussian_mixture(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """A mixture of Gaussians with full covariances, each row to its most probable component."""
-    return mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed).fit_predict(features)
-
-
-def ward(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Agglomerative clustering by Ward's criterion."""
-    return cluster.AgglomerativeClustering(k, linkage="ward").fit_predict(features)
-
-
-def dbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """DBSCAN with epsilon at the knee of the k-distance curve; it finds its own number of clusters."""
-    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS).fit_predict(features)
-
-
-def hdbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """HDBSCAN with clusters of at least 1 % of the rows; it finds their number itself."""
-    smallest = max(NEIGHBOURS, len(features) // 100)
-    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(features)
-
-
-def spectral(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Spectral clustering of the graph of nearest neighbours."""
-    method = cluster.SpectralClustering(
-        k, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, assign_labels="cluster_qr", random_state=seed
-    )
-    with warnings.catch_warnings():  # groups without a path between them are what is looked for
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        return method.fit_predict(features)
-
-
-@dataclass(frozen=True)
-class Clusterer:
-    """A way to cluster: `fit(features, k, seed)`, and how many rows it can take in reasonable time."""
-
-    fit: Callable[[np.ndarray, int, int], np.ndarray]
-    most_rows: int | None = None
-
-
-CLUSTERERS = {
-    "kmeans": Clusterer(kmeans),
-    "minibatch_kmeans": Clusterer(minibatch_kmeans),
-    "gaussian_mixture": Clusterer(gaussian_mixture),
-    "ward": Clusterer(ward, 10_000),
-    "dbscan": Clusterer(dbscan, 10_000),
-    "hdbscan": Clusterer(hdbscan, 10_000),
-    "spectral": Clusterer(spectral, 5_000),
-}
 
 
 def neighbour_distances(features: np.ndarray) -> np.ndarray:
@@ -113,6 +45,53 @@ def knee(curve: np.ndarray) -> float:
     span = curve[-1] - curve[0]
     height = (curve - curve[0]) / span if span > 0 else progress
     return float(curve[np.argmax(progress - height)])
+
+
+@dataclass(frozen=True)
+class Clusterer:
+    """A way to cluster.
+
+    make: gives the estimator for features float (n, d), a number of clusters and a seed; those that find their own
+    number ignore it. most_rows: that it can take in reasonable time.
+    """
+
+    make: Callable[[np.ndarray, int, int], ClusterMixin]
+    most_rows: int | None = None
+
+    def fit(self, features: np.ndarray, k: int, seed: int) -> np.ndarray:
+        """The cluster of every row of features float (n, d), int (n,); NOISE for rows that are left out."""
+        with warnings.catch_warnings():  # groups without a path between them are what is looked for
+            warnings.filterwarnings("ignore", "Graph is not fully connected")
+            return self.make(features, k, seed).fit_predict(features)
+
+
+def _dbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """DBSCAN with epsilon at the knee of the k-distance curve."""
+    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS)
+
+
+def _hdbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """HDBSCAN with clusters of at least 1 % of the rows."""
+    smallest = max(NEIGHBOURS, len(features) // 100)
+    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True)
+
+
+def _spectral(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    graph = {"affinity": "nearest_neighbors", "n_neighbors": NEIGHBOURS}
+    return cluster.SpectralClustering(k, assign_labels="cluster_qr", random_state=seed, **graph)
+
+
+CLUSTERERS = {
+    "kmeans": Clusterer(lambda _, k, seed: cluster.KMeans(k, n_init=10, random_state=seed)),
+    "minibatch_kmeans": Clusterer(
+        lambda _, k, seed: cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed)
+    ),
+    "gaussian_mixture": Clusterer(lambda _, k, seed: mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed)),
+    "ward": Clusterer(lambda _, k, seed: cluster.AgglomerativeClustering(k, linkage="ward"), 10_000),
+    "dbscan": Clusterer(_dbscan, 10_000),
+    "hdbscan": Clusterer(_hdbscan, 10_000),
+    "spectral": Clusterer(_spectral, 5_000),
+}
 
 
 def contingency(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:

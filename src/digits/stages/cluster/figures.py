@@ -76,7 +76,7 @@ def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray
         bars = axes.bar(range(len(numbers)), table[:, column], bottom=bottom, color=color, label=str(label))
         bottom += table[:, column]
     shares = table.max(axis=1) / np.maximum(table.sum(axis=1), 1)
-    tops = [f"{label}: {share:.1%}" for label, share in zip(classes[table.argmax(axis=1)], shares, strict=True)]
+    tops = [f"{label}\n{share:.1%}" for label, share in zip(classes[table.argmax(axis=1)], shares, strict=True)]
     axes.bar_label(bars, tops, fontsize=8)
     axes.set_xticks(range(len(numbers)), list(numbers))
     axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")

@@ -180,7 +180,8 @@ def _controls(study: Study) -> dict[str, Any]:
 def _kmeans(study: Study, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
     """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
     space = spaces.vectors(source)
-    scores = Clustering(space, clustering.kmeans(space, study.k, study.seed), targets).scores
+    clusters = clustering.CLUSTERERS["kmeans"].fit(space, study.k, study.seed)
+    scores = Clustering(space, clusters, targets).scores
     return {name: scores[name] for name in ("purity", "silhouette")}
 
 

@@ -250,7 +250,7 @@ def _pair_sheet(study: Study, note: str) -> Figure:
 def _name(study: Study, row: int) -> str:
     table, number = study.address(row)
     label = study.label(row)
-    return f"{table} row {number}\n" + ("no label" if label is None else f"a {label}")
+    return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
 
 
 def _write_pairs(study: Study, path: Path) -> None:
