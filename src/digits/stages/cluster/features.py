@@ -28,7 +28,7 @@ class Features:
 
     rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
     the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
-    (n, height, width, channels); see `cluster.spaces`. alignments: of every member, by its name.
+    (n, height, width, channels); see `cluster.spaces`. alignments: of every member, by its name; none if restored.
     """
 
     rows: np.ndarray
@@ -54,11 +54,6 @@ class Features:
 
     def store(self, run: Run) -> None:
         """Keep what took time to gather in `clusters/features.npz`, for `restore`."""
-        fitted = {
-            f"{name}:{field}": np.asarray(getattr(fit, field))
-            for name, fit in self.alignments.items()
-            for field in ALIGNMENT
-        }
         arrays.write(
             run.clusters / "features.npz",
             rows=self.rows,
@@ -66,7 +61,6 @@ class Features:
             aligned=self.sources["aligned"],
             logits=self.sources["logits"],
             fingerprint=np.array(run.dataset.fingerprint),
-            **fitted,
         )
 
 
@@ -99,41 +93,28 @@ def gather(run: Run) -> Features:
 
 
 def restore(run: Run) -> Features:
-    """Read what `Features.store` kept: no raw features.
+    """Read what `Features.store` kept: neither raw features nor alignments.
 
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
     ensemble = read_covered(run)
-    members = [member.name for member in run.members]
-    forms = {f"{name}:{field}": form for name in members for field, form in ALIGNMENT.items()}
+    rows = ensemble["rows"]
     try:
         kept = arrays.read(
-            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
+            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0"
         )
     except ValueError:
         kept = None
-    fitted = kept and {name: {field: kept[f"{name}:{field}"] for field in ALIGNMENT} for name in members}
-    if not kept or not _fits(run, kept, ensemble["rows"], fitted):
+    if (
+        kept is None
+        or str(kept["fingerprint"]) != run.dataset.fingerprint
+        or not np.array_equal(kept["rows"], rows)
+        or not len(rows) == len(kept["folds"]) == len(kept["aligned"])
+        or kept["logits"].shape != (len(rows), len(run.dataset.classes))
+    ):
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    alignments = {
-        name: Alignment(fit["mean"], float(fit["scale"]), fit["rotation"], float(fit["residual"]))
-        for name, fit in fitted.items()
-    }
-    sources = {name: kept[name] for name in ("aligned", "logits")}
-    return _features(run, ensemble, kept["folds"], sources, alignments)
-
-
-def _fits(run: Run, kept: dict[str, np.ndarray], rows: np.ndarray, fitted: dict[str, dict[str, np.ndarray]]) -> bool:
-    """Whether the arrays kept fit together, and fit the run's rows and members."""
-    width = kept["aligned"].shape[1]
-    return (
-        str(kept["fingerprint"]) == run.dataset.fingerprint
-        and np.array_equal(kept["rows"], rows)
-        and len(rows) == len(kept["folds"]) == len(kept["aligned"])
-        and kept["logits"].shape == (len(rows), len(run.dataset.classes))
-        and all(fit["rotation"].shape == (len(fit["mean"]), width) and fit["scale"] > 0 for fit in fitted.values())
-    )
+    return _features(run, ensemble, kept["folds"], {name: kept[name] for name in ("aligned", "logits")}, {})
 
 
 def _features(
