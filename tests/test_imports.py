@@ -20,7 +20,7 @@ STAGES_OF_A_STAGE = {  # whose measures it uses
 }
 # Modules of a stage's room that read and write files or run networks; all others are measures and figures.
 NOT_PURE = {
-    "cluster": {"features"},
+    "cluster": {"comparison", "features"},
     "predict": {"export", "exported", "networks", "pictures"},
     "tune": {"oracle", "results", "space", "trial"},
     "explore": None,  # pages

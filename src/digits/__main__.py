@@ -143,11 +143,11 @@ def cluster_command(
 ) -> None:
     """Cluster a run's out-of-fold features: purity, silhouette, maps, sheets, and suspicious labels."""
     finished = Session(data, run=run, overrides=overrides or (), output=output).finished_run(preset)
-    from digits.stages.cluster import stage  # takes longer to import than mistakes take to find
+    from digits.stages.cluster import comparison, stage  # take longer to import than mistakes take to find
 
     with finished.locked():
         if methods or spaces:
-            stage.compare(finished, methods, spaces)
+            comparison.compare(finished, methods, spaces)
         else:
             stage.run(finished)
 

@@ -1,9 +1,9 @@
 """Bring the feature spaces of several networks into one, without labels.
 
-Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so theirs may never
-be pooled as they are. Images that all of them have seen the same way, the unlabelled test images, anchor
-their spaces: each is centred, scaled, and turned onto the mean of all (generalised orthogonal Procrustes
-analysis: J. C. Gower, "Generalized Procrustes Analysis", Psychometrika 40, 1975).
+Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so their features may never be
+pooled raw. The unlabelled test images, which all of them have seen the same way, anchor their spaces: each is centred,
+scaled, and rotated onto the mean of all (generalised orthogonal Procrustes analysis: J. C. Gower, "Generalized
+Procrustes Analysis", Psychometrika 40, 1975).
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from digits.errors import UserError
+from digits.files import arrays
+from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 MOST_ROUNDS = 100
 TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
 PROBE_ROWS = 10_000
@@ -28,7 +33,7 @@ PROBE_ROWS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """The way from one network's space into the common one.
+    """Map from one network's space into the common one.
 
     mean: float (d,). scale: the root mean square distance of its anchors from their mean, or 1 where they are one
     point. rotation: float (d, c), its rows or its columns orthonormal, c the width of the widest space.
@@ -41,8 +46,30 @@ class Alignment:
     residual: float
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features of this network, float (n, d), in the common space: float (n, c)."""
+        """Bring features of this network, float (n, d), into the common space: float (n, c)."""
         return (features - self.mean) / self.scale @ self.rotation
+
+
+def of_run(run: Run) -> dict[str, Alignment]:
+    """Fit the alignment of every member of a finished run, by the member's name.
+
+    The anchors are `ANCHORS` test images, the same ones in every call. The widest member's features give the width
+    of the common space.
+
+    Raises:
+        UserError: a member is missing or damaged.
+    """
+    drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
+    members = run.members
+    alignments = align([_test_features(run, member)[drawn] for member in members])
+    return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+
+
+def _test_features(run: Run, member: Member) -> np.ndarray:
+    try:
+        return arrays.read(run.whole(member) / "test.npz", features="f2")["features"]
+    except ValueError as error:
+        raise UserError(f"{error}; make the member anew: make submit RUN={run.folder.name}") from None
 
 
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
@@ -73,7 +100,7 @@ def _widened(features: np.ndarray, width: int) -> np.ndarray:
 
 
 def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
-    """Rotate all shapes onto their mean, until the mean stands still."""
+    """Rotate all shapes onto their mean until the mean no longer moves: rotations and residuals."""
     common, before = shapes[0], np.inf
     for _ in range(MOST_ROUNDS):
         rotations = [orthogonal_procrustes(shape, common)[0] for shape in shapes]
@@ -87,14 +114,14 @@ def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]
 
 
 def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
-    """How well the fold can be told from the features: accuracy of a cross-validated logistic regression.
+    """Accuracy of a cross-validated logistic regression that guesses the fold from the features.
 
-    Chance is one over the number of folds; features of unaligned networks give nearly 1, one fold alone NaN.
+    Chance is one over the number of folds. Features of unaligned networks give nearly 1, one fold alone NaN.
 
     Args:
         features: float (n, d), row by row.
         folds: int (n,).
-        seed: of the `PROBE_ROWS` rows that are looked at, and of how they are split.
+        seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
     """
     if len(np.unique(folds)) < 2:
         return float("nan")

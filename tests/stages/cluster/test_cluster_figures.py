@@ -11,7 +11,7 @@ from digits.stages.cluster.clustering import NOISE, Sweep, contingency
 DRAW = np.random.default_rng(0)
 LABELS = DRAW.integers(0, 3, 200)
 CLUSTERS = np.where(DRAW.random(200) < 0.9, LABELS, NOISE)
-IMAGES = DRAW.integers(0, 256, (200, 8, 8)).astype(np.uint8)
+IMAGES = DRAW.integers(0, 256, (200, 8, 8, 1)).astype(np.uint8)
 POINTS = DRAW.normal(size=(200, 2)) + 5 * LABELS[:, None]
 
 
@@ -24,7 +24,7 @@ def test_a_tile_holds_every_image_where_it_belongs():
     pitch = 8 + GAP
     assert sheet.shape == (2 * pitch + GAP, 3 * pitch + GAP)
     fourth = sheet[GAP + pitch : GAP + pitch + 8, GAP : GAP + 8]
-    assert np.allclose(fourth, 1 - IMAGES[3] / IMAGES[3].max())
+    assert np.allclose(fourth, 1 - IMAGES[3, ..., 0] / IMAGES[3].max())
     assert (sheet[:GAP] == 1).all()
 
 
@@ -60,7 +60,7 @@ def test_misfits_are_framed():
 
 
 def test_the_nearest_and_farthest_of_every_cluster():
-    figure = figures.centroid_sheet(IMAGES, LABELS, CLUSTERS, DRAW.random(200))
+    figure = figures.centroid_sheet(IMAGES, LABELS != 1, CLUSTERS, DRAW.random(200))
     assert len(figure.axes) == 6
 
 
@@ -77,7 +77,9 @@ def test_the_sweep_says_where_the_silhouette_is_highest():
 
 def test_the_other_figures_draw(tmp_path):
     figures.neighbour_curve(np.sort(DRAW.random(50)), 0.5, 10).savefig(tmp_path / "a.png")
-    figures.controls({"aligned": (0.99, 0.7), "raw": (0.2, -0.01)}, 0.995).savefig(tmp_path / "b.png")
+    figures.controls(
+        {"aligned": {"purity": 0.99, "silhouette": 0.7}, "raw": {"purity": 0.2, "silhouette": -0.01}}, 0.995
+    ).savefig(tmp_path / "b.png")
     table = figures.score_table(np.array([[0.9, np.nan], [0.4, -0.1]]), ["kmeans", "ward"], ["a", "b"], "Purity")
     table.savefig(tmp_path / "c.png")
     assert [found.get_text() for found in table.axes[0].texts] == ["0.900", "-", "0.400", "-0.100"]

@@ -11,13 +11,17 @@ from digits.stages.cluster import features
 from finished_run import finish
 
 
-@pytest.fixture
-def run(tmp_path):
-    return finish(tmp_path / "whole", demo(), seeds=2)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return finish(tmp_path_factory.mktemp("output") / "whole", demo(), seeds=2)
 
 
-def test_members_of_one_row_agree_once_aligned(run):
-    gathered = features.gather(run)
+@pytest.fixture(scope="module")
+def gathered(run):
+    return features.gather(run)
+
+
+def test_members_of_one_row_agree_once_aligned(run, gathered):
     assert gathered.rows.tolist() == list(range(1078))
     means = np.array([gathered.sources["aligned"][gathered.targets == target].mean(axis=0) for target in range(10)])
     spread = np.mean(
@@ -29,28 +33,24 @@ def test_members_of_one_row_agree_once_aligned(run):
         assert (gathered.folds[rows] == fold).all()
 
 
-def test_what_is_kept_is_what_was_gathered(run):
-    gathered = features.gather(run)
-    gathered.store(run, demo().fingerprint)
+def test_what_is_kept_is_what_was_gathered(run, gathered):
+    gathered.store(run)
     restored = features.restore(run)
     for name in ("aligned", "logits", "pixels"):
         assert np.array_equal(restored.sources[name], gathered.sources[name])
-    probe = np.ones((2, 10), np.float32)
-    for name, alignment in gathered.alignments.items():
-        assert np.array_equal(restored.alignments[name](probe), alignment(probe))
 
 
 def test_a_run_that_was_never_clustered_says_what_to_do(run):
+    (run.clusters / "features.npz").unlink(missing_ok=True)
     with pytest.raises(UserError, match="no clusters yet; make them: make cluster RUN=whole"):
         features.restore(run)
-    run.clusters.mkdir()
+    run.clusters.mkdir(exist_ok=True)
     (run.clusters / "features.npz").write_bytes(b"damaged")
     with pytest.raises(UserError, match="no clusters yet"):
         features.restore(run)
 
 
-def test_a_sample_keeps_rows_together(run):
-    gathered = features.gather(run)
+def test_a_sample_keeps_rows_together(gathered):
     few = gathered.sample(100, seed=1)
     assert len(few.rows) == 100
     assert (np.diff(few.rows) > 0).all()
@@ -59,6 +59,5 @@ def test_a_sample_keeps_rows_together(run):
     assert gathered.sample(None, seed=1) is gathered
 
 
-def test_pixels_stay_the_bytes_that_were_read(run):
-    dataset = demo()
-    assert np.shares_memory(features.gather(run).sources["pixels"], dataset.train_images)
+def test_pixels_stay_the_bytes_that_were_read(run, gathered):
+    assert np.shares_memory(gathered.sources["pixels"], run.dataset.train_images)

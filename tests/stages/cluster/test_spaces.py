@@ -7,10 +7,11 @@ from sklearn.metrics import silhouette_score
 
 from digits.stages.cluster import spaces
 
+UMAP = pytest.mark.slow  # it compiles itself, which takes longer than all other tests here
 POINTS, GROUPS = make_blobs(300, 60, centers=3, random_state=0)
 
 
-@pytest.mark.parametrize("name", ["given-tsne", "given-umap", "given-pca-tsne"])
+@pytest.mark.parametrize("name", ["given-tsne", "given-pca-tsne", pytest.param("given-umap", marks=UMAP)])
 def test_a_map_keeps_groups_apart(name):
     points = spaces.reach(name, {"given": POINTS}, seed=0, perplexity=20.0)
     assert points.shape == (300, 2)
@@ -35,7 +36,7 @@ def test_components_are_as_many_as_there_can_be():
     assert spaces.pca(POINTS[:7], 0).shape == (7, 7)
 
 
-@pytest.mark.parametrize("step", spaces.STEPS)
+@pytest.mark.parametrize("step", ["pca", "tsne", pytest.param("umap", marks=UMAP)])
 def test_the_seed_decides(step):
     first, same = (spaces.STEPS[step](POINTS, 3, 20.0) for _ in range(2))
     assert np.array_equal(first, same)
@@ -48,6 +49,6 @@ def test_progress_ends_at_one():
     assert shares[-1] == 1.0
 
 
-def test_few_points_are_no_error():
-    assert spaces.tsne(POINTS[:12], 0, 30.0).shape == (12, 2)
-    assert spaces.umap(POINTS[:12], 0).shape == (12, 2)
+@pytest.mark.parametrize("step", ["tsne", pytest.param("umap", marks=UMAP)])
+def test_few_points_are_no_error(step):
+    assert spaces.STEPS[step](POINTS[:12], 0, 30.0).shape == (12, 2)

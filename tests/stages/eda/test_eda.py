@@ -13,23 +13,18 @@ from digits.config import Config
 from digits.data import Dataset
 from digits.data.demo import demo
 from digits.files import records
+from digits.seeds import derive
 from digits.stages.eda import stage as eda
 
-FIGURES = {
-    f"{name}.png"
-    for name in (
-        "labels",
-        "samples",
-        "intensities",
-        "means",
-        "blank",
-        "ink_slant",
-        "duplicates",
-        "drift",
-        "augmentation",
-    )
-}
+NAMES = ["labels", "samples", "intensities", "means", "blank", "ink_slant", "duplicates", "drift", "augmentation"]
+FIGURES = {f"{name}.png" for name in NAMES}
 ALL = FIGURES | {"metrics.json", "duplicates.csv"}
+DATA = demo()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(eda, "_figures", lambda *_: ())
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +54,8 @@ def metrics(folder) -> dict:
 
 def few(rows: int = 120) -> Dataset:
     """The first rows of the demo set."""
-    data = demo()
-    return dataclasses.replace(
-        data,
-        train_images=data.train_images[:rows],
-        train_labels=data.train_labels[:rows],
-        test_images=data.test_images[:rows],
-        test_labels=data.test_labels[:rows],
-    )
+    columns = ("train_images", "train_labels", "test_images", "test_labels")
+    return dataclasses.replace(DATA, **{name: getattr(DATA, name)[:rows] for name in columns})
 
 
 def planted() -> Dataset:
@@ -92,20 +81,20 @@ def test_tensorflow_is_not_imported(said):
     assert "imported: []" in said
 
 
-def test_it_tells_its_steps_and_where_the_results_are(said, folder):
-    for words in ("duplicates:", "train against test:", "1,078 to train, 719 to predict", "AUC"):
-        assert words in said
+def test_it_tells_its_steps_and_where_the_results_are(said, folder, metrics):
+    for words in ("duplicates:", "train against test:", "1,078 to train, 719 to predict", *metrics["findings"]):
+        assert words in " ".join(said.split())
     assert f"Written: {folder}" in said.splitlines()
 
 
 def test_the_metrics_are_those_of_the_data(metrics):
-    data = demo()
-    assert metrics["data"] == {"name": "demo", "train": data.fingerprint, "test": data.test_fingerprint}
+    assert metrics["data"] == {"name": "demo", "train": DATA.fingerprint, "test": DATA.test_fingerprint}
     assert metrics["rows"] == {"train": 1078, "test": 719}
-    assert metrics["side"] == 28
-    assert [digit["rows"] for digit in metrics["digits"]] == np.bincount(data.train_labels).tolist()
-    assert sum(digit["share"] for digit in metrics["digits"]) == pytest.approx(1)
-    blank = ~data.train_images.any(axis=0), ~data.test_images.any(axis=0)
+    assert metrics["shape"] == [28, 28, 1]
+    assert [row["class"] for row in metrics["classes"]] == list(range(10))
+    assert [row["rows"] for row in metrics["classes"]] == np.bincount(DATA.train_labels).tolist()
+    assert sum(row["share"] for row in metrics["classes"]) == pytest.approx(1)
+    blank = ~DATA.train_images.any(axis=0), ~DATA.test_images.any(axis=0)
     assert metrics["blank"]["train"] == blank[0].sum()
     assert metrics["blank"]["both"] == (blank[0] & blank[1]).sum()
     assert metrics["blank"]["train"] == metrics["blank"]["both"] + metrics["blank"]["train_only"]
@@ -127,10 +116,15 @@ def test_the_demo_set_has_no_copies_and_no_drift(metrics, folder):
 def test_every_figure_has_a_caption(metrics):
     assert metrics["captions"].keys() == FIGURES
     assert all(len(text) > 40 and "\n" not in text for text in metrics["captions"].values())
-    assert "1,797 images, no two are the same or near duplicates" in metrics["captions"]["duplicates.png"]
+    labels, duplicates, drift = metrics["findings"]
+    assert labels in metrics["captions"]["labels.png"]
+    assert duplicates in metrics["captions"]["duplicates.png"]
+    assert drift in metrics["captions"]["drift.png"]
+    assert "No two of 1,797 images are the same or near duplicates" in duplicates
+    assert drift.startswith("A classifier cannot tell")
 
 
-def test_planted_copies_are_listed_with_their_rows_and_labels(tmp_path):
+def test_planted_copies_are_listed_with_their_rows_and_labels(tmp_path, no_figures):
     data = planted()
     record = eda.run(Config(), data, tmp_path)
     assert record["duplicates"]["exact"] == {"train": 1, "test": 0, "across": 1, "conflicting": 1}
@@ -141,12 +135,11 @@ def test_planted_copies_are_listed_with_their_rows_and_labels(tmp_path):
     assert [int(conflict[key]) for key in ("first_label", "second_label")] == data.train_labels[[1, 5]].tolist()
     assert lines["train", "2", "test", "3"]["second_label"] == ""
     assert [pair["second_row"] for pair in record["duplicates"]["pairs"][:2]] == [5, 3]
-    told = record["captions"]["duplicates.png"]
-    assert "2 pairs are the same" in told
-    assert "the labels of 1 contradict each other" in told
+    assert record["findings"][1].startswith("Pairs of images that are the same: 2;")
+    assert record["findings"][1].endswith("pairs whose labels contradict each other: 1.")
 
 
-def test_planted_drift_is_seen(tmp_path, capsys):
+def test_planted_drift_is_seen(tmp_path, no_figures):
     data = few(400)
     darker = (data.test_images * 0.7).astype(np.uint8)
     record = eda.run(Config(), dataclasses.replace(data, test_images=darker), tmp_path)
@@ -154,10 +147,10 @@ def test_planted_drift_is_seen(tmp_path, capsys):
     assert record["drift"]["auc"] > 0.8
     assert record["drift"]["ink_difference"] < -0.5
     assert abs(record["drift"]["slant_difference"]) < 0.2
-    assert "can be told apart: AUC" in capsys.readouterr().out
+    assert record["findings"][2].startswith("A classifier can tell test rows from training rows: AUC")
 
 
-def test_known_test_labels_change_nothing(tmp_path):
+def test_known_test_labels_change_nothing(tmp_path, no_figures):
     data = few()
     shuffled = dataclasses.replace(data, test_labels=data.test_labels[::-1])
     hidden = dataclasses.replace(data, test_labels=None)
@@ -166,13 +159,12 @@ def test_known_test_labels_change_nothing(tmp_path):
     assert _without_seconds(tmp_path / "a") == _without_seconds(tmp_path / "b")
 
 
-def test_the_same_data_give_the_same_files_and_another_seed_other_samples(tmp_path):
-    data = few()
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        eda.run(Config(seed=seed), data, tmp_path / name)
+def test_the_same_data_give_the_same_files_and_another_seed_other_samples(folder, tmp_path):
+    eda.run(Config(), DATA, tmp_path)
     for file in FIGURES | {"duplicates.csv"}:
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
-    assert (tmp_path / "a/samples.png").read_bytes() != (tmp_path / "c/samples.png").read_bytes()
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
+    one, other = (eda._samples(DATA, 3, derive(seed, "eda")) for seed in (1, 2))
+    assert not np.array_equal(one, other)
 
 
 def _without_seconds(folder) -> dict:
@@ -181,29 +173,31 @@ def _without_seconds(folder) -> dict:
     return values
 
 
-def test_what_an_earlier_call_wrote_is_gone(tmp_path, capsys):
-    eda.run(Config(), few(), tmp_path)
+def test_what_an_earlier_call_wrote_is_gone(tmp_path):
     (tmp_path / "of_another_time.png").write_bytes(b"")
-    data = few(8)
-    record = eda.run(Config(), data, tmp_path)
+    off = Config.model_validate({"augmentation": {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0}})
+    record = eda.run(off, few(8), tmp_path)
     assert record["drift"] is None
+    assert "too few rows" in record["findings"][2]
     assert {path.name for path in tmp_path.iterdir()} == ALL - {"drift.png"}
     assert record["captions"].keys() == FIGURES - {"drift.png"}
-    assert "too few rows" in capsys.readouterr().out
+    assert "nothing is on" in record["captions"]["augmentation.png"]
+    assert "differs from it by 0%" in record["captions"]["augmentation.png"]
 
 
-def test_the_shape_comes_from_the_data(tmp_path):
+def test_named_classes_in_colour_of_another_shape(tmp_path):
     data = few()
     some = np.isin(data.train_labels, [3, 7])
-    small = dataclasses.replace(
-        data,
-        train_images=data.train_images[some][:, 4:24, 4:24],
-        train_labels=data.train_labels[some],
-        test_images=data.test_images[:, 4:24, 4:24],
+    images, test = (of[:, 4:24, 2:26].repeat(3, axis=-1) for of in (data.train_images[some], data.test_images))
+    labels = np.where(data.train_labels[some] == 3, "tree", "bird")
+    images[1], test[0] = images[0], images[0]
+    images[..., 1] //= 2
+    record = eda.run(
+        Config(), dataclasses.replace(data, train_images=images, train_labels=labels, test_images=test), tmp_path
     )
-    record = eda.run(Config(), small, tmp_path)
-    assert record["side"] == 20
-    assert [digit["digit"] for digit in record["digits"]] == [3, 7]
+    assert record["shape"] == [20, 24, 3]
+    assert [row["class"] for row in record["classes"]] == ["bird", "tree"]
+    assert record["duplicates"]["pairs"][0]["second_label"] == labels[1]
     assert {path.name for path in tmp_path.iterdir()} == ALL
 
 
@@ -218,12 +212,5 @@ def test_one_row_of_a_class_and_one_to_predict_are_enough(tmp_path):
         test_labels=None,
     )
     record = eda.run(Config(), lonely, tmp_path)
-    assert record["digits"][4]["rows"] == 1
+    assert record["classes"][4]["rows"] == 1
     assert record["drift"] is None
-
-
-def test_augmentation_that_is_off_shows_the_originals(tmp_path):
-    off = Config.model_validate({"augmentation": {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0}})
-    told = eda.run(off, few(), tmp_path)["captions"]["augmentation.png"]
-    assert "nothing is on" in told
-    assert "differs from it by 0%" in told

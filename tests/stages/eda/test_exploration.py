@@ -10,6 +10,8 @@ from digits.stages.eda import exploration
 
 SEED = derive(1, "eda")
 SIDE = 28
+DRAW = np.random.default_rng(0)
+IMAGES = exploration.grey(demo().train_images)
 
 
 def bar(top: int = 6, bottom: int = 22, left: int = 13, right: int = 15) -> np.ndarray:
@@ -25,22 +27,11 @@ def leaning(image: np.ndarray, degrees: float) -> np.ndarray:
     return cv2.warpAffine(image[0], moves, (SIDE, SIDE))[None]
 
 
-def test_labels_are_counted_by_class():
-    assert exploration.label_counts(np.array([2, 0, 2, 2]), 4).tolist() == [1, 0, 3, 0]
-
-
 def test_mean_and_deviation_of_each_class():
     images = np.array([[[0, 255]], [[0, 255]], [[255, 0]], [[0, 0]]], np.uint8)
     means, deviations = exploration.class_images(images, np.array([1, 1, 0, 0]), 2)
     assert means.tolist() == [[[0.5, 0]], [[0, 1]]]
     assert deviations.tolist() == [[[0.5, 0]], [[0, 0]]]
-
-
-def test_pixels_that_are_always_blank():
-    images = np.zeros((4, 2, 2), np.uint8)
-    images[0, 0, 1] = 1
-    images[:, 1, 1] = 200
-    assert exploration.inked(images).tolist() == [[0, 0.25], [0, 1]]
 
 
 def test_intensities_are_counted_by_class():
@@ -64,13 +55,13 @@ def test_the_slant_is_the_angle_by_which_a_bar_leans(degrees):
 
 
 def test_the_slant_does_not_depend_on_where_the_digit_is():
-    digits = leaning(demo().train_images[:1], 15)
+    digits = leaning(IMAGES[:1], 15)
     moved = np.roll(digits, (2, -3), axis=(1, 2))
     assert exploration.shapes(moved).slant == pytest.approx(exploration.shapes(digits).slant, abs=1e-3)
 
 
 def test_shearing_a_digit_adds_to_its_slant():
-    digit = demo().train_images[:1]
+    digit = IMAGES[:1]
     before, after = (exploration.shapes(of).slant[0] for of in (digit, leaning(digit, 20)))
     added = np.tan(np.radians(after)) - np.tan(np.radians(before))
     assert np.degrees(np.arctan(added)) == pytest.approx(20, abs=2)
@@ -85,7 +76,7 @@ def test_without_height_there_is_no_slant():
 
 
 def test_components_never_lengthen_a_distance_and_keep_most_of_it():
-    images = demo().train_images[:300]
+    images = IMAGES[:300]
     points = exploration.components(images, SEED)
     pixels = images.reshape(300, -1) / 255
     true = np.linalg.norm(pixels[:150] - pixels[150:], axis=1)
@@ -97,17 +88,23 @@ def test_components_never_lengthen_a_distance_and_keep_most_of_it():
 
 
 def test_fewer_rows_or_pixels_make_fewer_components(monkeypatch):
-    assert exploration.components(demo().train_images[:7], SEED).shape == (7, 7)
-    assert exploration.components(demo().train_images[:90, 12:16, 12:16], SEED).shape == (90, 16)
+    assert exploration.components(IMAGES[:7], SEED).shape == (7, 7)
+    assert exploration.components(IMAGES[:90, 12:16, 12:16], SEED).shape == (90, 16)
     monkeypatch.setattr(exploration, "FITTED_ROWS", 20)
-    assert exploration.components(demo().train_images[:90], SEED).shape == (90, 20)
+    assert exploration.components(IMAGES[:90], SEED).shape == (90, 20)
 
 
 def test_blocks_change_nothing(monkeypatch):
-    images = demo().train_images
-    shapes, components = exploration.shapes(images), exploration.components(images, SEED)
+    shapes, components = exploration.shapes(IMAGES), exploration.components(IMAGES, SEED)
     monkeypatch.setattr(exploration, "BLOCK", 100)
     for before, after in zip(
-        (*shapes, components), (*exploration.shapes(images), exploration.components(images, SEED)), strict=True
+        (*shapes, components), (*exploration.shapes(IMAGES), exploration.components(IMAGES, SEED)), strict=True
     ):
         assert after == pytest.approx(before, abs=1e-5)
+
+
+def test_colours_become_brightness():
+    colours = np.array([[[[255, 0, 0], [9, 9, 9]]]], np.uint8)
+    assert exploration.grey(colours).tolist() == [[[85, 9]]]
+    assert exploration.grey(colours[..., :1]).tolist() == [[[255, 9]]]
+    assert exploration.components(DRAW.integers(0, 256, (9, 2, 2, 3)).astype(np.uint8), SEED).shape == (9, 9)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn import cluster, metrics, mixture
+from sklearn.base import ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -25,75 +27,7 @@ REFITS = 10
 REFIT_ROWS = 5_000
 NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
 CHUNK = 256  # rows of the distance matrix at a time
-
-
-def kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Lloyd's k-means, the best of ten starts.
-
-    Args:
-        features: float (n, d).
-        k: number of clusters; ignored by those that find their own.
-        seed: of the starts.
-
-    Returns:
-        The cluster of every row, int (n,), as every clusterer of this module does.
-    """
-    return cluster.KMeans(k, n_init=10, random_state=seed).fit_predict(features)
-
-
-def minibatch_kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """k-means that looks at 4,096 rows at a time, the best of ten starts: for rows by the million."""
-    return cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed).fit_predict(features)
-
-
-def gaussian_mixture(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """A mixture of Gaussians with full covariances, each row to its most probable component."""
-    return mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed).fit_predict(features)
-
-
-def ward(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Agglomerative clustering by Ward's criterion."""
-    return cluster.AgglomerativeClustering(k, linkage="ward").fit_predict(features)
-
-
-def dbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """DBSCAN with epsilon at the knee of the k-distance curve; it finds its own number of clusters."""
-    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS).fit_predict(features)
-
-
-def hdbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """HDBSCAN with clusters of at least 1 % of the rows; it finds their number itself."""
-    smallest = max(NEIGHBOURS, len(features) // 100)
-    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(features)
-
-
-def spectral(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Spectral clustering of the graph of nearest neighbours."""
-    method = cluster.SpectralClustering(
-        k, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, assign_labels="cluster_qr", random_state=seed
-    )
-    with warnings.catch_warnings():  # groups without a path between them are what is looked for
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        return method.fit_predict(features)
-
-
-@dataclass(frozen=True)
-class Clusterer:
-    """A way to cluster: `fit(features, k, seed)`, and how many rows it can take in reasonable time."""
-
-    fit: Callable[[np.ndarray, int, int], np.ndarray]
-    most_rows: int | None = None
-
-
-CLUSTERERS = {
-    "kmeans": Clusterer(kmeans),
-    "minibatch_kmeans": Clusterer(minibatch_kmeans),
-    "gaussian_mixture": Clusterer(gaussian_mixture),
-    "ward": Clusterer(ward, 10_000),
-    "dbscan": Clusterer(dbscan, 10_000),
-    "hdbscan": Clusterer(hdbscan, 10_000),
-    "spectral": Clusterer(spectral, 5_000),
-}
+EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 
 
 def neighbour_distances(features: np.ndarray) -> np.ndarray:
@@ -107,50 +41,92 @@ def knee(curve: np.ndarray) -> float:
 
     V. Satopaa et al., "Finding a 'Kneedle' in a Haystack", 2011, without the smoothing.
     """
-    place = np.linspace(0, 1, len(curve))
+    progress = np.linspace(0, 1, len(curve))
     span = curve[-1] - curve[0]
-    height = (curve - curve[0]) / span if span > 0 else place
-    return float(curve[np.argmax(place - height)])
+    height = (curve - curve[0]) / span if span > 0 else progress
+    return float(curve[np.argmax(progress - height)])
+
+
+@dataclass(frozen=True)
+class Clusterer:
+    """A way to cluster.
+
+    make: gives the estimator for features float (n, d), a number of clusters and a seed; those that find their own
+    number ignore it. most_rows: that it can take in reasonable time.
+    """
+
+    make: Callable[[np.ndarray, int, int], ClusterMixin]
+    most_rows: int | None = None
+
+    def fit(self, features: np.ndarray, k: int, seed: int) -> np.ndarray:
+        """The cluster of every row of features float (n, d), int (n,); NOISE for rows that are left out."""
+        with warnings.catch_warnings():  # groups without a path between them are what is looked for
+            warnings.filterwarnings("ignore", "Graph is not fully connected")
+            return self.make(features, k, seed).fit_predict(features)
+
+
+def _dbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """DBSCAN with epsilon at the knee of the k-distance curve."""
+    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS)
+
+
+def _hdbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """HDBSCAN with clusters of at least 1 % of the rows."""
+    smallest = max(NEIGHBOURS, len(features) // 100)
+    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True)
+
+
+def _spectral(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    graph = {"affinity": "nearest_neighbors", "n_neighbors": NEIGHBOURS}
+    return cluster.SpectralClustering(k, assign_labels="cluster_qr", random_state=seed, **graph)
+
+
+CLUSTERERS = {
+    "kmeans": Clusterer(lambda _, k, seed: cluster.KMeans(k, n_init=10, random_state=seed)),
+    "minibatch_kmeans": Clusterer(
+        lambda _, k, seed: cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed)
+    ),
+    "gaussian_mixture": Clusterer(lambda _, k, seed: mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed)),
+    "ward": Clusterer(lambda _, k, seed: cluster.AgglomerativeClustering(k, linkage="ward"), 10_000),
+    "dbscan": Clusterer(_dbscan, 10_000),
+    "hdbscan": Clusterer(_hdbscan, 10_000),
+    "spectral": Clusterer(_spectral, 5_000),
+}
 
 
 def contingency(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How many rows of each cluster, ascending, have each class, ascending: int (clusters, classes)."""
-    return metrics.cluster.contingency_matrix(clusters, targets)
+    """Rows by cluster and class, both ascending, without noise: int (clusters, classes)."""
+    kept = clusters != NOISE
+    return metrics.cluster.contingency_matrix(clusters[kept], targets[kept])
 
 
 def ordered(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The same clusters, numbered from 0 in the order of their most frequent class, the largest first: int (n,)."""
-    numbers = np.unique(clusters[clusters != NOISE])
-    majorities = [np.bincount(targets[clusters == number]).argmax() for number in numbers]
-    sizes = [(clusters == number).sum() for number in numbers]
+    """Number clusters from 0 in the order of their most frequent class, the largest first: int (n,)."""
+    kept = clusters != NOISE
+    table = contingency(clusters, targets)
+    order = np.lexsort((-table.sum(axis=1), table.argmax(axis=1))) if kept.any() else np.empty(0, int)
     renumbered = np.full(len(clusters), NOISE)
-    for place, old in enumerate(numbers[np.lexsort((np.negative(sizes), majorities))] if len(numbers) else ()):
-        renumbered[clusters == old] = place
+    for number, old in enumerate(np.unique(clusters[kept])[order]):
+        renumbered[clusters == old] = number
     return renumbered
 
 
 def purity(clusters: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows that have the most frequent class of their cluster; a row left out as noise counts as wrong.
+    """Share of rows that have the most frequent class of their cluster; noise counts as wrong.
 
     C. D. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval", 2008, section 16.3.
     """
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    return float(contingency(clusters[kept], targets[kept]).max(axis=1).sum() / len(targets))
+    return float(contingency(clusters, targets).max(axis=1, initial=0).sum() / len(targets))
 
 
 def hungarian_accuracy(clusters: np.ndarray, targets: np.ndarray) -> float:
     """Share of rows that are right when each class is given to one cluster at most, in the best way."""
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    table = contingency(clusters[kept], targets[kept])
+    table = contingency(clusters, targets)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(targets))
 
 
 def agreement(clusters: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Every score of a clustering against the classes; noise is one more cluster in all but the first two."""
+    """Scores of a clustering against the classes; noise is one more cluster in all but the first two."""
     homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(targets, clusters)
     return {
         "purity": purity(clusters, targets),
@@ -180,7 +156,8 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     member = np.zeros((len(kept), len(numbers)), np.float32)
     member[np.arange(len(kept)), own] = 1
 
-    def of_chunk(start: int) -> np.ndarray:
+    def summed_distances(start: int) -> np.ndarray:
+        """Sum the distances of a chunk of rows to each cluster: float32 (rows, clusters)."""
         rows = np.arange(start, min(start + CHUNK, len(kept)))
         distances = points[rows] @ points.T
         distances *= -2
@@ -189,32 +166,74 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
         np.maximum(distances, 0, out=distances)
         np.sqrt(distances, out=distances)
         distances[np.arange(len(rows)), rows] = 0
-        return _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
+        return distances @ member
 
     with threadpool_limits(1), Parallel(-1, prefer="threads") as parallel:  # a thread a chunk, not a product
-        values[kept] = np.concatenate(parallel(delayed(of_chunk)(start) for start in range(0, len(kept), CHUNK)))
-    return values
-
-
-def _silhouettes(sums: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """From the summed distances of rows to each cluster, float (n, clusters), and the cluster of each row, int (n,)."""
-    rows = np.arange(len(own))
+        chunks = parallel(delayed(summed_distances)(start) for start in range(0, len(kept), CHUNK))
+    sums, rows = np.concatenate(chunks).astype(np.float64), np.arange(len(kept))
     inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
     means = sums / sizes
     means[rows, own] = np.inf
     outside = means.min(axis=1)
     larger = np.maximum(inside, outside)
-    values = np.divide(outside - inside, larger, out=np.zeros(len(own)), where=larger > 0)
-    return np.where(sizes[own] > 1, values, 0.0)
+    silhouettes = np.divide(outside - inside, larger, out=np.zeros(len(kept)), where=larger > 0)
+    values[kept] = np.where(sizes[own] > 1, silhouettes, 0.0)
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """Rows in a space, float (n, d), with their clusters, int (n,), and the classes of their labels, int (n,)."""
+
+    space: np.ndarray
+    clusters: np.ndarray
+    targets: np.ndarray
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Numbers of the clusters, ascending, without noise."""
+        return np.unique(self.clusters[self.clusters != NOISE])
+
+    @cached_property
+    def majorities(self) -> np.ndarray:
+        """The most frequent class of each row's cluster, int (n,); NOISE for noise."""
+        majorities = np.full(len(self.clusters), NOISE)
+        for number in self.numbers:
+            rows = self.clusters == number
+            majorities[rows] = np.bincount(self.targets[rows]).argmax()
+        return majorities
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """Distance of each row to the centroid of its cluster, float (n,); NaN for noise."""
+        distances = np.full(len(self.clusters), np.nan)
+        for number in self.numbers:
+            rows = self.clusters == number
+            distances[rows] = np.linalg.norm(self.space[rows] - self.space[rows].mean(axis=0), axis=1)
+        return distances
+
+    @cached_property
+    def silhouettes(self) -> np.ndarray:
+        """Silhouette of each row, float (n,); NaN for noise, and for rows beyond a sample of `EXACT_ROWS`."""
+        drawn = np.random.default_rng(0).permutation(len(self.clusters))[:EXACT_ROWS]
+        values = np.full(len(self.clusters), np.nan)
+        values[drawn] = silhouettes(self.space[drawn], self.clusters[drawn])
+        return values
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Agreement with the classes, and the mean silhouette: NaN for one cluster, or for noise alone."""
+        finite = self.silhouettes[np.isfinite(self.silhouettes)]
+        silhouette = float(finite.mean()) if len(finite) else float("nan")
+        return agreement(self.clusters, self.targets) | {"silhouette": silhouette}
 
 
 def purity_interval(clusters: np.ndarray, targets: np.ndarray, seed: int) -> Interval:
     """Purity with its interval over the draw of rows, the clusters as they are."""
-    kept = clusters != NOISE
-    table = contingency(clusters[kept], targets[kept])
-    shares = np.append(table.ravel(), (~kept).sum()) / len(targets)
+    table = contingency(clusters, targets)
+    shares = np.append(table.ravel(), len(targets) - table.sum()) / len(targets)  # the last is that of the noise
     draws = np.random.default_rng(seed).multinomial(len(targets), shares, DRAWS)[:, :-1]
-    purities = draws.reshape(DRAWS, *table.shape).max(axis=2).sum(axis=1) / len(targets)
+    purities = draws.reshape(DRAWS, *table.shape).max(axis=2, initial=0).sum(axis=1) / len(targets)
     return bootstrapped(purity(clusters, targets), purities)
 
 
@@ -229,9 +248,9 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
 
 
 def stability(features: np.ndarray, clusters: np.ndarray, method: str, k: int, seed: int) -> np.ndarray:
-    """How little the clusters depend on which rows there are: ARI of `REFITS` refits, float64 (refits,).
+    """Adjusted Rand index of each of `REFITS` refits with the clusters given, float64 (refits,).
 
-    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them with the clusters given.
+    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them.
     """
     draw = np.random.default_rng(seed)
     scores = []
@@ -251,7 +270,7 @@ class Sweep:
 
 
 def sweep(features: np.ndarray, most: int, seed: int) -> Sweep:
-    """k-means with 2 to `most` clusters."""
+    """Run k-means with 2 to `most` clusters."""
     ks = np.arange(2, most + 1)
     models = [cluster.KMeans(int(k), n_init=3, random_state=seed).fit(features) for k in ks]
     means = [np.nanmean(silhouettes(features, model.labels_)) for model in models]

@@ -1,409 +1,333 @@
-"""Cluster the out-of-fold features of a run, and say how far the clusters are the digits."""
+"""Cluster the out-of-fold features of a run, and say how far the clusters are the classes."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.progress import track
 from rich.table import Table
 
-from digits import runs
-from digits.config import Cluster, Config, revise
-from digits.data import Dataset
+from digits.competition import COMPETITION
+from digits.config import Cluster
 from digits.ensemble import alignment
 from digits.errors import UserError
+from digits.figures import folder as results
 from digits.figures import sheets
 from digits.files import arrays, records
-from digits.files.atomic import replacing
 from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, label_issues, spaces
-from digits.stages.cluster.clustering import NOISE
+from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
+from digits.stages.cluster.clustering import EXACT_ROWS, NOISE, Clustering
 from digits.stages.cluster.features import Features, gather
 
-EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
-METHODS = get_args(Cluster.model_fields["method"].annotation)
-SPACES = (  # what "all" means
-    "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
-    "aligned-pca", "aligned-tsne", "aligned-umap",
-)  # fmt: skip
-SCORES = (
-    "purity",
-    "hungarian_accuracy",
-    "silhouette",
-    "nmi",
-    "ari",
-    "homogeneity",
-    "completeness",
-    "noise",
-    "clusters",
-)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Clustering:
-    """The clusters, int (n,), of rows in a space, float (n, d); NOISE where a row is left out."""
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A clustering of a run, and what it was made from.
 
-    space: np.ndarray
-    clusters: np.ndarray
+    features: all out-of-fold rows. sample: the rows that are clustered. clustering: theirs. k: clusters asked for.
+    seed: of everything random.
+    """
 
-    @cached_property
-    def numbers(self) -> np.ndarray:
-        """Of the clusters, ascending, without noise."""
-        return np.unique(self.clusters[self.clusters != NOISE])
+    run: Run
+    features: Features
+    sample: Features
+    clustering: Clustering
+    k: int
+    seed: int
+
+    @property
+    def settings(self) -> Cluster:
+        return self.run.config.cluster
+
+    @property
+    def classes(self) -> np.ndarray:
+        return self.run.dataset.classes
 
     @cached_property
-    def silhouettes(self) -> np.ndarray:
-        """Of each row, float (n,); NaN for noise, and for rows beyond a sample of `EXACT_ROWS`."""
-        drawn = np.random.default_rng(0).permutation(len(self.clusters))[:EXACT_ROWS]
-        values = np.full(len(self.clusters), np.nan)
-        values[drawn] = clustering.silhouettes(self.space[drawn], self.clusters[drawn])
-        return values
+    def labels(self) -> np.ndarray:
+        """Labels of the sample, (n,)."""
+        return self.classes[self.sample.targets]
 
     @cached_property
-    def distances(self) -> np.ndarray:
-        """Of each row to the centroid of its cluster, float (n,); NaN for noise."""
-        distances = np.full(len(self.clusters), np.nan)
-        for number in self.numbers:
-            of = self.clusters == number
-            distances[of] = np.linalg.norm(self.space[of] - self.space[of].mean(axis=0), axis=1)
-        return distances
+    def predictions(self) -> np.ndarray:
+        """Labels that the ensemble chooses for the sample, (n,)."""
+        return self.classes[self.sample.probabilities.argmax(axis=1)]
 
-    def majorities(self, targets: np.ndarray) -> np.ndarray:
-        """The most frequent class of each row's cluster, int (n,); NOISE for noise."""
-        majorities = np.full(len(self.clusters), NOISE)
-        for number in self.numbers:
-            of = self.clusters == number
-            majorities[of] = np.bincount(targets[of]).argmax()
-        return majorities
+    @cached_property
+    def queue(self) -> label_issues.Queue:
+        """Rows of the sample whose label may be wrong."""
+        sample = self.sample
+        features = sample.sources["aligned"]
+        return label_issues.label_queue(sample.probabilities, sample.targets, self.clustering.majorities, features)
 
 
 def run(run: Run) -> dict[str, Any]:
-    """Write `clusters/` of a finished run: metrics, the cluster of every row, maps, figures, the label queue.
+    """Write `clusters/`: metrics, the cluster of every row, maps, figures, the label queue.
 
     Args:
-        config: of the run, with how to cluster.
         run: finished; the caller holds its lock.
 
     Returns:
         The metrics.
     """
     settings, steps = run.config.cluster, Steps()
-    folder = run.clusters
-    seed = as_int(derive(run.config.seed, "cluster"))
-    k = settings.k or len(run.dataset.classes)
     with steps.step("alignment"):
         features = gather(run)
-    ceiling = float((features.probabilities.argmax(axis=1) == features.targets).mean())
-    most = clustering.CLUSTERERS[settings.method].most_rows
-    sample = features.sample(min(settings.rows or len(features.rows), most or len(features.rows)), seed)
-    if len(sample.rows) < len(features.rows):
-        print(f"  on a sample of {len(sample.rows):,} of {len(features.rows):,} rows", flush=True)
     with steps.step(f"{settings.method} in {settings.space}"):
-        result = _cluster(settings, sample, k, seed)
+        study = _cluster(run, features)
     with steps.step("scores"):
-        scores = _score(result, sample, settings.method, k, seed)
+        scores = _scores(study)
     with steps.step("controls"):
-        scores |= _control(features.sample(EXACT_ROWS, seed), k, seed)
+        scores |= _controls(study)
     with steps.step("sweep of k"):
-        few = np.random.default_rng(seed).permutation(len(sample.rows))[:SWEEP_ROWS]
-        swept = clustering.sweep(result.space[few], min(MOST_CLUSTERS, len(few) - 1), seed)
+        sweep = _sweep(study)
     with steps.step("label queue"):
-        queue = label_issues.label_queue(
-            sample.probabilities, sample.targets, result.majorities(sample.targets), sample.sources["aligned"]
-        )
+        queue = study.queue
     with steps.step("figures and files"):
-        _remove_earlier(folder)
-        for name, figure in _figures(result, sample, run.dataset, settings, scores, swept, queue, ceiling, seed):
-            _save(figure, folder / f"{name}.png")
-        _write_rows(folder / "clusters.csv", result, sample, run.dataset)
-        _write_queue(folder / "label_queue.csv", queue, sample, run.dataset)
-    maps = _draw_maps(steps, result, sample, run.dataset, settings, folder, seed)
-    features.store(run, run.dataset.fingerprint)
-    arrays.write(folder / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
-    record = scores | {
-        "method": settings.method,
-        "space": settings.space,
-        "k": k,
-        "perplexity": settings.perplexity,
-        "rows": len(sample.rows),
-        "oof_accuracy": ceiling,
-        "anchor_residual": _residuals(features, run.config),
-        "seconds": steps.seconds,
-    }
-    records.seal(folder, records.with_nulls(record), "metrics.json", beside=BESIDE)
-    _print(run, record, len(queue.rows), folder)
+        _remove_earlier(study)
+        results.draw(run.clusters, _figures(study, scores, sweep))
+        _write_rows(study)
+        _write_queue(study)
+    maps = _draw_maps(study, steps)
+    features.store(run)
+    arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
+    record = records.with_nulls(scores | {"seconds": steps.seconds})
+    record["findings"] = findings.sentences(record)
+    records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
+    _print(run, record, len(queue.rows))
     return record
 
 
-def compare(run: Run, some_methods: str | None, some_spaces: str | None) -> None:
-    """Write the table of clusterers and spaces, all on the same sample of rows: CSV, Markdown and heat maps.
+# --- measures ----------------------------------------------------------------------------------------------
 
-    Args:
-        run: finished; the caller holds its lock.
-        some_methods: names of clusterers with commas between them, or "all"; by default that of the config.
-        some_spaces: names of spaces, the same way.
+
+def _cluster(run: Run, features: Features) -> Study:
+    """Cluster as many rows as the config or the method allows.
 
     Raises:
-        UserError: there is no such method or space.
+        UserError: there are fewer rows than clusters.
     """
-    settings, folder = run.config.cluster, run.clusters
-    methods = METHODS if some_methods == "all" else (some_methods or settings.method).split(",")
-    names = SPACES if some_spaces == "all" else (some_spaces or settings.space).split(",")
-    for method, name in itertools.product(methods, names):
-        revise(run.config, [f"cluster.method={method}", f"cluster.space={name}"], "of the comparison")
+    settings, count = run.config.cluster, len(features.rows)
     seed = as_int(derive(run.config.seed, "cluster"))
+    sample = features.sample(
+        min(settings.rows or count, clustering.CLUSTERERS[settings.method].most_rows or count), seed
+    )
+    if len(sample.rows) < count:
+        print(f"  on a sample of {len(sample.rows):,} of {count:,} rows", flush=True)
     k = settings.k or len(run.dataset.classes)
-    sample = gather(run).sample(settings.table_rows, seed)
-    reached: dict[str, np.ndarray] = {}
-    cells = {}
-    for name, method in track(list(itertools.product(names, methods)), "clustering", transient=True):
-        if name not in reached:
-            reached[name] = spaces.reach(name, sample.sources, seed, settings.perplexity)
-        result = Clustering(reached[name], clustering.CLUSTERERS[method].fit(reached[name], k, seed))
-        agreement = clustering.agreement(result.clusters, sample.targets)
-        cells[method, name] = agreement | {"silhouette": _mean(result.silhouettes)}
-    _write_table(folder, cells, methods, names)
-    for score in ("purity", "silhouette"):
-        values = np.array([[cells[method, name][score] for name in names] for method in methods])
-        title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
-        _save(figures.score_table(values, methods, names, title), folder / f"comparison_{score}.png")
-
-
-def _cluster(settings: Cluster, sample: Features, k: int, seed: int) -> Clustering:
     if k >= len(sample.rows):
         raise UserError(f"cluster.k={k}: there are only {len(sample.rows):,} rows")
     space = spaces.reach(settings.space, sample.sources, seed, settings.perplexity)
     large = settings.method == "kmeans" and len(space) >= settings.minibatch_from
-    method = "minibatch_kmeans" if large else settings.method
-    clusters = clustering.CLUSTERERS[method].fit(space, k, seed)
-    return Clustering(space, clustering.ordered(clusters, sample.targets))
+    clusters = clustering.CLUSTERERS["minibatch_kmeans" if large else settings.method].fit(space, k, seed)
+    found = Clustering(space, clustering.ordered(clusters, sample.targets), sample.targets)
+    return Study(run, features, sample, found, k, seed)
 
 
-def _score(result: Clustering, sample: Features, method: str, k: int, seed: int) -> dict[str, Any]:
-    """Every score of the clustering itself."""
-    purity = clustering.purity_interval(result.clusters, sample.targets, seed)
-    silhouette = clustering.mean_interval(result.silhouettes, seed)
-    stability = clustering.stability(result.space, result.clusters, method, k, seed)
-    sizes = [int((result.clusters == number).sum()) for number in result.numbers]
-    return clustering.agreement(result.clusters, sample.targets) | {
+def _scores(study: Study) -> dict[str, Any]:
+    """Scores of the clustering itself, and what it was made with."""
+    found, settings, seed = study.clustering, study.settings, study.seed
+    purity = clustering.purity_interval(found.clusters, found.targets, seed)
+    silhouette = clustering.mean_interval(found.silhouettes, seed)
+    sizes = [int((found.clusters == number).sum()) for number in found.numbers]
+    stability = clustering.stability(found.space, found.clusters, settings.method, study.k, seed)
+    return found.scores | {
         "purity_interval": [purity.low, purity.high],
-        "silhouette": silhouette.value,
         "silhouette_interval": [silhouette.low, silhouette.high],
         "stability": float(stability.mean()),
         "sizes": sizes,
         "balance": min(sizes) / max(sizes) if sizes else 0.0,
+        "method": settings.method,
+        "space": settings.space,
+        "k": study.k,
+        "perplexity": settings.perplexity,
+        "rows": len(study.sample.rows),
     }
 
 
-def _control(features: Features, k: int, seed: int) -> dict[str, Any]:
-    """k-means elsewhere, and how well the fold can be told from the features."""
-    controls = {name: _kmeans(features.sources[name], features.targets, k, seed) for name in features.sources}
-    alone = [
-        _kmeans(features.sources["raw"][features.folds == fold], features.targets[features.folds == fold], k, seed)
-        for fold in np.unique(features.folds)
-    ]
-    controls["each fold by itself"] = tuple(np.mean(alone, axis=0).tolist())
+def _controls(study: Study) -> dict[str, Any]:
+    """k-means in every space and in each fold alone, and how far features betray their fold."""
+    features = study.features.sample(EXACT_ROWS, study.seed)
+    controls = {name: _kmeans(study, features.targets, source) for name, source in features.sources.items()}
+    raw, aligned = features.sources["raw"], features.sources["aligned"]
+    of_folds = [features.folds == fold for fold in np.unique(features.folds)]
+    alone = [_kmeans(study, features.targets[rows], raw[rows]) for rows in of_folds]
+    purities = [scores["purity"] for scores in alone]
+    controls["each fold by itself"] = {name: float(np.mean([scores[name] for scores in alone])) for name in alone[0]}
+    chosen = study.features.probabilities.argmax(axis=1)
     return {
-        "controls": {name: {"purity": of[0], "silhouette": of[1]} for name, of in controls.items()},
-        "each_fold_purity_std": float(np.std([purity for purity, _ in alone], ddof=1)) if len(alone) > 1 else 0.0,
-        "fold_probe_before": alignment.fold_probe(features.sources["raw"], features.folds, seed),
-        "fold_probe_after": alignment.fold_probe(features.sources["aligned"], features.folds, seed),
+        "controls": controls,
+        "each_fold_purity_std": float(np.std(purities, ddof=1)) if len(alone) > 1 else 0.0,
+        "fold_probe_before": alignment.fold_probe(raw, features.folds, study.seed),
+        "fold_probe_after": alignment.fold_probe(aligned, features.folds, study.seed),
         "fold_probe_chance": 1 / len(alone),
+        "oof_accuracy": float((chosen == study.features.targets).mean()),
+        "anchor_residual": _residuals(study),
     }
 
 
-def _kmeans(space: np.ndarray, targets: np.ndarray, k: int, seed: int) -> tuple[float, float]:
-    """Purity and mean silhouette of k-means; the space is a source of features, float or uint8 (n, ...)."""
-    space = spaces.vectors(space)
-    clusters = clustering.kmeans(space, k, seed)
-    return clustering.purity(clusters, targets), _mean(clustering.silhouettes(space, clusters))
+def _kmeans(study: Study, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
+    """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
+    space = spaces.vectors(source)
+    clusters = clustering.CLUSTERERS["kmeans"].fit(space, study.k, study.seed)
+    scores = Clustering(space, clusters, targets).scores
+    return {name: scores[name] for name in ("purity", "silhouette")}
 
 
-def _mean(silhouettes: np.ndarray) -> float:
-    """NaN where there is no silhouette: of one cluster, or of noise alone."""
-    finite = silhouettes[np.isfinite(silhouettes)]
-    return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _residuals(features: Features, config: Config) -> list[float]:
-    """The share of the anchors' variance that alignment leaves, a number a fold: the mean of its members."""
-    members = runs.members(config)
+def _residuals(study: Study) -> list[float]:
+    """Share of the anchors' variance that alignment leaves, of each fold: the mean of its members."""
+    residuals = {member: study.features.alignments[member.name].residual for member in study.run.members}
     return [
-        float(np.mean([features.alignments[member.name].residual for member in members if member.fold == fold]))
-        for fold in config.folds.trained
+        float(np.mean([residual for member, residual in residuals.items() if member.fold == fold]))
+        for fold in study.run.config.folds.trained
     ]
 
 
-def _figures(
-    result: Clustering,
-    sample: Features,
-    dataset: Dataset,
-    settings: Cluster,
-    scores: dict[str, Any],
-    swept: clustering.Sweep,
-    queue: label_issues.Queue,
-    ceiling: float,
-    seed: int,
-) -> Iterator[tuple[str, Figure]]:
+def _sweep(study: Study) -> clustering.Sweep:
+    few = np.random.default_rng(study.seed).permutation(len(study.sample.rows))[:SWEEP_ROWS]
+    return clustering.sweep(study.clustering.space[few], min(MOST_CLUSTERS, len(few) - 1), study.seed)
+
+
+# --- figures -----------------------------------------------------------------------------------------------
+
+
+def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Iterator[tuple[str, Figure]]:
     """Every figure but the maps, with the name of its file."""
-    images, labels = sample.sources["pixels"], dataset.classes[sample.targets]
-    if settings.method in ("dbscan", "hdbscan"):
-        curve = clustering.neighbour_distances(result.space)
+    found, images = study.clustering, study.sample.sources["pixels"]
+    if study.settings.method in ("dbscan", "hdbscan"):
+        curve = clustering.neighbour_distances(found.space)
         yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
-    if not len(result.numbers):
+    if not len(found.numbers):
         return
-    kept = result.clusters != NOISE
-    table = clustering.contingency(result.clusters[kept], sample.targets[kept])
-    classes = dataset.classes[np.unique(sample.targets[kept])]
-    yield "sizes", figures.cluster_sizes(table, result.numbers, classes)
-    yield "matrix", figures.cluster_matrix(table, result.numbers, classes)
-    if np.isfinite(result.silhouettes).any():
-        yield "silhouettes", figures.silhouette_plot(result.silhouettes, result.clusters)
-    yield "centroids", figures.centroid_sheet(images, labels, result.clusters, result.distances)
-    yield "means", figures.mean_images(images, result.clusters, labels)
-    yield "sweep", figures.cluster_sweep(swept, len(dataset.classes), min(SWEEP_ROWS, len(sample.rows)))
-    controls = {name: (of["purity"], of["silhouette"]) for name, of in scores["controls"].items()}
-    yield "controls", figures.controls(controls, ceiling)
-    draw = np.random.default_rng(seed)
-    majorities = dataset.classes[result.majorities(sample.targets)]
-    for number in result.numbers:
-        rows = draw.permutation(np.flatnonzero(result.clusters == number))
-        shown, misfits = rows[:SHEET], labels[rows] != majorities[rows]
-        title = f"Cluster {number}: {len(rows):,} rows, mostly {majorities[rows[0]]}, {misfits.sum()} misfits"
-        yield f"cluster_{number}", figures.cluster_sheet(images[shown], misfits[: len(shown)], title)
-    shown = queue.rows[:QUEUE_SHOWN]
-    chosen = dataset.classes[sample.probabilities[shown].argmax(axis=1)]
+    table = clustering.contingency(found.clusters, found.targets)
+    classes = study.classes[np.unique(found.targets[found.clusters != NOISE])]
+    misfits = found.targets != found.majorities
+    yield "sizes", figures.cluster_sizes(table, found.numbers, classes)
+    yield "matrix", figures.cluster_matrix(table, found.numbers, classes)
+    if np.isfinite(found.silhouettes).any():
+        yield "silhouettes", figures.silhouette_plot(found.silhouettes, found.clusters)
+    yield "centroids", figures.centroid_sheet(images, misfits, found.clusters, found.distances)
+    yield "means", figures.mean_images(images, found.clusters, study.classes[found.majorities])
+    yield "sweep", figures.cluster_sweep(sweep, len(study.classes), min(SWEEP_ROWS, len(study.sample.rows)))
+    yield "controls", figures.controls(scores["controls"], scores["oof_accuracy"])
+    draw = np.random.default_rng(study.seed)
+    for number in found.numbers:
+        rows = draw.permutation(np.flatnonzero(found.clusters == number))
+        most = study.classes[found.majorities[rows[0]]]
+        title = f"Cluster {number}: {len(rows):,} rows, mostly {most}, {misfits[rows].sum()} misfits"
+        yield f"cluster_{number}", figures.cluster_sheet(images[rows[:SHEET]], misfits[rows[:SHEET]], title)
+    yield "label_queue", _queue_sheet(study)
+
+
+def _queue_sheet(study: Study) -> Figure:
+    shown = study.queue.rows[:QUEUE_SHOWN]
     captions = [
-        f"row {sample.rows[row]}\n{labels[row]}, or {choice}?" for row, choice in zip(shown, chosen, strict=True)
+        f"row {row}\n{label}, or {prediction}?"
+        for row, label, prediction in zip(
+            study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
+        )
     ]
-    title = f"{len(shown)} of {len(queue.rows)} rows whose prediction, cluster and neighbours contradict their label"
-    yield "label_queue", sheets.sheet(images[shown], captions, title, "the least believed label first")
+    images = study.sample.sources["pixels"][shown]
+    count = len(study.queue.rows)
+    title = f"{len(shown)} of {count} rows whose prediction, cluster and neighbours contradict their label"
+    return sheets.sheet(images, captions, title, "the least believed label first")
 
 
-def _draw_maps(
-    steps: Steps,
-    result: Clustering,
-    sample: Features,
-    dataset: Dataset,
-    settings: Cluster,
-    folder: Path,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Draw the maps of a sample, and give their points by name, float32 (m, 2), and `rows`, the rows drawn."""
-    points: dict[str, np.ndarray] = {}
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(sample.rows))[: settings.map_rows])
+def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
+    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
+    settings, found, points = study.settings, study.clustering, {}
+    drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
     for name in ("pca", *settings.maps):
         with steps.step(f"{name} map"):
             if name == "pca":
-                points[name] = spaces.pca(result.space, seed, components=2)[drawn]
+                points[name] = spaces.pca(found.space, study.seed, components=2)[drawn]
             else:
-                points[name] = spaces.STEPS[name](result.space[drawn], seed, settings.perplexity)
-            labels = dataset.classes[sample.targets[drawn]]
+                points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
             title = f"{settings.space}: {name} map"
-            _save(figures.cluster_map(points[name], result.clusters[drawn], labels, title), folder / f"map_{name}.png")
-    return points | {"rows": sample.rows[drawn]}
+            figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
+            results.draw(study.run.clusters, [(f"map_{name}", figure)])
+    return points | {"rows": study.sample.rows[drawn]}
 
 
-def _remove_earlier(folder: Path) -> None:
-    """Metrics and figures of an earlier clustering, which may have had more clusters or another method."""
+# --- files and console -------------------------------------------------------------------------------------
+
+
+def _remove_earlier(study: Study) -> None:
+    """Remove an earlier clustering, which may have had more clusters or another method."""
+    folder = study.run.clusters
     (folder / "metrics.json").unlink(missing_ok=True)  # first: a folder that has them is whole
     for path in folder.glob("*.png"):
         if not path.name.startswith("comparison"):
             path.unlink()
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
-def _write_rows(path: Path, result: Clustering, sample: Features, dataset: Dataset) -> None:
+def _write_rows(study: Study) -> None:
+    found = study.clustering
     columns = {
-        "row": sample.rows,
-        "label": dataset.classes[sample.targets],
-        "prediction": dataset.classes[sample.probabilities.argmax(axis=1)],
-        "confidence": [f"{value:.6f}" for value in sample.probabilities.max(axis=1)],
-        "cluster": result.clusters,
-        "distance": [f"{value:.6g}" for value in result.distances],
-        "silhouette": [f"{value:.6f}" for value in result.silhouettes],
+        "row": study.sample.rows,
+        "label": study.labels,
+        "prediction": study.predictions,
+        "confidence": [f"{value:.6f}" for value in study.sample.probabilities.max(axis=1)],
+        "cluster": found.clusters,
+        "distance": [f"{value:.6g}" for value in found.distances],
+        "silhouette": [f"{value:.6f}" for value in found.silhouettes],
     }
-    records.write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    records.write_csv(study.run.clusters / "clusters.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, dataset: Dataset) -> None:
-    labels = dataset.classes[sample.targets]
-    chosen = dataset.classes[sample.probabilities.argmax(axis=1)]
-    lines = [
-        (place, sample.rows[row], labels[row], chosen[row], f"{believed:.6f}", f"{share:.2f}")
-        for place, (row, believed, share) in enumerate(
-            zip(queue.rows, queue.believed, queue.neighbours, strict=True), 1
-        )
-    ]
-    records.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
+def _write_queue(study: Study) -> None:
+    queue = study.queue
+    columns = {
+        "rank": range(1, len(queue.rows) + 1),
+        "row": study.sample.rows[queue.rows],
+        "label": study.labels[queue.rows],
+        "prediction": study.predictions[queue.rows],
+        "label_probability": [f"{value:.6f}" for value in queue.believed],
+        "neighbours_with_label": [f"{value:.2f}" for value in queue.neighbours],
+    }
+    records.write_csv(study.run.clusters / "label_queue.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _write_table(
-    folder: Path, cells: dict[tuple[str, str], dict[str, float]], methods: Sequence[str], names: Sequence[str]
-) -> None:
-    lines = [
-        (name, method, *(f"{cells[method, name][score]:.4g}" for score in SCORES))
-        for name in names
-        for method in methods
-    ]
-    header = ["space", "method", *SCORES]
-    records.write_csv(folder / "comparison.csv", header, lines)
-    text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
-    with replacing(folder / "comparison.md") as temporary:
-        temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")
-    narrow = [place for place, name in enumerate(header) if name not in ("homogeneity", "completeness")]
-    table = Table(*(header[place] for place in narrow))
-    for line in lines:
-        table.add_row(*(line[place] for place in narrow))
+def _print(run: Run, record: dict[str, Any], queued: int) -> None:
+    title = f"{record['method']} in {record['space']}, run {run.folder}"
+    table = Table(show_header=False, title=title, title_justify="left")
+    for name, text in _summary(record, queued):
+        table.add_row(name, text)
     out = console()
     out.print(table)
-    out.print(f"Written: {folder}/comparison.csv, comparison.md, comparison_purity.png, comparison_silhouette.png")
+    for sentence in record["findings"]:
+        out.print(sentence)
+    out.print(f"Written: {run.clusters}")
 
 
-def _print(run: Run, record: dict[str, Any], queued: int, folder: Path) -> None:
-    table = Table(
-        show_header=False, title=f"{record['method']} in {record['space']}, run {run.folder}", title_justify="left"
-    )
-    low, high = record["purity_interval"]
-    of = "features of networks that were trained on labels: no record of unsupervised clustering"
-    table.add_row(
-        "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
-    )
-    table.add_row("purity", f"{record['purity']:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    table.add_row("its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy")
-    low, high = record["silhouette_interval"]
-    table.add_row("silhouette", f"{record['silhouette']:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    table.add_row("accuracy, one cluster a digit", f"{record['hungarian_accuracy']:.5f}")
+def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
+    """Lines of the closing table."""
+    yield "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
+    for name in ("purity", "silhouette"):
+        value, interval = record[name], record[f"{name}_interval"]
+        known = value is not None
+        yield name, f"{value:.5f}, 95 % interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
+    yield "its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy"
+    yield f"accuracy, one cluster a {COMPETITION.noun}", f"{record['hungarian_accuracy']:.5f}"
     for name in ("nmi", "ari", "homogeneity", "completeness"):
-        table.add_row(name.upper() if len(name) == 3 else name, f"{record[name]:.5f}")
-    table.add_row("balance", f"smallest cluster / largest {record['balance']:.3f}")
-    table.add_row("stability", f"ARI {record['stability']:.4f} between {clustering.REFITS} bootstrap refits and this")
-    residuals = " ".join(f"{value:.3f}" for value in record["anchor_residual"])
-    table.add_row("anchor residual by fold", residuals)
-    probe = f"{record['fold_probe_before']:.3f} before alignment, {record['fold_probe_after']:.3f} after it"
-    table.add_row("fold probe", f"{probe} (chance {record['fold_probe_chance']:.3f})")
+        yield name.upper() if len(name) == 3 else name, f"{record[name]:.5f}"
+    yield "balance", f"smallest cluster / largest {record['balance']:.3f}"
+    yield "stability", f"ARI {record['stability']:.4f} between {clustering.REFITS} bootstrap refits and this"
+    yield "anchor residual by fold", " ".join(f"{value:.3f}" for value in record["anchor_residual"])
     for name, scores in record["controls"].items():
-        table.add_row(f"k-means, {name}", f"purity {scores['purity']:.5f}, silhouette {scores['silhouette']:.5f}")
-    table.add_row("label queue", f"{queued} rows")
-    table.add_row("time", duration(sum(record["seconds"].values())))
-    out = console()
-    out.print(table)
-    out.print(f"({of})")
-    out.print(f"Written: {folder}")
+        purity, silhouette = scores["purity"], scores["silhouette"]
+        shown = "none" if silhouette is None else f"{silhouette:.5f}"
+        yield f"k-means, {name}", f"purity {purity:.5f}, silhouette {shown}"
+    yield "label queue", f"{queued} rows"
+    yield "time", duration(sum(record["seconds"].values()))

@@ -19,7 +19,7 @@ LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal 
 
 @dataclass(frozen=True, eq=False)
 class TwoSampleTest:
-    """What the classifier made of the rows that it was not fitted to.
+    """How well the classifier tells rows apart that it was not fitted to.
 
     is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
     auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
@@ -59,8 +59,8 @@ def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSeq
     if size < LEAST // 2:
         return None
     draw = np.random.default_rng(derive(seed, "rows"))
-    drawn = [of[draw.permutation(len(of))[: 2 * size]] for of in (train, test)]
-    seen, judged = (np.concatenate([of[half] for of in drawn]) for half in (slice(size), slice(size, None)))
+    drawn = [table[draw.permutation(len(table))[: 2 * size]] for table in (train, test)]
+    seen, judged = (np.concatenate([table[half] for table in drawn]) for half in (slice(size), slice(size, None)))
     is_test = np.arange(2 * size) >= size
     model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, random_state=as_int(derive(seed, "trees")))
     with threadpool_limits(1):  # more threads mostly wait for each other on so few rows

@@ -1,14 +1,16 @@
 """Images that are there twice: byte by byte, or but for a little noise.
 
-Rows are those of the training table, then those of the test table, numbered through.
+Rows are those of the training table, then those of the test table, numbered through. Pairs of rows are a table with the
+columns `first` and `second`, the earlier row first; `distance`, Euclidean between the pixels in shares of white; and
+`ratio`, of that to the distance of the last of `NEIGHBOURS` neighbours. Each pair is there once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 
 import numpy as np
+import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -25,39 +27,15 @@ PROBES = 8  # cells that are searched for the neighbours of a row
 FITTED_ROWS = 10_000  # that the cells are found on
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs of rows, each pair once.
-
-    first, second: rows, int64 (p,), the first is the earlier. distance: Euclidean between the pixels in shares of
-    white, float64 (p,). ratio: of that to the distance of the last of `NEIGHBOURS` neighbours, float64 (p,).
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    distance: np.ndarray
-    ratio: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, chosen: np.ndarray | slice) -> Pairs:
-        """The pairs of these places, in their order."""
-        return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen], self.ratio[chosen])
-
-    def followed_by(self, others: Pairs) -> Pairs:
-        """These pairs, then the others."""
-        columns = (np.append(getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
-        return Pairs(*columns)
-
-    def where(self, train_rows: int) -> np.ndarray:
-        """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
-        return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
+def tables(pairs: pd.DataFrame, train_rows: int) -> np.ndarray:
+    """The tables that the two rows of each pair are in, "train", "test" or "across": str (p,)."""
+    return np.select([pairs["second"] < train_rows, pairs["first"] >= train_rows], ["train", "test"], "across")
 
 
-def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
-    """Every copy beside the first image of its table that it is a copy of, and of the training table if it is a test
-    row: three copies of an image in one table are two pairs.
+def exact_pairs(images: np.ndarray, train_rows: int) -> pd.DataFrame:
+    """Pair every copy with the first such image of its table, and a test row with that of the training table too.
+
+    Three copies of an image in one table are two pairs.
 
     Args:
         images: uint8 (n, height, width, channels).
@@ -70,12 +48,12 @@ def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
     copies = within != rows
     first = np.append(within[copies], anywhere[across])
     second = np.append(rows[copies], rows[across])
-    order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], np.zeros(len(first)), np.zeros(len(first)))
+    pairs = pd.DataFrame({"first": first, "second": second, "distance": 0.0, "ratio": 0.0})
+    return pairs.sort_values(["first", "second"], ignore_index=True)
 
 
-def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> Pairs:
-    """Pairs of different images that are closer than their surroundings suggest, the closest first.
+def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> pd.DataFrame:
+    """Find pairs of different images that are closer than their surroundings suggest, the closest first.
 
     How far apart two images are says little by itself: two ones written by anybody are closer than two eights by one
     hand. So the distance to a neighbour is measured by that to the tenth neighbour of the same row (D. Lowe's test for
@@ -98,7 +76,7 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     """
     distinct = np.unique(first_copies(images))
     if len(distinct) < 3:
-        return _unique(*np.zeros((4, 0)))
+        return _unique(*np.zeros((2, 0), int), *np.zeros((2, 0)))
     near, apart = _neighbours(components[distinct], seed)
     closeness = np.divide(apart[:, 0], apart[:, -1], out=np.zeros(len(apart)), where=apart[:, -1] > 0)
     doubtful = closeness <= 2 * LIMIT  # components miss a part of every distance, so twice the limit
@@ -112,19 +90,18 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     return _unique(each[close], others[close], distances[close], ratios[close])
 
 
-def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> Pairs:
-    """As pairs, by ratio; of a pair that is there from both sides, the smaller ratio."""
-    first, second = np.minimum(rows, others).astype(np.int64), np.maximum(rows, others).astype(np.int64)
-    order = np.lexsort((second, first, ratios))
-    _, earliest = np.unique(np.stack([first, second], axis=1)[order], axis=0, return_index=True)
-    return Pairs(first, second, distances, ratios).take(order[np.sort(earliest)])
+def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> pd.DataFrame:
+    """Pairs by ratio; of a pair that is there from both sides, the smaller ratio."""
+    first, second = np.minimum(rows, others), np.maximum(rows, others)
+    pairs = pd.DataFrame({"first": first, "second": second, "distance": distances, "ratio": ratios})
+    return pairs.sort_values(["ratio", "first", "second"]).drop_duplicates(["first", "second"], ignore_index=True)
 
 
 def _distances(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Between the pixels of rows, int (r,), and of some others each, int (r, k): float64 (r, k), in shares of white."""
+    """Distances of rows, int (r,), to some others each, int (r, k): float64 (r, k), in shares of white."""
     distances = np.empty(others.shape)
-    for column, of in enumerate(others.T):
-        difference = images[rows].astype(np.float32) - images[of]
+    for column, other in enumerate(others.T):
+        difference = images[rows].astype(np.float32) - images[other]
         distances[:, column] = np.linalg.norm(difference.reshape(len(rows), -1), axis=1) / white(images)
     return distances
 
@@ -141,8 +118,8 @@ def _neighbours(points: np.ndarray, seed: np.random.SeedSequence) -> tuple[np.nd
     with threadpool_limits(1):  # threads that wait for each other after every cell take two and a half times as long
         for rows, around in _cells(points, count + 1, seed):
             index = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(points[around])
-            distances, places = index.kneighbors(points[rows])
-            found = around[places]
+            distances, indices = index.kneighbors(points[rows])
+            found = around[indices]
             others = found != rows[:, None]
             others[others.all(axis=1), -1] = False  # a row that does not find itself is one of many in one place
             near[rows] = found[others].reshape(-1, count)
@@ -169,5 +146,5 @@ def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iter
     for number in np.flatnonzero(sizes):
         nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
         enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
-        around = [members[of] for of in nearest[: max(PROBES, enough)]]
+        around = [members[other] for other in nearest[: max(PROBES, enough)]]
         yield members[number], np.sort(np.concatenate(around))

@@ -1,4 +1,4 @@
-"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
+"""Measures of images before anything is trained: ink, slant, intensities, principal components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK = 100_000  # rows that are brought from bytes to floats at a time
 
 
 class Shapes(NamedTuple):
-    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
+    """Ink of each image, its mean intensity as a share of white, and its slant in degrees: float64 (n,) each."""
 
     ink: np.ndarray
     slant: np.ndarray
@@ -26,11 +26,6 @@ class Shapes(NamedTuple):
 def grey(images: np.ndarray) -> np.ndarray:
     """Brightness of images, uint8 (n, height, width) of uint8 (n, height, width, channels)."""
     return images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
-
-
-def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
-    return np.bincount(targets, minlength=classes)
 
 
 def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,32 +39,27 @@ def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple
     Returns:
         Two of float64 (classes, height, width).
     """
-    groups = (images[targets == of] / white(images) for of in range(classes))
+    groups = (images[targets == target] / white(images) for target in range(classes))
     means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
     return np.stack(means), np.stack(deviations)
 
 
-def inked(images: np.ndarray) -> np.ndarray:
-    """Share of the images with ink at each pixel: float64 (height, width)."""
-    return np.count_nonzero(images, axis=0) / len(images)
-
-
 def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, height, width)."""
+    """Pixels of each class by intensity, int64 (classes, 256): images uint8 (n, height, width), targets int (n,)."""
     levels = np.iinfo(images.dtype).max + 1
-    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
+    groups = (images[targets == target].ravel() for target in range(classes))
+    return np.stack([np.bincount(pixels, minlength=levels) for pixels in groups])
 
 
 def shapes(images: np.ndarray) -> Shapes:
-    """The ink and the slant of images, uint8 (n, height, width).
+    """Measure ink and slant of images, uint8 (n, height, width).
 
-    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
-    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
-    Without ink, or with ink in one row of pixels only, there is none: 0.
+    The slant is what deskewing takes away: that of the line through the middles of the rows of pixels, fitted by the
+    second moments of the ink, mu11 / mu02. Upright is 0, leaning to the right like italics is positive. Without ink, or
+    with ink in one row of pixels only, it is 0.
     """
-    # from the middle: small sums lose no digits
-    places = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])
-    y, x = (grid.ravel() for grid in np.meshgrid(*places, indexing="ij"))
+    offsets = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])  # from the middle: small sums are exact
+    y, x = (grid.ravel() for grid in np.meshgrid(*offsets, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
     sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
     mass = sums[:, 0]
