@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
+from digits.data.demo import demo
+from digits.ensemble import alignment
 from digits.ensemble.alignment import align, fold_probe
+from digits.errors import UserError
+from digits.files import arrays
+from finished_run import finish
 
 SHAPE = np.random.default_rng(0).normal(size=(400, 6)) * np.array([5, 4, 3, 2, 1, 0.5])
 
@@ -55,3 +60,16 @@ def test_the_probe_finds_the_fold_before_alignment_and_not_after():
     aligned = np.concatenate([align(space) for align, space in zip(align(spaces), spaces, strict=True)])
     assert fold_probe(raw, folds, seed=0) > 0.95
     assert fold_probe(aligned, folds, seed=0) < 0.45
+
+
+def test_members_of_a_run_agree_on_the_test_images_once_aligned(tmp_path):
+    run = finish(tmp_path / "whole", demo(), seeds=2)
+    alignments = alignment.of_run(run)
+    assert list(alignments) == [member.name for member in run.members]
+    features = [arrays.read(run.member(member) / "test.npz")["features"] for member in run.members]
+    aligned = [align(own) for align, own in zip(alignments.values(), features, strict=True)]
+    assert np.allclose(aligned, aligned[0], atol=0.05)
+    damaged = run.member(run.members[2])
+    (damaged / "test.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=f"member {damaged.name} .* make submit RUN=whole"):
+        alignment.of_run(run)

@@ -21,6 +21,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from digits.errors import UserError
+from digits.files import arrays
+from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 MOST_ROUNDS = 100
 TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
 PROBE_ROWS = 10_000
@@ -43,6 +48,28 @@ class Alignment:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Features of this network, float (n, d), in the common space: float (n, c)."""
         return (features - self.mean) / self.scale @ self.rotation
+
+
+def of_run(run: Run) -> dict[str, Alignment]:
+    """Fit the alignment of every member of a finished run, by the member's name.
+
+    The anchors are `ANCHORS` test images, the same ones in every call. The widest member's features give the width
+    of the common space.
+
+    Raises:
+        UserError: a member is missing or damaged.
+    """
+    drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
+    members = run.members
+    alignments = align([_test_features(run, member)[drawn] for member in members])
+    return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+
+
+def _test_features(run: Run, member: Member) -> np.ndarray:
+    try:
+        return arrays.read(run.whole(member) / "test.npz", features="f2")["features"]
+    except ValueError as error:
+        raise UserError(f"{error}; make the member anew: make submit RUN={run.folder.name}") from None
 
 
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
