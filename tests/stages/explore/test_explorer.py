@@ -121,6 +121,7 @@ def test_the_map_can_be_another(page, kind):
     page.get_by_test_id("stSelectbox").filter(has_text="Map").get_by_role("combobox").click()
     page.get_by_role("option", name=kind).click()
     _settled(page)
+    expect(page.locator(".js-plotly-plot")).to_have_count(1, timeout=SECONDS)  # the earlier one is gone
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     _nothing_broke(page)
 

@@ -141,10 +141,6 @@ CRAFTED = {
     "no fingerprint": altered("oof.npz", lambda old: old.pop("fingerprint")),
     "features of fewer rows": altered("clusters/features.npz", lambda old: old.update(aligned=old["aligned"][:5])),
     "flat features": altered("clusters/features.npz", lambda old: old.update(logits=old["logits"].ravel())),
-    "no alignment": altered("clusters/features.npz", lambda old: old.pop("small-s0-f0:scale")),
-    "alignment of another width": altered(
-        "clusters/features.npz", lambda old: old.update({"small-s0-f0:rotation": old["small-s0-f0:rotation"][:, :2]})
-    ),
     "map of other rows": altered("clusters/embedding.npz", lambda old: old.update(rows=old["rows"] + 10**6)),
     "map of three dimensions": altered("clusters/embedding.npz", lambda old: old.update(pca=np.zeros((100, 3)))),
     "no map": altered("clusters/embedding.npz", lambda old: old.pop("pca")),

@@ -25,7 +25,7 @@ COLOURS = {  # and the columns that they show
     "right or wrong": "right",
     "confidence": "confidence",
 }
-MARKED = {"noise": "#CCCCCC", "right": "#BBBBBB", "wrong": "#D55E00"}
+MARKERS = {"noise": {"color": "#CCCCCC"}, "right": {"color": "#BBBBBB"}, "wrong": {"color": "#D55E00", "size": 8}}
 SHOWN, ACROSS = 60, 6  # images of a selection
 
 
@@ -159,10 +159,12 @@ def chart(table: pd.DataFrame, colour: str, **layout: Any) -> go.Figure:
     hover = {"x": False, "y": False, "label": True, "prediction": True, "confidence": ":.4f", "cluster": True}
     points = px.scatter(
         table, x="x", y="y", color=column, labels={column: colour}, custom_data=["row"], hover_name="row",
-        hover_data=hover, opacity=0.7, render_mode="webgl", color_discrete_sequence=SERIES, color_discrete_map=MARKED,
+        hover_data=hover, opacity=0.7, render_mode="webgl", color_discrete_sequence=SERIES,
         color_continuous_scale="Viridis",
     )  # fmt: skip
-    points.update_traces(marker_size=5).update_traces(marker_size=8, selector={"name": "wrong"})
+    points.update_traces(marker_size=5)
+    for name, marker in MARKERS.items():
+        points.update_traces(marker=marker, selector={"name": name})
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
     points.update_layout(margin=margin, plot_bgcolor="white", legend_itemsizing="constant", **layout)
     points.update_xaxes(visible=False)
