@@ -1,29 +1,27 @@
-"""`make data`, with a `kaggle` command made for the test."""
+"""Fetching the data with Kaggle's command, for which a script stands in."""
 
 import os
+import shutil
 import stat
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digits.competition import COMPETITION
-from digits.data.source import find
+from digits.data import find
 from digits.errors import UserError
 from digits.stages.kaggle.download import fetch
 from kaggle_form import make_zip, write_competition
 
 
 @pytest.fixture
-def served(tmp_path) -> Path:
-    """The zip of a small competition."""
+def archive(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 3))
-    folder = write_competition(tmp_path / "made", pixels[:6], np.arange(6) % 2, pixels[6:])
-    return make_zip(folder, tmp_path / "served.zip")
+    return make_zip(write_competition(tmp_path / "made", pixels[:6], np.arange(6) % 2, pixels[6:]), tmp_path / "a.zip")
 
 
-def complaint(root: Path) -> str:
+def complaint(root):
     with pytest.raises(UserError) as caught:
         fetch(root)
     assert "\n" not in str(caught.value)
@@ -46,11 +44,11 @@ def kaggle(tmp_path, monkeypatch):
     return install
 
 
-def test_fetch_puts_the_whole_zip_in_place(served, tmp_path, kaggle):
+def test_fetch_puts_the_whole_zip_in_place(archive, tmp_path, kaggle):
     kaggle(
         "assert sys.argv[1:5] == ['competitions', 'download', '-c', 'digit-recognizer']",
         "import shutil",
-        f"shutil.copy({str(served)!r}, folder + '/digit-recognizer.zip')",
+        f"shutil.copy({str(archive)!r}, folder + '/digit-recognizer.zip')",
     )
     root = tmp_path / "input"
     assert fetch(root) == root / COMPETITION.name / "digit-recognizer.zip"
@@ -86,10 +84,10 @@ def test_fetch_without_the_command(tmp_path, kaggle):
     assert "pip install kaggle" in complaint(tmp_path / "input")
 
 
-def test_a_cut_off_download_leaves_the_earlier_zip(served, tmp_path, kaggle):
+def test_a_cut_off_download_leaves_the_earlier_zip(archive, tmp_path, kaggle):
     root = tmp_path / "input"
     (root / COMPETITION.name).mkdir(parents=True)
-    earlier = served.rename(root / COMPETITION.name / "digit-recognizer.zip")
+    earlier = shutil.copy(archive, root / COMPETITION.name / "digit-recognizer.zip")
     content = earlier.read_bytes()
     kaggle("open(folder + '/digit-recognizer.zip', 'wb').write(b'PK\\x03\\x04 cut off')")
     assert "not a whole zip" in complaint(root)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from digits.data import Dataset
-from digits.ensemble import alignment
-from digits.ensemble.alignment import Alignment
+from digits.ensemble.alignment import Alignment, align
 from digits.ensemble.logits import read_covered
 from digits.errors import UserError
 from digits.files import arrays
 from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +70,19 @@ def gather(run: Run) -> Features:
         UserError: the run is not finished, or was made from other rows.
     """
     ensemble = read_covered(run)
-    members, alignments = run.members, alignment.of_run(run)
-    first = alignments[members[0].name]
+    members = run.members
+    drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
+    alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
     rows = ensemble["rows"]
     folds = np.empty(len(rows), int)
-    aligned = np.zeros((len(rows), first.rotation.shape[1]), np.float32)
+    aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
     logits = np.zeros((len(rows), len(run.dataset.classes)), np.float32)
-    raw = np.zeros((len(rows), len(first.mean)), np.float32)
-    for member in members:
+    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
+    for member, alignment in zip(members, alignments, strict=True):
         of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
         places = np.searchsorted(rows, of["rows"])
         folds[places] = member.fold
-        aligned[places] += alignments[member.name](of["features"])
+        aligned[places] += alignment(of["features"])
         logits[places] += of["logits"]
         if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
             raw[places] = of["features"]
@@ -88,7 +90,8 @@ def gather(run: Run) -> Features:
     aligned /= in_fold
     logits /= in_fold
     sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(run.dataset, rows)}
-    return Features(rows, folds, run.dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+    named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+    return Features(rows, folds, run.dataset.targets[rows], ensemble["probabilities"], sources, named)
 
 
 def restore(run: Run) -> Features:
