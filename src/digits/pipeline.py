@@ -224,25 +224,15 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
         Whether every picture could be read.
     """
     from digits.stages.predict import export, exported, stage
-    from digits.training import backend
 
     if not images:
         raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
-    path, ensemble = exported.PRETRAINED, None
     if session.run:
         folder = session.folder()
-        path = folder.exported
-        if not export.is_current(folder, folder.covered_config(folder.recorded_config()), path):
-            run = session.finished_run()
-            if backend.name() == "tensorflow":
-                with run.locked():
-                    export.run(run, path)
-            else:
-                from digits.stages.predict import networks
-
-                path, ensemble = run.folder, networks.load_networks(run)
-    ensemble = ensemble or exported.load(path)
-    print(f"Networks: {path}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
+        current = export.current(folder, folder.covered_config(folder.recorded_config()))
+        ensemble = current or export.make(session.finished_run())
+    else:
+        ensemble = exported.load(exported.PRETRAINED)
     return stage.run(ensemble, images, session.output / "predictions", split)
 
 

@@ -21,7 +21,7 @@ from command import complain, start, succeed
 from digits.data.demo import demo
 from ports import free_port
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 if PATH:
     from playwright.sync_api import Page, expect
 
@@ -121,6 +121,7 @@ def test_the_map_can_be_another(page, kind):
     page.get_by_test_id("stSelectbox").filter(has_text="Map").get_by_role("combobox").click()
     page.get_by_role("option", name=kind).click()
     _settled(page)
+    expect(page.locator(".js-plotly-plot")).to_have_count(1, timeout=SECONDS)  # the earlier one is gone
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     _nothing_broke(page)
 
@@ -178,7 +179,7 @@ def test_verdicts_are_saved(page, output):
 
 def test_an_uploaded_digit_is_predicted_and_placed(page, tmp_path):
     data = demo()
-    picture = cv2.resize(255 - data.test_images[5], (300, 300), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(255 - data.test_images[5, ..., 0], (300, 300), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(tmp_path / "mine.png"), np.pad(picture, 90, constant_values=255))
     _go(page, "Your digit")
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(tmp_path / "mine.png")
@@ -237,5 +238,5 @@ def test_whatever_ends_the_command_ends_the_server(output, end):
 
 def test_a_taken_port_is_said_in_a_line(output, address):
     port = address.rpartition(":")[2]
-    said = complain("explore", "--data", "demo", "--output", output, "--run", "small", "--port", port)
-    assert f"port {port}: Address already in use; choose another with PORT=" in said
+    line = complain("explore", "--data", "demo", "--output", output, "--run", "small", "--port", port)
+    assert f"port {port}: Address already in use; choose another with PORT=" in line

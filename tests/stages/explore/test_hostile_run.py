@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -15,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from digits.data.demo import demo
@@ -28,6 +31,7 @@ from digits.stages.explore import queue
 from digits.stages.explore import stage as explore
 from digits.stages.explore.markdown import literal
 from digits.stages.explore.results import CLUSTERS, QUEUE, Record, Results, read
+from digits.stages.predict.exported import Ensemble, Prediction
 from finished_run import finish, forge
 
 DATA = demo()
@@ -38,15 +42,15 @@ EVIL = "![x](http://127.0.0.1:9/x.png) <img src=http://127.0.0.1:9/y> [a](javasc
 def made(tmp_path_factory) -> Run:
     """A finished run with clusters, in the form of `make cluster` but without its k-means."""
     run = finish(tmp_path_factory.mktemp("made") / "run", DATA)
-    of = gather(run)
-    of.store(run, DATA.fingerprint)
-    mapped = {"rows": of.rows[:100], "pca": of.sources["logits"][:100, :2].astype(np.float32)}
+    features = gather(run)
+    features.store(run, DATA.fingerprint)
+    mapped = {"rows": features.rows[:100], "pca": features.sources["logits"][:100, :2].astype(np.float32)}
     arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(DATA.fingerprint), **mapped)
-    labels = DATA.train_labels[of.rows]
+    labels = DATA.train_labels[features.rows]
     nothing = np.zeros(len(labels))
-    lines = zip(of.rows, labels, labels, nothing, nothing, strict=True)
+    lines = zip(features.rows, labels, labels, nothing, nothing, strict=True)
     records.write_csv(run.clusters / "clusters.csv", list(CLUSTERS), lines)
-    records.write_csv(run.clusters / "label_queue.csv", list(QUEUE), [(1, of.rows[7], labels[7], labels[8], 0.1)])
+    records.write_csv(run.clusters / "label_queue.csv", list(QUEUE), [(1, features.rows[7], labels[7], labels[8], 0.1)])
     figures = dict.fromkeys(Record.model_fields, None)
     figures |= {"method": "kmeans", "space": "aligned", "k": 10, "rows": len(labels), "perplexity": 30.0}
     records.seal(run.clusters, figures | {"oof_accuracy": 0.98, "purity": 0.97, "seconds": {}}, "metrics.json")
@@ -57,7 +61,7 @@ def made(tmp_path_factory) -> Run:
 def run(made, tmp_path) -> Run:
     """A copy to tamper with."""
     shutil.copytree(made.folder, tmp_path / "run")
-    return Run(tmp_path / "run")
+    return dataclasses.replace(made, folder=tmp_path / "run")
 
 
 def seal(run: Run) -> None:
@@ -65,7 +69,7 @@ def seal(run: Run) -> None:
     path = run.clusters / "metrics.json"
     with contextlib.suppress(ValueError, RecursionError):
         record = json.loads(path.read_text())
-        records.seal(run.clusters, {key: of for key, of in record.items() if key != "checksum"}, path.name)
+        records.seal(run.clusters, {key: value for key, value in record.items() if key != "checksum"}, path.name)
 
 
 def opened(run: Run) -> Results:
@@ -108,48 +112,44 @@ def absurd(run: Run) -> None:
 
 
 def queue_of(*line: object) -> Callable[[Run], None]:
-    return csv("label_queue.csv", lambda of: pd.DataFrame([line], columns=of.columns[: len(line)]))
+    return csv("label_queue.csv", lambda table: pd.DataFrame([line], columns=table.columns[: len(line)]))
 
 
 CRAFTED = {
-    "config as a string": record("run.json", lambda of: of.update(config=EVIL)),
-    "value with a picture in it": record("run.json", lambda of: of["config"].update(seed=EVIL)),
-    "key with a picture in it": record("run.json", lambda of: of["config"].update({EVIL: 1})),
-    "a million networks": record("run.json", lambda of: of["config"].update(seeds=10**6)),
-    "data as a list": record("run.json", lambda of: of.update(data=[EVIL])),
-    "method of HTML": record("clusters/metrics.json", lambda of: of.update(method=EVIL)),
-    "space of HTML": record("clusters/metrics.json", lambda of: of.update(space=EVIL)),
-    "NaN": record("clusters/metrics.json", lambda of: of.update(purity=float("nan"))),
-    "infinite perplexity": record("clusters/metrics.json", lambda of: of.update(perplexity=float("inf"))),
-    "huge number": record("clusters/metrics.json", lambda of: of.update(k=10**4000)),
-    "string for a number": record("clusters/metrics.json", lambda of: of.update(silhouette=EVIL)),
-    "nested number": record("clusters/metrics.json", lambda of: of.update(nmi=[[[{"a": EVIL}]]])),
-    "number left out": record("clusters/metrics.json", lambda of: of.pop("ari")),
-    "other rows": record("clusters/metrics.json", lambda of: of.update(rows=5)),
-    "objects": altered("oof.npz", lambda of: of.update(rows=np.array([{}, {}], dtype=object))),
+    "config as a string": record("run.json", lambda old: old.update(config=EVIL)),
+    "value with a picture in it": record("run.json", lambda old: old["config"].update(seed=EVIL)),
+    "key with a picture in it": record("run.json", lambda old: old["config"].update({EVIL: 1})),
+    "a million networks": record("run.json", lambda old: old["config"].update(seeds=10**6)),
+    "data as a list": record("run.json", lambda old: old.update(data=[EVIL])),
+    "method of HTML": record("clusters/metrics.json", lambda old: old.update(method=EVIL)),
+    "space of HTML": record("clusters/metrics.json", lambda old: old.update(space=EVIL)),
+    "NaN": record("clusters/metrics.json", lambda old: old.update(purity=float("nan"))),
+    "infinite perplexity": record("clusters/metrics.json", lambda old: old.update(perplexity=float("inf"))),
+    "huge number": record("clusters/metrics.json", lambda old: old.update(k=10**4000)),
+    "string for a number": record("clusters/metrics.json", lambda old: old.update(silhouette=EVIL)),
+    "nested number": record("clusters/metrics.json", lambda old: old.update(nmi=[[[{"a": EVIL}]]])),
+    "number left out": record("clusters/metrics.json", lambda old: old.pop("ari")),
+    "other rows": record("clusters/metrics.json", lambda old: old.update(rows=5)),
+    "objects": altered("oof.npz", lambda old: old.update(rows=np.array([{}, {}], dtype=object))),
     "absurd shape": absurd,
-    "rows beyond the table": altered("oof.npz", lambda of: of.update(rows=of["rows"] + 10**6)),
-    "rows below zero": altered("oof.npz", lambda of: of.update(rows=of["rows"] - 1)),
-    "rows twice": altered("oof.npz", lambda of: of.update(rows=of["rows"] // 2)),
-    "text for probabilities": altered("oof.npz", lambda of: of.update(probabilities=of["probabilities"].astype(str))),
-    "probabilities of no number": altered("oof.npz", lambda of: of.update(probabilities=of["probabilities"] * np.nan)),
-    "other classes": altered("oof.npz", lambda of: of.update(probabilities=of["probabilities"][:, :3])),
-    "no fingerprint": altered("oof.npz", lambda of: of.pop("fingerprint")),
-    "features of fewer rows": altered("clusters/features.npz", lambda of: of.update(aligned=of["aligned"][:5])),
-    "flat features": altered("clusters/features.npz", lambda of: of.update(logits=of["logits"].ravel())),
-    "no alignment": altered("clusters/features.npz", lambda of: of.pop("small-s0-f0:scale")),
-    "alignment of another width": altered(
-        "clusters/features.npz", lambda of: of.update({"small-s0-f0:rotation": of["small-s0-f0:rotation"][:, :2]})
-    ),
-    "map of other rows": altered("clusters/embedding.npz", lambda of: of.update(rows=of["rows"] + 10**6)),
-    "map of three dimensions": altered("clusters/embedding.npz", lambda of: of.update(pca=np.zeros((100, 3)))),
-    "no map": altered("clusters/embedding.npz", lambda of: of.pop("pca")),
-    "clusters of HTML": csv("clusters.csv", lambda of: of.assign(cluster=EVIL)),
-    "labels of HTML": csv("clusters.csv", lambda of: of.assign(label=EVIL)),
-    "rows of clusters beyond": csv("clusters.csv", lambda of: of.assign(row=of["row"] + 10**6)),
-    "fewer clusters": csv("clusters.csv", lambda of: of[:5]),
-    "huge cluster": csv("clusters.csv", lambda of: of.assign(cluster="9" * 400)),
-    "column left out": csv("clusters.csv", lambda of: of.drop(columns="silhouette")),
+    "rows beyond the table": altered("oof.npz", lambda old: old.update(rows=old["rows"] + 10**6)),
+    "rows below zero": altered("oof.npz", lambda old: old.update(rows=old["rows"] - 1)),
+    "rows twice": altered("oof.npz", lambda old: old.update(rows=old["rows"] // 2)),
+    "text for numbers": altered("oof.npz", lambda old: old.update(probabilities=old["probabilities"].astype(str))),
+    "NaN probabilities": altered("oof.npz", lambda old: old.update(probabilities=old["probabilities"] * np.nan)),
+    "other classes": altered("oof.npz", lambda old: old.update(probabilities=old["probabilities"][:, :3])),
+    "no fingerprint": altered("oof.npz", lambda old: old.pop("fingerprint")),
+    "features of fewer rows": altered("clusters/features.npz", lambda old: old.update(aligned=old["aligned"][:5])),
+    "flat features": altered("clusters/features.npz", lambda old: old.update(logits=old["logits"].ravel())),
+    "map of other rows": altered("clusters/embedding.npz", lambda old: old.update(rows=old["rows"] + 10**6)),
+    "map of three dimensions": altered("clusters/embedding.npz", lambda old: old.update(pca=np.zeros((100, 3)))),
+    "no map": altered("clusters/embedding.npz", lambda old: old.pop("pca")),
+    "clusters of HTML": csv("clusters.csv", lambda old: old.assign(cluster=EVIL)),
+    "labels of HTML": csv("clusters.csv", lambda old: old.assign(label=EVIL)),
+    "rows of clusters beyond": csv("clusters.csv", lambda old: old.assign(row=old["row"] + 10**6)),
+    "fewer clusters": csv("clusters.csv", lambda old: old[:5]),
+    "huge cluster": csv("clusters.csv", lambda old: old.assign(cluster="9" * 400)),
+    "column left out": csv("clusters.csv", lambda old: old.drop(columns="silhouette")),
     "predictions of HTML": queue_of(1, 1, 1, EVIL, 0.5),
     "queue of rows below zero": queue_of(1, -1, 1, 1, 0.5),
     "binary clusters": lambda run: (run.clusters / "clusters.csv").write_bytes(b"\xff\0" * 99) and None,
@@ -159,7 +159,7 @@ CRAFTED = {
 
 
 def test_a_good_run_is_opened(run):
-    assert opened(run).record["method"] == "kmeans"
+    assert opened(run).record.method == "kmeans"
 
 
 @pytest.mark.parametrize("name", CRAFTED)
@@ -216,22 +216,50 @@ def test_what_an_error_repeats_of_a_file_is_text(run, name):
 
 
 def test_a_perplexity_beyond_the_slider_is_shown(run):
-    record("clusters/metrics.json", lambda of: of.update(perplexity=250.0))(run)
+    record("clusters/metrics.json", lambda old: old.update(perplexity=250.0))(run)
     assert not shown(run, "maps").exception
 
 
-def test_the_name_of_an_uploaded_file_is_text(run, monkeypatch):
-    def upload(*_: object, **__: object) -> io.BytesIO:
-        file = io.BytesIO(b"no picture")
-        file.name = f"../../{EVIL}.png"
+def upload(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
+    """Make every page believe that a file was uploaded."""
+
+    def uploaded(*_: object, **__: object) -> io.BytesIO:
+        file = io.BytesIO(content)
+        file.name = name
         return file
 
-    monkeypatch.setattr("streamlit.file_uploader", upload)
-    monkeypatch.setattr("streamlit.delta_generator.DeltaGenerator.file_uploader", upload)
+    monkeypatch.setattr("streamlit.file_uploader", uploaded)
+    monkeypatch.setattr("streamlit.delta_generator.DeltaGenerator.file_uploader", uploaded)
+
+
+def test_the_name_of_an_uploaded_file_is_text(run, monkeypatch):
+    upload(monkeypatch, f"../../{EVIL}.png", b"no picture")
     test = shown(run, "own")
     assert not test.exception
     (error,) = test.error
     assert error.value == literal(f"../../{EVIL}.png: no picture that can be read (of no known kind)")
+
+
+def test_an_uploaded_picture_is_predicted_and_placed_by_the_exported_networks(run, monkeypatch):
+    """Networks that give the answer for the training row of the picture."""
+    features = read(run.folder, "demo", run.folder.parent / "cache").features
+    prediction = Prediction(features.probabilities[:1], np.zeros(1), features.sources["aligned"][:1])
+    ensembles = [Ensemble(lambda _: prediction, DATA.classes, DATA.shape, "of the test", {})]
+    monkeypatch.setattr("digits.stages.predict.export.current", lambda *_: ensembles[0])
+    content = io.BytesIO()
+    Image.fromarray(np.kron(255 - DATA.train_images[0, ..., 0], np.ones((9, 9), np.uint8))).save(content, "PNG")
+    upload(monkeypatch, "mine.png", content.getvalue())
+    test = shown(run, "own")
+    assert not test.exception
+    assert test.subheader[1].value.startswith(f"{DATA.train_labels[features.rows[0]]}, with probability 0.9")
+    assert [each.value for each in test.subheader[2:]] == ["Its neighbours", "Where it lands"]
+    assert "distances 0.00" in test.caption[1].value
+    streamlit.cache_resource.clear()
+    wide = prediction._replace(features=np.zeros((1, 1), np.float32))
+    ensembles[0] = dataclasses.replace(ensembles[0], forward=lambda _: wide)
+    (line,) = shown(run, "own").exception
+    assert "of another run" in line.value
+    streamlit.cache_resource.clear()
 
 
 @given(text=st.text())

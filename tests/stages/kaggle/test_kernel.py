@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,7 @@ from digits.stages.kaggle import kernel
 from kaggle_form import write_competition
 
 PYTHON = Path(os.environ.get("KAGGLE_PYTHON", ROOT / ".venv/kaggle/bin/python"))
-on_kaggle = pytest.mark.skipif(not PYTHON.exists(), reason="no environment like Kaggle's; make kernel-test")
+LEFT_TO_OTHERS = {"digits.stages.explore", "digits.stages.predict"}  # that `pipeline` imports for other commands
 SHORT = """# A short recipe for the tests.
 folds: {count: 3}
 architectures: [mlp]
@@ -41,14 +45,20 @@ LEFT = {
 }
 
 
+def on_kaggle(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that runs kernels, with Kaggle's versions."""
+    skip = pytest.mark.skipif(not PYTHON.exists(), reason="no environment like Kaggle's; make kernel-test")
+    return pytest.mark.slow(skip(test))
+
+
 @pytest.fixture(scope="session")
 def mounted(tmp_path_factory) -> Path:
     """A folder like /kaggle/input with the demo set in the competition's form, read-only."""
     data = demo()
     folder = tmp_path_factory.mktemp("input")
-    place = folder / "competitions/digit-recognizer"
-    write_competition(place, data.train_images, data.train_labels, data.test_images)
-    for path in (*place.iterdir(), place):
+    rows = folder / "competitions/digit-recognizer"
+    write_competition(rows, data.train_images, data.train_labels, data.test_images)
+    for path in (*rows.iterdir(), rows):
         path.chmod(0o555 if path.is_dir() else 0o444)
     return folder
 
@@ -83,8 +93,8 @@ def _run(script: Path, mounted: Path, **more: str) -> subprocess.CompletedProces
 def _labels(working: Path) -> np.ndarray:
     """The labels of a submission that is valid."""
     data = demo()
-    judged = check(working / "submission.csv", len(data.test_images), data.classes)
-    assert judged.valid, judged
+    verdict = check(working / "submission.csv", len(data.test_images), data.classes)
+    assert verdict.valid, verdict
     return np.loadtxt(working / "submission.csv", int, delimiter=",", skiprows=1)[:, 1]
 
 
@@ -109,6 +119,23 @@ def test_a_source_that_cannot_be_embedded_is_named():
         kernel._embed("x.py", "text = '''three quotes'''")
 
 
+def test_it_holds_every_module_that_it_imports(tmp_path):
+    """Also those that functions import, which a run without a certain option would not notice."""
+    files = runpy.run_path(str(_write(tmp_path)))["FILES"]
+    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
+    imported = {name for source in files.values() for name in re.findall(r"^ *from (digits\S*) import", source, re.M)}
+    assert imported - modules == LEFT_TO_OTHERS
+    for name, source in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source)
+    imports = "\n".join(f"import {name.replace('/', '.')[:-3]}" for name in files if name.endswith(".py"))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-c", imports], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_config_that_is_not_there_writes_no_kernel(tmp_path):
     assert "nothing.yaml" in refuse("kernel", "--config", tmp_path / "nothing.yaml", "--out", tmp_path / "k.py")
     assert not (tmp_path / "k.py").exists()
@@ -125,14 +152,14 @@ def script(tmp_path_factory, mounted) -> tuple[Path, str]:
 
 @on_kaggle
 def test_the_script_leaves_what_it_promises(script):
-    path, said = script
+    path, printed = script
     working = path.parent / "working"
     assert {entry.name for entry in working.iterdir()} == LEFT
     assert (working / "log.txt").read_text().splitlines() == [
-        line for line in said.splitlines() if "In " not in line[:3]
+        line for line in printed.splitlines() if "In " not in line[:3]
     ]
     for words in ("OOF accuracy, ensemble", "predicted leaderboard score", "purity", " of 3 members", "All in"):
-        assert words in said
+        assert words in printed
     data = demo()
     assert (_labels(working) == data.test_labels).mean() > 0.8
     with np.load(working / "oof.npz", allow_pickle=False) as oof:
@@ -154,9 +181,9 @@ def test_a_notebook_cell_shows_the_figures_and_a_member_that_fails_costs_itself_
     assert done.returncode == 0, done.stdout + done.stderr
     outputs = json.loads((tmp_path / "kernel.ipynb").read_text())["cells"][0]["outputs"]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
-    said = "".join("".join(output.get("text", "")) for output in outputs)
+    printed = "".join("".join(output.get("text", "")) for output in outputs)
     for words in ("predicted leaderboard score", "3 of 6 members failed", "purity"):
-        assert words in said
+        assert words in printed
     _labels(tmp_path / "working")
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from command import ROOT, complain, succeed
-from digits import runs
 from digits.data.demo import demo
 from digits.data.submission import write
 from digits.files import arrays, records
-from digits.stages.kaggle import upload as publish
+from digits.runs import Run
+from digits.stages.kaggle import upload
 from finished_run import finish
 
 METADATA = json.loads((ROOT / "configs/kernel-metadata.json").read_text())
@@ -44,7 +44,7 @@ def metadata(tmp_path) -> Path:
 
 
 def test_the_metadata_say_all_that_matters():
-    assert {key: METADATA[key] for key in publish.EXPLICIT} == publish.EXPLICIT
+    assert {key: METADATA[key] for key in upload.NEEDED} == upload.NEEDED
     assert METADATA["is_private"] is True
     assert METADATA["enable_gpu"] is True
     assert METADATA["machine_shape"] == "NvidiaTeslaT4"
@@ -52,9 +52,9 @@ def test_the_metadata_say_all_that_matters():
 
 
 def test_push_shows_the_command_and_runs_it(metadata, kaggle):
-    said = succeed("push", metadata, env=kaggle("print('Kernel version 1 successfully pushed.')"))
-    assert f"kaggle kernels push -p {metadata.parent}" in said
-    assert "successfully pushed" in said
+    printed = succeed("push", metadata, env=kaggle("print('Kernel version 1 successfully pushed.')"))
+    assert f"kaggle kernels push -p {metadata.parent}" in printed
+    assert "successfully pushed" in printed
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_without_the_command_it_says_how_to_get_it(metadata, tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path) -> runs.Run:
+def run(tmp_path) -> Run:
     """A run as if it had been made on the competition's data."""
     data = demo()
     made = finish(tmp_path / "output/mine", data)
@@ -109,14 +109,14 @@ def run(tmp_path) -> runs.Run:
     return made
 
 
-def _submit(run: runs.Run) -> tuple:
+def _submit(run: Run) -> tuple:
     return ("submit-kaggle", "--output", run.folder.parent, "--run", run.folder.name)
 
 
 def test_a_submission_goes_with_what_it_is(run, kaggle):
-    said = succeed(*_submit(run), env=kaggle("print('Successfully submitted to Digit Recognizer')"))
-    assert f"-f {run.submission} -m 'mine: 3 members, OOF 0.98123, predicted 0.98234'" in said
-    assert "Successfully submitted" in said
+    printed = succeed(*_submit(run), env=kaggle("print('Successfully submitted to Digit Recognizer')"))
+    assert f"-f {run.submission} -m 'mine: 3 members, OOF 0.98123, predicted 0.98234'" in printed
+    assert "Successfully submitted" in printed
 
 
 def test_a_submission_that_was_changed_is_not_sent(run, kaggle):

@@ -14,94 +14,108 @@ from onnx import TensorProto, numpy_helper
 from scipy.special import softmax
 
 from command import complain, succeed
-from digits import config, runs
+from digits import config
 from digits.data.demo import demo
+from digits.ensemble import alignment
 from digits.errors import UserError
 from digits.files import arrays, records
-from digits.runs import Run
+from digits.runs import Run, RunFolder
 from digits.stages import submit, train
-from digits.stages.predict import export, exported, novelty
+from digits.stages.predict import export, exported, networks, novelty
+from digits.workers.budget import Resources
 
-DATA = demo()
+DATA, INT8 = demo(), TensorProto.INT8
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory) -> Path:
-    """Where the run `two` stands: two kinds of nets, two folds, a few epochs."""
-    run = Run(tmp_path_factory.mktemp("output") / "two")
+def run(tmp_path_factory) -> Run:
+    """An exported run: two kinds of nets, two folds, a few epochs."""
+    nets = [{"net": net, "options": {"width": 0.5}} for net in ("default", "strided")]
     few = {"epochs": 4, "ema": 0.9, "batch_size": 32}
-    settings = config.parse(
-        {"folds": {"count": 2}, "training": few, "architectures": ["default", "strided"]}, "of the test"
-    )
-    train.run(settings, DATA, run, workers=1)
+    settings = config.parse({"folds": {"count": 2}, "training": few, "architectures": nets}, "of the test")
+    run = Run(tmp_path_factory.mktemp("output") / "two", settings, DATA)
+    train.run(run, Resources(workers=1))
     submit.run(run, {})
     export.run(run, run.exported)
-    return run.folder.parent
+    return run
 
 
 @pytest.fixture(scope="module")
-def small(output) -> Path:
+def small(run) -> Path:
     """The networks of the run's first fold, in 8 bits."""
-    path, run = output / "small.onnx", Run(output / "two")
+    path = run.folder.parent / "small.onnx"
     export.run(run, path, folds=1, small=True)
     return path
 
 
-def test_it_says_what_the_networks_say(output):
-    run = Run(output / "two")
+@pytest.fixture
+def copy(run, tmp_path) -> RunFolder:
+    """A copy of the run to change."""
+    shutil.copytree(run.folder, tmp_path / "two")
+    return RunFolder(tmp_path / "two")
+
+
+def outputs(run: Run, file: str) -> list[dict[str, np.ndarray]]:
+    return [arrays.read(run.member(member) / f"{file}.npz") for member in run.members]
+
+
+def test_it_predicts_as_the_networks_do(run):
     ensemble = exported.load(run.exported)
     temperatures = records.read_json(run.metrics)["temperature"]
-    members = runs.members(run.config())
-    expected = np.mean(
-        [
-            softmax(arrays.read(run.member(of) / "test.npz")["logits"] / temperatures[of.architecture], axis=1)
-            for of in members
-        ],
-        axis=0,
-    )
+    expected = [
+        softmax(test["logits"] / temperatures[member.architecture], axis=1)
+        for member, test in zip(run.members, outputs(run, "test"), strict=True)
+    ]
+    expected = np.mean(expected, axis=0)
     ours = ensemble.predict(DATA.test_images).probabilities
     assert np.abs(ours - expected).max() < 0.05  # the run's own may have been computed in 16 bits
     assert (ours.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.99
-    assert list(ensemble.about["members"]) == [of.name for of in members]
+    assert list(ensemble.about["members"]) == [member.name for member in run.members]
     assert "oof_accuracy" not in ensemble.about  # no row that none of them saw
 
 
-def test_novelty_is_low_for_digits_and_high_for_noise(output):
-    ensemble = exported.load(Run(output / "two").exported)
-    noise = np.random.default_rng(0).integers(0, 256, (50, 28, 28)).astype(np.uint8)
+def test_novelty_is_low_for_digits_and_high_for_noise(run):
+    ensemble = exported.load(run.exported)
+    noise = np.random.default_rng(0).integers(0, 256, (50, 28, 28, 1)).astype(np.uint8)
     assert np.median(ensemble.predict(DATA.test_images).novelty) < 0.6
     assert np.median(ensemble.predict(noise).novelty) > 1
 
 
-def test_its_novelty_is_that_of_the_members_features(output):
-    run = Run(output / "two")
-    expected = []
-    for member in runs.members(run.config()):
-        oof, test = (arrays.read(run.member(member) / f"{of}.npz") for of in ("oof", "test"))
-        judge = novelty.fit(oof["features"], DATA.targets[oof["rows"]], "features")
-        expected.append(judge(test["features"]))
-    ours = exported.load(run.exported).predict(DATA.test_images).novelty
-    assert np.median(np.abs(ours / np.mean(expected, axis=0) - 1)) < 0.1  # the run's own may have been in 16 bits
+def test_its_novelty_and_features_are_those_of_the_members(run):
+    expected, aligned, alignments = [], [], alignment.of_run(run)
+    for member, oof, test in zip(run.members, outputs(run, "oof"), outputs(run, "test"), strict=True):
+        measure = novelty.fit(oof["features"], DATA.targets[oof["rows"]])
+        expected.append(measure(test["features"]))
+        aligned.append(alignments[member.name](test["features"]))
+    ours = exported.load(run.exported).predict(DATA.test_images)
+    assert np.median(np.abs(ours.novelty / np.mean(expected, axis=0) - 1)) < 0.1  # the run's may be in 16 bits
+    assert np.abs(ours.features - np.mean(aligned, axis=0)).max() < 0.05
 
 
-def test_rows_of_another_table_are_refused(output, tmp_path):
-    run = Run(output / "two")
+@pytest.mark.parametrize("count", [0, 3])
+def test_keras_predicts_the_same_without_an_export(run, count):
+    images = DATA.test_images[:count]
+    ours, theirs = networks.load(run).predict(images), exported.load(run.exported).predict(images)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_rows_of_another_table_are_refused(run, tmp_path):
     other = dataclasses.replace(DATA, train_labels=(DATA.train_labels + 1) % 10)
     with pytest.raises(UserError, match="made from other training rows"):
-        export.run(run, tmp_path / "other.onnx")
+        export.run(dataclasses.replace(run, dataset=other), tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, small):
-    run = Run(output / "two")
+def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(run, small):
     whole, part = exported.load(run.exported), exported.load(small)
-    assert small.stat().st_size < 0.2 * run.exported.stat().st_size
+    assert small.stat().st_size < 0.3 * run.exported.stat().st_size
     assert list(part.about["members"]) == ["default-s0-f0", "strided-s0-f0"]
     assert part.about["oof_rows"] == pytest.approx(len(DATA.train_labels) / 2, abs=2)
-    rows = arrays.read(output / "two/members/strided-s0-f0/oof.npz")["rows"]
-    chosen = part.predict(DATA.train_images[rows]).probabilities.argmax(axis=1)
-    assert part.about["oof_accuracy"] == pytest.approx((chosen == DATA.targets[rows]).mean())
-    both = [of.predict(DATA.test_images).probabilities.argmax(axis=1) for of in (whole, part)]
+    rows = arrays.read(run.folder / "members/strided-s0-f0/oof.npz")["rows"]
+    predicted = part.predict(DATA.train_images[rows]).probabilities.argmax(axis=1)
+    assert part.about["oof_accuracy"] == pytest.approx((predicted == DATA.targets[rows]).mean())
+    both = [ensemble.predict(DATA.test_images).probabilities.argmax(axis=1) for ensemble in (whole, part)]
     assert (both[0] == both[1]).mean() > 0.9
 
 
@@ -109,8 +123,8 @@ def test_the_small_one_is_smaller_and_knows_the_rows_that_it_never_saw(output, s
 def test_no_sum_of_two_products_in_8_bits_exceeds_16(shipped, small):
     """Adding in pairs, as vpmaddubsw does, cannot saturate, whichever weights meet in a pair."""
     graph = onnx.load(exported.PRETRAINED if shipped else small).graph
-    kernels = [numpy_helper.to_array(of).astype(int) for of in graph.initializer if of.data_type == TensorProto.INT8]
-    kernels = [of.reshape(len(of), -1) for of in kernels if of.ndim == 4]
+    weights = [numpy_helper.to_array(each).astype(int) for each in graph.initializer if each.data_type == INT8]
+    kernels = [each.reshape(len(each), -1) for each in weights if each.ndim == 4]
     assert len(kernels) == sum(node.op_type == "Conv" for node in graph.node)
     for kernel in kernels:
         weights = np.sort(np.pad(kernel, [(0, 0), (1, 1)]))  # of each channel; an odd last one meets a zero
@@ -121,11 +135,11 @@ def test_no_sum_of_two_products_in_8_bits_exceeds_16(shipped, small):
 def rewritten(path: Path, answers: object = None, **weights: np.ndarray) -> bytes:
     """The file with other weights or stored answers, and a checksum that fits; None stores no answers."""
     model = onnx.load(path)
-    about = json.loads(next(of.value for of in model.metadata_props if of.key == "digits"))
+    about = json.loads(next(prop.value for prop in model.metadata_props if prop.key == "digits"))
     for weight in model.graph.initializer:
         if weight.name in weights:
             weight.CopyFrom(numpy_helper.from_array(weights[weight.name], weight.name))
-    values = {"digits": json.dumps(about | {"answers": answers}), "checksum": runs.BLANK.decode()}
+    values = {"digits": json.dumps(about | {"answers": answers}), "checksum": records.BLANK.decode()}
     onnx.helper.set_model_props(model, values)
     return records.signed(model.SerializeToString())
 
@@ -133,11 +147,11 @@ def rewritten(path: Path, answers: object = None, **weights: np.ndarray) -> byte
 class Saturating(onnxruntime.InferenceSession):
     """A processor whose kernels are wrong in every optimized graph."""
 
-    def run(self, *arguments):
-        probabilities, novelty = super().run(*arguments)
-        level = self.get_session_options().graph_optimization_level
-        exact = level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return [probabilities if exact else np.roll(probabilities, 1, axis=1), novelty]
+    def run(self, names, images):
+        arrays = dict(zip(names, super().run(names, images), strict=True))
+        if self.get_session_options().graph_optimization_level != onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL:
+            arrays["probabilities"] = np.roll(arrays["probabilities"], 1, axis=1)
+        return list(arrays.values())
 
 
 def test_where_fast_kernels_are_wrong_the_exact_ones_run(small, monkeypatch, caplog):
@@ -145,7 +159,7 @@ def test_where_fast_kernels_are_wrong_the_exact_ones_run(small, monkeypatch, cap
     monkeypatch.setattr(onnxruntime, "InferenceSession", Saturating)
     found = exported.load(small).predict(DATA.test_images).probabilities
     assert np.abs(found - expected).max() < exported.ROUNDING
-    assert [of.getMessage() for of in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records] == [
         f"{small}: its fast kernels are wrong on this processor; slower, exact ones run"
     ]
 
@@ -154,7 +168,7 @@ def test_other_weights_are_refused_by_the_stored_answers(small):
     answers = exported.load(small).about["answers"]
     assert len(answers["probabilities"]) == export.STORED
     assert exported.parse(rewritten(small, answers), "of the test").about["answers"] == answers
-    kernel = next(of for of in onnx.load(small).graph.initializer if of.data_type == TensorProto.INT8 and of.dims[1:])
+    kernel = next(each for each in onnx.load(small).graph.initializer if each.data_type == INT8 and each.dims[1:])
     content = rewritten(small, answers, **{kernel.name: -numpy_helper.to_array(kernel)})
     with pytest.raises(UserError, match="other answers than those stored"):
         exported.parse(content, "of the test")
@@ -196,37 +210,50 @@ def test_stored_answers_that_are_no_probabilities_are_a_line(small, value):
         exported.parse(rewritten(small, {"images": IMAGE, "probabilities": [[value, *ROW[1:]]]}), "of the test")
 
 
-def test_an_export_is_current_until_a_member_changes(output, tmp_path):
-    shutil.copytree(output / "two", tmp_path / "two")
-    run = Run(tmp_path / "two")
-    assert export.is_current(run, run.exported)
-    records.seal(run.folder / "members/strided-s0-f1", {"seconds": 1.0})
-    assert not export.is_current(run, run.exported)
-    assert not export.is_current(run, tmp_path / "none.onnx")
+def test_an_export_is_current_until_a_member_changes(run, copy):
+    assert export.current(copy, run.config)
+    records.seal(copy.folder / "members/strided-s0-f1", {"seconds": 1.0})
+    assert export.current(copy, run.config) is None
+    copy.exported.unlink()
+    assert export.current(copy, run.config) is None
 
 
-def test_predicting_with_a_run_exports_it_first(output, tmp_path):
-    shutil.copytree(output / "two", tmp_path / "two")
-    Run(tmp_path / "two").exported.unlink()
-    names = ",".join(f"pixel{place}" for place in range(DATA.side**2))
-    np.savetxt(tmp_path / "a.csv", DATA.test_images[:3].reshape(3, -1), "%d", ",", header=names, comments="")
-    printed = succeed("predict", tmp_path / "a.csv", "--data", "demo", "--run", "two", "--output", tmp_path)
-    assert Run(tmp_path / "two").exported.exists()
+def test_an_export_of_an_earlier_version_or_of_fewer_networks_is_not_current(run, small, copy):
+    shutil.copy(small, copy.exported)
+    assert export.current(copy, run.config) is None
+    shutil.copy(exported.PRETRAINED, copy.exported)
+    assert export.current(copy, run.config) is None
+
+
+@pytest.mark.slow
+def test_predicting_with_a_run_exports_it_first(copy):
+    copy.exported.unlink()
+    output, names = copy.folder.parent, ",".join(f"pixel{number}" for number in range(28 * 28))
+    np.savetxt(output / "a.csv", DATA.test_images[:3].reshape(3, -1), "%d", ",", header=names, comments="")
+    printed = succeed("predict", output / "a.csv", "--data", "demo", "--run", "two", "--output", output)
+    assert copy.exported.exists()
     assert "a.csv#3" in printed
 
 
-def test_damage_is_a_line(output, tmp_path):
-    damaged = tmp_path / "ensemble.onnx"
-    damaged.write_bytes(Run(output / "two").exported.read_bytes()[:5000])
+def test_damage_is_a_line(run, copy):
+    damaged, content = copy.folder / "damaged.onnx", bytearray(run.exported.read_bytes())
+    damaged.write_bytes(content[:5000])
     with pytest.raises(UserError, match="damaged, or no exported ensemble"):
         exported.load(damaged)
-    flipped = bytearray(Run(output / "two").exported.read_bytes())
-    flipped[len(flipped) // 2] ^= 1  # in the midst of the weights, where onnxruntime notices nothing
-    damaged.write_bytes(flipped)
+    content[len(content) // 2] ^= 1  # in the midst of the weights, where onnxruntime notices nothing
+    damaged.write_bytes(content)
     with pytest.raises(UserError, match="damaged; write it anew"):
         exported.load(damaged)
-    shutil.copytree(output / "two", tmp_path / "two")
-    (tmp_path / "two/members/strided-s0-f0/model.keras").write_bytes(b"broken")
-    told = complain("export", "--data", "demo", "--run", "two", "--output", tmp_path)
-    assert "strided-s0-f0" in told
-    assert "missing or damaged" in told
+    (copy.folder / "members/strided-s0-f0/model.keras").write_bytes(b"broken")
+    line = complain("export", "--data", "demo", "--run", "two", "--output", copy.folder.parent)
+    assert "strided-s0-f0" in line
+    assert "missing or damaged" in line
+
+
+def test_a_network_of_another_run_is_a_line(run, copy):
+    """A folder that was sealed anew around it."""
+    folder = copy.folder / "members/default-s0-f0"
+    shutil.copy(copy.folder / "members/strided-s0-f0/model.keras", folder)
+    records.seal(folder, {"seconds": 1.0})
+    with pytest.raises(UserError, match="of another run"):
+        networks.build(dataclasses.replace(run, folder=copy.folder), run.members)

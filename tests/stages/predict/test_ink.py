@@ -8,7 +8,8 @@ from digits.data.demo import demo
 from digits.stages.predict import ink
 
 DATA = demo()
-DIGIT = DATA.train_images[3]
+DIGITS = DATA.train_images[..., 0]
+DIGIT = DIGITS[3]
 SIDE = 28
 
 
@@ -91,11 +92,11 @@ def test_any_pen_becomes_one_like_that_of_the_training_data(pen):
 
 def test_digits_side_by_side_come_from_left_to_right():
     numbers = [3, 7, 11]
-    row = np.hstack([page(DATA.train_images[number], margin=20) for number in numbers])
+    row = np.hstack([page(DIGITS[number], margin=20) for number in numbers])
     seen = ink.to_digits(row, SIDE)
     assert len(seen) == 3
     for image, number in zip(seen, numbers, strict=True):
-        assert alike(image, ink.to_digit(page(DATA.train_images[number]), SIDE)) > 0.95
+        assert alike(image, ink.to_digit(page(DIGITS[number]), SIDE)) > 0.95
 
 
 def test_a_digit_in_pieces_is_one():

@@ -10,7 +10,7 @@ from digits.data.demo import demo
 from digits.errors import UserError
 from digits.stages.predict import pictures
 
-DRAWN = np.pad(np.kron(255 - demo().train_images[3], np.ones((4, 4), np.uint8)), 9, constant_values=255)
+DRAWN = np.pad(np.kron(255 - demo().train_images[3, ..., 0], np.ones((4, 4), np.uint8)), 9, constant_values=255)
 
 
 def file(picture: np.ndarray, kind: str = "PNG", **options: object) -> io.BytesIO:
@@ -66,7 +66,7 @@ def test_an_empty_file_a_phones_own_format_and_an_animation_are_named():
         pictures.read(io.BytesIO())
     with pytest.raises(UserError, match="save it as JPEG or PNG"):
         pictures.read(io.BytesIO(b"\0\0\0\x18ftypheic" + bytes(40)))
-    frames = [Image.fromarray(of) for of in (DRAWN, 255 - DRAWN)]
+    frames = [Image.fromarray(frame) for frame in (DRAWN, 255 - DRAWN)]
     animation = io.BytesIO()
     frames[0].save(animation, "GIF", save_all=True, append_images=frames[1:])
     animation.seek(0)

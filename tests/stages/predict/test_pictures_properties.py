@@ -143,8 +143,8 @@ def test_absurd_sizes_are_refused_before_anything_is_unpacked(width, height, sai
 BOMB = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from digits import ink, pictures
-from digits.stages.predict import MOST_READERS
+from digits.stages.predict import ink, pictures
+from digits.stages.predict.stage import MOST_READERS
 
 def look(_):
     picture = pictures.read(open(sys.argv[1], "rb"))

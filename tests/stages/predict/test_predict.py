@@ -9,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from command import ROOT, digits, refuse
 from digits.data.demo import demo
-from digits.stages.predict import exported
+from digits.stages.predict import exported, stage
+from digits.stages.predict.exported import Ensemble, Prediction
 
 DATA = demo()
 
@@ -113,7 +115,7 @@ def test_odd_names_are_no_crash(drawn, tmp_path):
 
 
 def test_a_csv_of_pixels_is_a_row_a_line(tmp_path):
-    names = [f"pixel{place}" for place in range(DATA.side**2)]
+    names = [f"pixel{place}" for place in range(28 * 28)]
     images = DATA.test_images[:40]
     table = np.column_stack([DATA.test_labels[:40], images.reshape(40, -1)])
     np.savetxt(tmp_path / "some.csv", table, "%d", ",", header=",".join(["label", *names]), comments="")
@@ -124,6 +126,26 @@ def test_a_csv_of_pixels_is_a_row_a_line(tmp_path):
     expected = ensemble.classes[ensemble.predict(images).probabilities.argmax(axis=1)]
     assert [int(row["digit"]) for row in found] == expected.tolist()
     assert (expected == DATA.test_labels[:40]).mean() > 0.85
+
+
+def test_pictures_in_colour_are_resized_and_named_classes_are_shown(tmp_path):
+    """An ensemble that looks at the middle of a picture: is it red, green or blue?"""
+    classes = np.array(["deep red", "green", "blue"])
+
+    def forward(images: np.ndarray) -> Prediction:
+        chances = images[:, 16, 16].astype(np.float32) / 255
+        return Prediction(chances, np.where(images.max(axis=(1, 2, 3)) < 100, 2, 0).astype(np.float32))
+
+    ensemble = Ensemble(forward, classes, (32, 32, 3), "of the test", {"run_oof_accuracy": 0.9})
+    for name, colour in {"red": (250, 0, 0), "blue": (0, 10, 240), "black": (0, 0, 9)}.items():
+        Image.new("RGB", (90, 70), colour).save(tmp_path / f"{name}.png")
+    assert stage.run(ensemble, [tmp_path], tmp_path / "predictions")
+    found = rows(tmp_path)
+    assert {name: row["digit"] for name, row in found.items()} == {
+        "red.png": "deep red", "blue.png": "blue", "black.png": "blue",
+    }  # fmt: skip
+    assert [row["status"] for row in found.values()] == ["not a digit", "ok", "ok"]
+    assert float(found["red.png"]["confidence"]) == pytest.approx(0.98, abs=0.01)
 
 
 def test_nothing_to_predict_and_an_unknown_run_are_a_line(tmp_path):
@@ -147,7 +169,7 @@ def test_the_ensemble_that_comes_along_is_small_and_says_what_it_is():
     assert exported.PRETRAINED.stat().st_size < 2_000_000
     assert ensemble.about["oof_accuracy"] > 0.99
     assert ensemble.about["oof_rows"] > 1000
-    assert ensemble.side == 28
+    assert ensemble.shape == (28, 28, 1)
     assert ensemble.classes.tolist() == list(range(10))
     empty = ensemble.predict(np.zeros((0, 28, 28), np.uint8))
     assert empty.probabilities.shape == (0, 10)
@@ -156,7 +178,7 @@ def test_the_ensemble_that_comes_along_is_small_and_says_what_it_is():
 def test_onnxruntime_is_told_not_to_report_what_it_runs(tmp_path):
     """It reports from C, and not where CI is at work; the number by which it knows a machine is a file."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "PYTHONPATH")}
-    code = "from digits import exported; exported.load(exported.PRETRAINED)"
+    code = "from digits.stages.predict import exported; exported.load(exported.PRETRAINED)"
     environment = kept | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
     assert sorted(tmp_path.rglob("*")) == []

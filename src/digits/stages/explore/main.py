@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.stages.explore import clusters, maps, mistakes, own, queue
 from digits.stages.explore.markdown import literal
@@ -15,18 +16,19 @@ from digits.stages.explore.results import Results, read
 
 def main(run_folder: str, data_source: str, cache: str) -> None:
     """Draw the page that is chosen at the side."""
-    st.set_page_config(page_title=f"Digits: {Path(run_folder).name}", page_icon="✍️", layout="wide")
+    st.set_page_config(page_title=f"{COMPETITION.title}: {Path(run_folder).name}", page_icon="✍️", layout="wide")
     pages = [
         st.Page(maps.page, title="Map", icon=":material/scatter_plot:", url_path="map", default=True),
         st.Page(clusters.page, title="Clusters", icon=":material/bubble_chart:", url_path="clusters"),
         st.Page(mistakes.page, title="Mistakes", icon=":material/error:", url_path="mistakes"),
         st.Page(queue.page, title="Label queue", icon=":material/rule:", url_path="queue"),
-        st.Page(own.page, title="Your digit", icon=":material/draw:", url_path="own"),
+        st.Page(own.page, title=own.TITLE, icon=":material/draw:", url_path="own"),
     ]
     chosen = st.navigation(pages)
-    run_json = Path(run_folder) / "clusters/metrics.json"
+    clustered = Path(run_folder) / "clusters/metrics.json"
     try:
-        st.session_state.results = _read(run_folder, data_source, cache, _changed(run_json))
+        changed = clustered.stat().st_mtime if clustered.exists() else 0.0
+        st.session_state.results = _read(run_folder, data_source, cache, changed)
         chosen.run()
     except UserError as error:
         st.error(literal(str(error)))
@@ -35,12 +37,8 @@ def main(run_folder: str, data_source: str, cache: str) -> None:
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the run ...")
 def _read(run_folder: str, data_source: str, cache: str, changed: float) -> Results:
+    """Read the run, anew where it was clustered at another time, seconds since 1970."""
     return read(Path(run_folder), data_source or None, Path(cache))
-
-
-def _changed(path: Path) -> float:
-    """When a file was last written; a new time makes the app read the run anew."""
-    return path.stat().st_mtime if path.exists() else 0.0
 
 
 if __name__ == "__main__":

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 import streamlit as st
 
+from digits.competition import COMPETITION
 from digits.figures.style import SERIES
 from digits.stages.cluster import clustering, spaces
-from digits.stages.explore.results import Results
+from digits.stages.explore import widgets
+from digits.stages.explore.results import BY_CHECKSUM, MAPS, Results
 
-STORED = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
-MAPS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
-COLOURS = ("cluster", "digit", "prediction", "right or wrong", "confidence")
-SHOWN = 60  # images of a selection
-REMEMBERED = 30  # maps, clusterings and scores of a session
+SPACES = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
+COLOURS = {  # and the columns that they show
+    "cluster": "cluster",
+    COMPETITION.noun: "label",
+    "prediction": "prediction",
+    "right or wrong": "right",
+    "confidence": "confidence",
+}
+MARKERS = {"noise": {"color": "#CCCCCC"}, "right": {"color": "#BBBBBB"}, "wrong": {"color": "#D55E00", "size": 8}}
+SHOWN, ACROSS = 60, 6  # images of a selection
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen at the side."""
+
+    kind: str
+    space: str
+    rows: int
+    perplexity: int
+    colour: str
+    method: str
+    k: int
 
 
 def page() -> None:
@@ -23,194 +47,146 @@ def page() -> None:
     st.title("Map")
     with st.sidebar:
         choice = _choose(results)
-    places = _sample(results, choice["rows"])
-    points = _points(results, places, choice)
-    clusters = _clusters(results, places, choice)
-    _scores(results, places, clusters, choice)
-    table = results.table.iloc[places].assign(cluster=clusters, x=points[:, 0], y=points[:, 1])
-    picture, selection = st.columns([3, 1])
-    with picture:
-        chart = _chart(table, choice["colour"])
-        event = st.plotly_chart(
-            chart, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"), theme=None
-        )
-    with selection:
-        _selection(results, table, _rows(chart, event["selection"]["points"]))
-
-
-def _choose(results: Results) -> dict:
-    """What the widgets at the side say; at first, what `make cluster` has computed already."""
-    total = len(results.features.rows)
-    stored = [name for name in MAPS if name in results.maps]
-    kind = st.selectbox("Map", list(MAPS), list(MAPS).index(stored[0]), format_func=MAPS.get)
-    space = st.selectbox("of", list(STORED), format_func=STORED.get)
-    mapped = len(results.mapped)
-    smallest = min(1000, mapped)
-    rows = st.slider("Rows", smallest, total, mapped) if total > smallest else total
-    usual = int(results.record["perplexity"])
-    perplexity = st.slider("Perplexity", min(5, usual), max(100, usual), usual, disabled=kind != "tsne")
-    colour = st.radio("Colour", COLOURS)
-    method = st.selectbox("Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "))
-    classes = len(results.dataset.classes)
-    k = st.slider("Number of clusters k", 2, max(30, classes), classes)
-    return {
-        "kind": kind,
-        "space": space,
-        "rows": rows,
-        "perplexity": perplexity,
-        "colour": colour,
-        "method": method,
-        "k": k,
-    }
-
-
-def _sample(results: Results, rows: int) -> np.ndarray:
-    """Places of the rows shown: those of the stored maps, fewer of them, or more."""
-    if rows <= len(results.mapped):
-        return results.mapped[:: max(1, len(results.mapped) // rows)][:rows]
-    others = np.setdiff1d(np.arange(len(results.features.rows)), results.mapped)
-    drawn = np.random.default_rng(0).permutation(others)[: rows - len(results.mapped)]
-    return np.sort(np.concatenate([results.mapped, drawn]))
-
-
-def _remembered() -> dict:
-    """What was computed in this session, by what it was computed of; the oldest goes first."""
-    computed = st.session_state.setdefault("computed", {})
-    while len(computed) > REMEMBERED:
-        computed.pop(next(iter(computed)))
-    return computed
-
-
-def _points(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
-    """The map's points, float (n, 2): the stored ones where they are what is asked for."""
-    kind, record = choice["kind"], results.record
-    usual = choice["space"] == record["space"] and choice["rows"] == len(results.mapped)
-    if kind in results.maps and usual and (kind != "tsne" or choice["perplexity"] == int(record["perplexity"])):
-        return results.maps[kind]
-    key = ("points", kind, choice["space"], choice["rows"], choice["perplexity"] if kind == "tsne" else None)
-    if key not in _remembered():
-        rows = spaces.vectors(results.features.sources[choice["space"]][places])
-        with st.spinner(f"{MAPS[kind]} of {len(places):,} rows ..."):
-            if kind == "pca":
-                points = spaces.pca(rows, 0, components=2)
-            elif kind == "tsne":
-                bar = st.progress(0.0)
-                points = spaces.tsne(_narrow(rows), 0, choice["perplexity"], progress=bar.progress)
-                bar.empty()
-            else:
-                points = spaces.umap(_narrow(rows), 0)
-        _remembered()[key] = points
-    return _remembered()[key]
-
-
-def _narrow(rows: np.ndarray) -> np.ndarray:
-    """Pixels by their first components, as everybody gives them to t-SNE and UMAP."""
-    return spaces.pca(rows, 0) if rows.shape[1] > 4 * spaces.COMPONENTS else rows
-
-
-def _clusters(results: Results, places: np.ndarray, choice: dict) -> np.ndarray:
-    """The cluster of every row shown: those of `make cluster` where they are what is asked for."""
-    asked = {"space": choice["space"], "method": choice["method"], "k": choice["k"], "rows": len(results.features.rows)}
-    if asked == {name: results.record[name] for name in asked}:
-        return results.clusters["cluster"].to_numpy()[places]
-    key = ("clusters", choice["space"], choice["rows"], choice["method"], choice["k"])
-    if key not in _remembered():
-        rows = spaces.vectors(results.features.sources[choice["space"]][places])
-        clusterer = clustering.CLUSTERERS[choice["method"]]
-        with st.spinner(f"{choice['method'].replace('_', ' ')} of {len(places):,} rows ..."):
-            found = clusterer.fit(rows, choice["k"], 0)
-            _remembered()[key] = clustering.ordered(found, results.features.targets[places])
-    return _remembered()[key]
-
-
-def _scores(results: Results, places: np.ndarray, clusters: np.ndarray, choice: dict) -> None:
-    """The scores of the clusters shown, live."""
-    key = ("scores", choice["space"], choice["rows"], choice["method"], choice["k"])
-    if key not in _remembered():
-        rows = spaces.vectors(results.features.sources[choice["space"]][places])
-        scores = clustering.agreement(clusters, results.features.targets[places])
-        silhouette = clustering.mean_interval(clustering.silhouettes(rows, clusters), 0).value
-        _remembered()[key] = scores | {"silhouette": silhouette}
-    scores = _remembered()[key]
-    names = {
-        "purity": "Purity",
-        "silhouette": "Silhouette",
-        "hungarian_accuracy": "Accuracy",
-        "nmi": "NMI",
-        "ari": "ARI",
-    }
-    for column, (name, title) in zip(st.columns(len(names) + 1), names.items(), strict=False):
-        column.metric(title, f"{scores[name]:.4f}")
+    clusters, scores = _cluster(results, choice.space, choice.rows, choice.method, choice.k)
+    points = _points(results, choice)
+    widgets.scores(scores)
     st.caption(
-        f"{len(places):,} rows in {scores['clusters']} clusters of their {STORED[choice['space']]}, "
+        f"{len(points):,} rows in {scores['clusters']} clusters of their {SPACES[choice.space]}, "
         f"{scores['noise']:.1%} left out as noise. The networks were trained on labels: these are no figures of "
         "unsupervised clustering, except for pixels."
     )
+    table = results.table.iloc[_sample(results, choice.rows)]
+    table = table.assign(cluster=clusters, x=points[:, 0], y=points[:, 1])
+    left, right = st.columns([3, 1])
+    drawn = chart(table, choice.colour, height=680, dragmode="lasso", uirevision="map")
+    with left:
+        modes = ("points", "box", "lasso")
+        event = st.plotly_chart(drawn, key="map", on_select="rerun", selection_mode=modes, theme=None)
+    with right:
+        rows = [point["customdata"][0] for point in event["selection"]["points"]]
+        _show_selection(results, table[table["row"].isin(rows)])
 
 
-def _chart(table: pd.DataFrame, colour: str) -> go.Figure:
-    chart = go.Figure()
-    if colour == "confidence":
-        bar = {"color": table["confidence"], "colorscale": "Viridis", "colorbar": {"title": "confidence"}}
-        chart.add_trace(_trace(table, "confidence", bar))
-    else:
-        column = {"digit": "label", "right or wrong": "right"}.get(colour, colour)
-        for place, (value, rows) in enumerate(table.groupby(column)):
-            chart.add_trace(_trace(rows, *_group(colour, value, place)))
-    chart.update_layout(
-        height=680, margin={"l": 0, "r": 0, "t": 0, "b": 0}, legend={"title": colour, "itemsizing": "constant"},
-        plot_bgcolor="white", dragmode="lasso", uirevision="map",
-    )  # fmt: skip
-    chart.update_xaxes(visible=False)
-    chart.update_yaxes(visible=False, scaleanchor="x")
-    return chart
-
-
-def _group(colour: str, value: object, place: int) -> tuple[str, dict]:
-    """Name and marker of a group of points."""
-    if colour == "right or wrong":
-        marker = {"color": "#BBBBBB"} if value else {"color": "#D55E00", "size": 8}
-        return ("right" if value else "wrong"), marker
-    if value == clustering.NOISE and colour == "cluster":
-        return "noise", {"color": "#CCCCCC"}
-    return str(value), {"color": SERIES[place % len(SERIES)]}
-
-
-def _trace(rows: pd.DataFrame, name: str, marker: dict) -> go.Scattergl:
-    hover = "row %{customdata[0]}<br>label %{customdata[1]}, predicted %{customdata[2]} (%{customdata[3]:.4f})<br>"
-    return go.Scattergl(
-        x=rows["x"],
-        y=rows["y"],
-        mode="markers",
-        name=name,
-        marker={"size": 5, "opacity": 0.7} | marker,
-        customdata=rows[["row", "label", "prediction", "confidence", "cluster"]].to_numpy(),
-        hovertemplate=hover + "cluster %{customdata[4]}<extra></extra>",
+def _choose(results: Results) -> Choice:
+    """The widgets at the side; at first, they say what `make cluster` has computed already."""
+    total, mapped, classes = len(results.features.rows), len(results.mapped), len(results.dataset.classes)
+    smallest, usual = min(1000, mapped), int(results.record.perplexity)
+    kind = st.selectbox("Map", list(MAPS), list(MAPS).index(results.first_map), format_func=MAPS.get)
+    return Choice(
+        kind=kind,
+        space=st.selectbox("of", list(SPACES), format_func=SPACES.get),
+        rows=st.slider("Rows", smallest, total, mapped) if total > smallest else total,
+        perplexity=st.slider("Perplexity", min(5, usual), max(100, usual), usual, disabled=kind != "tsne"),
+        colour=st.radio("Colour", list(COLOURS)),
+        method=st.selectbox(
+            "Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " ")
+        ),
+        k=st.slider("Number of clusters k", 2, max(30, classes), classes),
     )
 
 
-def _rows(chart: go.Figure, points: list[dict]) -> list[int]:
-    """The training rows of the selected points."""
-    return [int(chart.data[point["curve_number"]].customdata[point["point_index"]][0]) for point in points]
+def _sample(results: Results, rows: int) -> np.ndarray:
+    """Indices of the rows shown: those of the stored maps, fewer of them, or more."""
+    mapped = results.mapped
+    if rows <= len(mapped):
+        return mapped[:: max(1, len(mapped) // rows)][:rows]
+    others = np.setdiff1d(np.arange(len(results.features.rows)), mapped)
+    drawn = np.random.default_rng(0).permutation(others)[: rows - len(mapped)]
+    return np.sort(np.concatenate([mapped, drawn]))
 
 
-def _selection(results: Results, table: pd.DataFrame, rows: list[int]) -> None:
+def _vectors(results: Results, space: str, rows: int) -> np.ndarray:
+    """The rows shown in a space, float (n, d)."""
+    return spaces.vectors(results.features.sources[space][_sample(results, rows)])
+
+
+def _points(results: Results, choice: Choice) -> np.ndarray:
+    """The map's points, float (n, 2): the stored ones where they are what is asked for."""
+    kind, record = choice.kind, results.record
+    perplexity = choice.perplexity if kind == "tsne" else int(record.perplexity)
+    wanted = (choice.space, choice.rows, perplexity)
+    if kind in results.maps and wanted == (record.space, len(results.mapped), int(record.perplexity)):
+        return results.maps[kind]
+    computed = st.session_state.setdefault("maps", {})  # Streamlit's cache would replay the progress bar, and fail
+    key = (results.checksum, kind, *wanted)
+    if key not in computed:
+        vectors = _vectors(results, choice.space, choice.rows)
+        with st.spinner(f"{MAPS[kind]} of {len(vectors):,} rows ..."):
+            computed[key] = _draw(kind, vectors, perplexity)
+    return computed[key]
+
+
+def _draw(kind: str, vectors: np.ndarray, perplexity: int) -> np.ndarray:
+    """A map, float (n, 2), of vectors float (n, d)."""
+    if kind == "pca":
+        return spaces.pca(vectors, 0, components=2)
+    if vectors.shape[1] > 4 * spaces.COMPONENTS:  # pixels, of which everybody gives t-SNE and UMAP the first components
+        vectors = spaces.pca(vectors, 0)
+    if kind == "umap":
+        return spaces.umap(vectors, 0)
+    bar = st.progress(0.0)
+    points = spaces.tsne(vectors, 0, perplexity, progress=bar.progress)
+    bar.empty()
+    return points
+
+
+@st.cache_data(max_entries=30, show_spinner="Clustering ...", hash_funcs=BY_CHECKSUM)
+def _cluster(results: Results, space: str, rows: int, method: str, k: int) -> tuple[np.ndarray, dict[str, float]]:
+    """Cluster the rows shown: int (n,), and the scores; the clusters of `make cluster` where they are asked for."""
+    record, selected, vectors = results.record, _sample(results, rows), _vectors(results, space, rows)
+    targets = results.features.targets[selected]
+    if (space, method, k, len(results.table)) == (record.space, record.method, record.k, record.rows):
+        clusters = results.clusters["cluster"].to_numpy()[selected]
+    else:
+        clusters = clustering.ordered(clustering.CLUSTERERS[method].fit(vectors, k, 0), targets)
+    silhouette = pd.Series(clustering.silhouettes(vectors, clusters)).mean()
+    return clusters, clustering.agreement(clusters, targets) | {"silhouette": float(silhouette)}
+
+
+def chart(table: pd.DataFrame, colour: str, **layout: Any) -> go.Figure:
+    """Draw the rows of a table as points: row, label, prediction, confidence, right, cluster, x, y.
+
+    colour: one of `COLOURS`. layout: Plotly's; its height at least.
+    """
+    column = COLOURS[colour]
+    table = table.sort_values(column)
+    if column == "right":
+        table[column] = np.where(table[column], "right", "wrong")
+    elif column == "cluster":
+        table[column] = np.where(table[column] == clustering.NOISE, "noise", table[column].astype(str))
+    elif column != "confidence":
+        table[column] = table[column].astype(str)
+    hover = {"x": False, "y": False, "label": True, "prediction": True, "confidence": ":.4f", "cluster": True}
+    points = px.scatter(
+        table, x="x", y="y", color=column, labels={column: colour}, custom_data=["row"], hover_name="row",
+        hover_data=hover, opacity=0.7, render_mode="webgl", color_discrete_sequence=SERIES,
+        color_continuous_scale="Viridis",
+    )  # fmt: skip
+    points.update_traces(marker_size=5)
+    for name, marker in MARKERS.items():
+        points.update_traces(marker=marker, selector={"name": name})
+    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+    points.update_layout(margin=margin, plot_bgcolor="white", legend_itemsizing="constant", **layout)
+    points.update_xaxes(visible=False)
+    return points.update_yaxes(visible=False, scaleanchor="x")
+
+
+def _show_selection(results: Results, selected: pd.DataFrame) -> None:
     """The images of the points that were clicked or lassoed."""
-    if not rows:
+    shown = selected["row"].to_numpy()[:SHOWN]
+    if selected.empty:
         st.caption("Click a point, or draw a lasso around some: their images stand here.")
-        return
-    of = table[table["row"].isin(rows)]
-    shown = of["row"].to_numpy()[:SHOWN]
-    st.subheader(f"{len(of):,} selected" if len(of) > 1 else f"Row {shown[0]}")
-    if len(of) == 1:
-        line = of.iloc[0]
+    elif len(selected) == 1:
+        line = selected.iloc[0]
+        st.subheader(f"Row {line['row']}")
         st.image(results.sheet(shown, 1, scale=8))
         st.write(
             f"label **{line['label']}**, predicted **{line['prediction']}** ({line['confidence']:.4f}), "
             f"cluster {line['cluster']}"
         )
-        return
-    st.image(results.sheet(shown, 6), width="stretch")
-    if len(of) > SHOWN:
-        st.caption(f"the first {SHOWN} of them")
-    st.dataframe(of["label"].value_counts().rename("rows"), height=220)
+    else:
+        st.subheader(f"{len(selected):,} selected")
+        st.image(results.sheet(shown, ACROSS), width="stretch")
+        if len(selected) > SHOWN:
+            st.caption(f"the first {SHOWN} of them")
+        st.dataframe(selected["label"].value_counts().rename("rows"), height=220)

@@ -1,45 +1,45 @@
-"""Draw or upload a digit, and see what the networks make of it. The only page that needs TensorFlow."""
+"""Draw or upload a picture, and see what the networks make of it."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 from sklearn.neighbors import NearestNeighbors
 
+from digits.competition import COMPETITION
 from digits.errors import UserError
-from digits.figures.style import PALETTE, SERIES
+from digits.figures.style import PALETTE
+from digits.stages.explore import maps, widgets
 from digits.stages.explore.markdown import literal
-from digits.stages.explore.results import MAPS, Results
-from digits.stages.predict import ink, pictures
+from digits.stages.explore.results import BY_CHECKSUM, Results, sheet
+from digits.stages.predict import export, ink, pictures
+from digits.stages.predict.exported import Ensemble, Prediction
 
-if TYPE_CHECKING:
-    from digits.stages.predict.networks import Ensemble
-
-NEIGHBOURS = 12
+TITLE = f"Your {COMPETITION.noun}"
+NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that place it on the map
 CANVAS = 280
+WAIT = "Preparing the networks; the first time they are exported, which takes a minute or two ..."
 
 
 def page() -> None:
     results: Results = st.session_state.results
-    st.title("Your digit")
+    st.title(TITLE)
     picture = _picture()
     if picture is None:
-        st.info("Draw a digit above, or upload a picture of one.")
+        st.info(f"Draw a {COMPETITION.noun} above, or upload a picture of one.")
         return
-    digit = ink.to_digit(picture, results.dataset.shape[0])
-    if digit is None:
+    image = _image(picture, results.dataset.shape)
+    if image is None:
         st.warning("There is no ink in this picture.")
         return
-    probabilities, features = _ensemble(results).predict(digit[None, ..., None])
-    _show_prediction(results, digit, probabilities[0])
-    _show_neighbours(results, features[0])
+    prediction = _predict(results, image)
+    _show_prediction(results, image, prediction.probabilities[0])
+    _show_neighbours(results, prediction.features[0])
 
 
 def _picture() -> np.ndarray | None:
-    """What was drawn or uploaded, in shades of grey, uint8 (height, width)."""
+    """What was drawn or uploaded, uint8 (height, width, 3)."""
     from streamlit_drawable_canvas import st_canvas
 
     draw, upload = st.columns([1, 2])
@@ -52,82 +52,83 @@ def _picture() -> np.ndarray | None:
         file = st.file_uploader("or a picture", type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"])
     if file is not None:
         try:
-            return pictures.read(file)
+            return pictures.read_colours(file)
         except UserError as error:
             st.error(literal(f"{file.name}: {error}"))
             return None
     if canvas.image_data is None or not canvas.json_data or not canvas.json_data["objects"]:
         return None
-    return np.asarray(canvas.image_data)[..., :3].mean(axis=2).astype(np.uint8)
+    return np.asarray(canvas.image_data)[..., :3].astype(np.uint8)
 
 
+def _image(picture: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """A picture in the form of the training data, uint8 (1, *shape); None without ink."""
+    if shape[2] > 1:
+        return pictures.resized(picture, shape)
+    found = ink.to_digit(pictures.grey(picture), shape[0])
+    return None if found is None else found[None, ..., None]
+
+
+def _predict(results: Results, image: np.ndarray) -> Prediction:
+    """Predict an image uint8 (1, height, width, channels).
+
+    Raises:
+        UserError: the run's networks cannot be exported, or what they predict does not fit its features.
+    """
+    ensemble = _ensemble(results)
+    prediction = ensemble.predict(image)
+    expected = (len(results.dataset.classes), results.features.sources["aligned"].shape[1])
+    if (prediction.probabilities.shape[1], prediction.features.shape[1]) != expected:
+        raise UserError(f"{ensemble.origin}: of another run; delete it, and reload this page")
+    return prediction
+
+
+@st.cache_resource(max_entries=1, show_spinner=WAIT, hash_funcs=BY_CHECKSUM)
 def _ensemble(results: Results) -> Ensemble:
-    """The networks, loaded once for everybody."""
-    from digits.stages.predict import networks as inference
-
-    held = _held()
-    if held.get("of") is not results:
-        bar = st.progress(0.0, "Loading the networks ...")
-        ensemble = inference.load(results.run, results.features, bar.progress)
-        bar.empty()
-        held.update(of=results, ensemble=ensemble)
-    return held["ensemble"]
+    """The run's networks, opened once for everybody; exported first where they are not, which takes a while."""
+    return export.current(results.run, results.run.config) or export.make(results.run)
 
 
-@st.cache_resource
-def _held() -> dict[str, Any]:
-    """What `_ensemble` keeps. It is not cached itself: Streamlit would replay its progress bar, and fail."""
-    return {}
-
-
-def _show_prediction(results: Results, digit: np.ndarray, probabilities: np.ndarray) -> None:
-    seen, said = st.columns([1, 2])
+def _show_prediction(results: Results, image: np.ndarray, probabilities: np.ndarray) -> None:
+    classes, best = results.dataset.classes, probabilities.argmax()
+    seen, predicted = st.columns([1, 2])
     seen.subheader("What they saw")
-    seen.image(np.kron(255 - digit, np.ones((8, 8), np.uint8)))
-    best = probabilities.argmax()
-    said.subheader(f"{results.dataset.classes[best]}, with probability {probabilities[best]:.3f}")
-    for of in np.argsort(probabilities)[::-1][:3]:
-        said.progress(float(probabilities[of]), f"{results.dataset.classes[of]}: {probabilities[of]:.4f}")
-    said.caption(
-        "Calibrated on digits like those of the training data; a picture of something else has no right answer."
+    seen.image(sheet(image, 1, scale=8))
+    predicted.subheader(f"{classes[best]}, with probability {probabilities[best]:.3f}")
+    widgets.most_probable(predicted, probabilities, classes)
+    predicted.caption(
+        f"Calibrated on {COMPETITION.nouns} like those of the training data; a picture of something else has no right "
+        "answer."
     )
 
 
 def _show_neighbours(results: Results, feature: np.ndarray) -> None:
-    """The training rows nearest in feature space, and the place on the stored map that they mark."""
-    aligned = results.features.sources["aligned"]
-    near = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(aligned)), algorithm="brute").fit(aligned)
-    distances, places = (found[0] for found in near.kneighbors(feature[None]))
-    rows = results.features.rows[places]
+    """The training rows nearest in feature space, and the point of the stored map that they mark."""
+    features = results.features
+    distances, near = _nearest(features.sources["aligned"], feature, NEIGHBOURS)
     st.subheader("Its neighbours")
-    st.image(results.sheet(rows, NEIGHBOURS, scale=2), width="stretch")
-    labels = results.dataset.classes[results.features.targets[places]]
-    st.caption(
-        f"nearest first; labels {' '.join(map(str, labels))}; distances {distances[0]:.2f} to {distances[-1]:.2f}"
-    )
+    st.image(results.sheet(features.rows[near], NEIGHBOURS), width="stretch")
+    labels = " ".join(map(str, results.dataset.classes[features.targets[near]]))
+    st.caption(f"nearest first; labels {labels}; distances {distances[0]:.2f} to {distances[-1]:.2f}")
     st.subheader("Where it lands")
-    name = next(name for name in MAPS if name in results.maps)
-    st.plotly_chart(_landing(results, name, feature), key="landing", theme=None)
+    st.plotly_chart(_landing(results, feature), key="landing", theme=None)
     st.caption("The star stands amid its ten nearest rows on the map.")
 
 
-def _landing(results: Results, name: str, feature: np.ndarray) -> go.Figure:
-    points, aligned = results.maps[name], results.features.sources["aligned"][results.mapped]
-    nearest = np.argsort(((aligned - feature) ** 2).sum(axis=1))[:10]
-    star = np.median(points[nearest], axis=0)
-    targets = results.features.targets[results.mapped]
-    chart = go.Figure()
-    for target, label in enumerate(results.dataset.classes):
-        of = points[targets == target]
-        colour = SERIES[target % len(SERIES)]
-        chart.add_trace(
-            go.Scattergl(x=of[:, 0], y=of[:, 1], mode="markers", name=str(label), marker={"size": 4, "color": colour})
-        )
+def _landing(results: Results, feature: np.ndarray) -> go.Figure:
+    """The stored map, with a star amid the rows that are nearest in feature space."""
+    points, mapped = results.maps[results.first_map], results.mapped
+    _, near = _nearest(results.features.sources["aligned"][mapped], feature, AROUND)
+    x, y = np.median(points[near], axis=0)
+    table = results.table.iloc[mapped].assign(x=points[:, 0], y=points[:, 1])
+    table["cluster"] = results.clusters.set_index("row")["cluster"].reindex(table["row"]).to_numpy()
+    chart = maps.chart(table, COMPETITION.noun, height=520)
     marker = {"symbol": "star", "size": 22, "color": PALETTE[1], "line": {"width": 2, "color": "black"}}
-    chart.add_trace(go.Scatter(x=[star[0]], y=[star[1]], mode="markers", name="yours", marker=marker))
-    chart.update_layout(
-        height=520, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor="white", legend={"itemsizing": "constant"}
-    )
-    chart.update_xaxes(visible=False)
-    chart.update_yaxes(visible=False, scaleanchor="x")
-    return chart
+    return chart.add_trace(go.Scatter(x=[x], y=[y], mode="markers", name="yours", marker=marker))
+
+
+def _nearest(features: np.ndarray, feature: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the nearest rows of float (n, d), nearest first, and their indices."""
+    index = NearestNeighbors(n_neighbors=min(count, len(features)), algorithm="brute").fit(features)
+    distances, near = index.kneighbors(feature[None])
+    return distances[0], near[0]

@@ -10,10 +10,11 @@ import streamlit as st
 
 from digits.errors import UserError
 from digits.files.atomic import replacing
+from digits.stages.explore import widgets
 from digits.stages.explore.markdown import literal
 from digits.stages.explore.results import Results
 
-A_PAGE = 20
+A_PAGE, ACROSS = 20, 5
 COLUMNS = ["row", "label", "verdict"]
 OPEN, RIGHT, UNREADABLE = "-", "label is right", "unreadable"
 
@@ -30,14 +31,12 @@ def page() -> None:
         return
     path = results.run.clusters / "verdicts.csv"
     verdicts = read_verdicts(path)
-    pages = -(-len(queue) // A_PAGE)
-    number = st.number_input(f"Page of {pages}", 1, pages, 1) if pages > 1 else 1
+    candidates = widgets.page_of(queue, A_PAGE)
     with st.form("verdicts"):
-        chosen = _choose(results, queue.iloc[(number - 1) * A_PAGE : number * A_PAGE], verdicts)
+        chosen = _choose(results, candidates, verdicts)
         if st.form_submit_button("Save verdicts", type="primary"):
             verdicts |= chosen
-            labels = dict(zip(queue["row"], queue["label"], strict=True))
-            write_verdicts(path, verdicts, labels)
+            write_verdicts(path, verdicts, dict(zip(queue["row"], queue["label"], strict=True)))
             saved = sum(verdict != OPEN for verdict in verdicts.values())
             st.success(f"{saved} verdicts saved in {literal(str(path))}")
 
@@ -46,14 +45,12 @@ def _choose(results: Results, candidates: pd.DataFrame, verdicts: dict[int, str]
     """The verdict of every candidate on the page, by row."""
     chosen = {}
     options = [OPEN, RIGHT, *map(str, results.dataset.classes), UNREADABLE]
-    for start in range(0, len(candidates), 5):
-        for column, line in zip(st.columns(5), candidates.iloc[start : start + 5].itertuples(), strict=False):
-            with column.container(border=True):
-                st.image(results.sheet(np.array([line.row]), 1, scale=4))
-                st.write(f"row {line.row}: label **{line.label}**, or **{line.prediction}**?")
-                before = verdicts.get(line.row, OPEN)
-                place = options.index(before) if before in options else 0
-                chosen[line.row] = st.selectbox("It is", options, place, key=f"verdict-{line.row}")
+    for line in widgets.grid(candidates, ACROSS):
+        st.image(results.sheet(np.array([line.row]), 1, scale=4))
+        st.write(f"row {line.row}: label **{line.label}**, or **{line.prediction}**?")
+        before = verdicts.get(line.row, OPEN)
+        index = options.index(before) if before in options else 0
+        chosen[line.row] = st.selectbox("It is", options, index, key=f"verdict-{line.row}")
     return chosen
 
 
@@ -72,7 +69,7 @@ def read_verdicts(path: Path) -> dict[int, str]:
         raise UserError(f"{path}: damaged; mend it or delete it") from None
 
 
-def write_verdicts(path: Path, verdicts: dict[int, str], labels: dict[int, int]) -> None:
+def write_verdicts(path: Path, verdicts: dict[int, str], labels: dict[int, int | str]) -> None:
     """Save all but the open ones: row, label, verdict."""
     lines = [(row, labels.get(row, ""), verdict) for row, verdict in sorted(verdicts.items()) if verdict != OPEN]
     with replacing(path) as temporary:

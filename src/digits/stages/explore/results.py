@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,10 @@ from digits.runs import Run, RunFolder
 from digits.stages.cluster import features
 from digits.stages.cluster.features import Features
 
-MAPS = ("tsne", "umap", "pca")
-INTEGERS, NUMBERS = "iu", "iuf"  # kinds of a column
-CLUSTERS = {"row": INTEGERS, "label": INTEGERS, "cluster": INTEGERS, "distance": NUMBERS, "silhouette": NUMBERS}
-QUEUE = {"rank": INTEGERS, "row": INTEGERS, "label": INTEGERS, "prediction": INTEGERS, "label_probability": NUMBERS}
+MAPS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
+INTEGERS, NUMBERS, LABELS = "iu", "iuf", ""  # kinds of a column; labels are those of the data
+CLUSTERS = {"row": INTEGERS, "label": LABELS, "cluster": INTEGERS, "distance": NUMBERS, "silhouette": NUMBERS}
+QUEUE = {"rank": INTEGERS, "row": INTEGERS, "label": LABELS, "prediction": LABELS, "label_probability": NUMBERS}
 
 
 class Record(BaseModel):
@@ -54,13 +54,14 @@ class Record(BaseModel):
 class Results:
     """A run with its rows, features and maps.
 
-    record: see `Record`. maps: float32 (m, 2) by name, of the rows `mapped`, int (m,), places in
-    `features.rows`.
+    record: what `make cluster` measured; checksum: of its file. maps: float32 (m, 2) by name, of the rows with the
+    indices `mapped` in `features.rows`, int (m,).
     """
 
     run: Run
     features: Features
-    record: dict[str, Any]
+    record: Record
+    checksum: str
     maps: dict[str, np.ndarray]
     mapped: np.ndarray
 
@@ -68,31 +69,34 @@ class Results:
     def dataset(self) -> Dataset:
         return self.run.dataset
 
+    @property
+    def first_map(self) -> str:
+        """Name of the stored map that is shown first."""
+        return next(name for name in MAPS if name in self.maps)
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """A line for every out-of-fold row: row, label, prediction, confidence, right."""
         classes, probabilities = self.dataset.classes, self.features.probabilities
-        labels = classes[self.features.targets]
-        predictions = classes[probabilities.argmax(axis=1)]
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "row": self.features.rows,
-                "label": labels,
-                "prediction": predictions,
+                "label": classes[self.features.targets],
+                "prediction": classes[probabilities.argmax(axis=1)],
                 "confidence": probabilities.max(axis=1),
-                "right": labels == predictions,
             }
         )
+        return table.assign(right=table["label"] == table["prediction"])
 
     @cached_property
     def clusters(self) -> pd.DataFrame:
-        """`clusters.csv`: row, label, prediction, confidence, cluster, distance, silhouette.
+        """`clusters.csv`: row, label, cluster, distance, silhouette.
 
         Raises:
             UserError: it is missing or damaged.
         """
-        table = _table(self.run, "clusters.csv", CLUSTERS, self.features.rows)
-        if len(table) != self.record["rows"]:
+        table = self._read("clusters.csv", CLUSTERS)
+        if len(table) != self.record.rows:
             raise _damaged(self.run, "clusters.csv")
         return table
 
@@ -103,15 +107,37 @@ class Results:
         Raises:
             UserError: it is missing or damaged.
         """
-        return _table(self.run, "label_queue.csv", QUEUE, self.features.rows)
+        return self._read("label_queue.csv", QUEUE)
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """The images of training rows, uint8 (n, height, width, channels)."""
-        return self.dataset.train_images[rows]
+    def _read(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
+        """Columns of these kinds, of a CSV that names some of the out-of-fold rows."""
+        classes = self.dataset.classes
+        labels = {column: classes.dtype.type for column, kinds in columns.items() if kinds == LABELS}
+        try:
+            table = pd.read_csv(self.run.clusters / name, usecols=list(columns), dtype=labels)[list(columns)]
+        except (OSError, ValueError, KeyError, OverflowError):
+            raise _damaged(self.run, name) from None
+        if table.empty:  # whose columns have no kind
+            return table
+        fits = [
+            table[column].isin(classes).all() if kinds == LABELS else table[column].dtype.kind in kinds
+            for column, kinds in columns.items()
+        ]
+        if not all(fits) or not table["row"].isin(self.features.rows).all():
+            raise _damaged(self.run, name)
+        return table
 
     def sheet(self, rows: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
-        """The images of training rows side by side, uint8 (height, width), ink dark."""
-        return _enlarged(tile(self.images(rows), columns), scale)
+        """The images of training rows side by side; see `sheet`."""
+        return sheet(self.dataset.train_images[rows], columns, scale)
+
+
+BY_CHECKSUM = {Results: attrgetter("checksum")}  # how Streamlit's caches know whether results are the same
+
+
+def sheet(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
+    """Images uint8 (n, height, width, channels) side by side, enlarged: uint8 (height, width) or (height, width, 3)."""
+    return (255 * tile(images, columns)).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
@@ -123,49 +149,39 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     check_contents(run_folder)
     folder = RunFolder(run_folder)
     config = folder.covered_config(folder.recorded_config())
-    dataset = data.read(data.find(data_source), cache)
-    run = Run(run_folder, config, dataset)
+    run = Run(run_folder, config, data.read(data.find(data_source), cache))
     kept = features.restore(run)
-    record = _record(run)
+    rows, maps = _maps(run, kept.rows)
+    checksum = records.checksum(run.clustered() / "metrics.json")
+    return Results(run, kept, _record(run), checksum, maps, np.searchsorted(kept.rows, rows))
+
+
+def _maps(run: Run, known: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The rows on the maps, int (m,), some of those `known`; and the maps by name, float (m, 2)."""
     try:
-        maps = arrays.read(run.clusters / "embedding.npz", rows="i1", fingerprint="U0")
-        rows, fingerprint = maps["rows"], str(maps["fingerprint"])
-        maps = {name: of for name, of in maps.items() if name in MAPS}
-        fits = maps and are_rows_of(rows, len(dataset.train_labels)) and np.isin(rows, kept.rows).all()
-        fits = fits and all(of.dtype.kind == "f" and of.shape == (len(rows), 2) for of in maps.values())
+        stored = arrays.read(run.clusters / "embedding.npz", rows="i1", fingerprint="U0")
     except ValueError:
-        fits = False
-    if not fits or fingerprint != dataset.fingerprint:
-        raise UserError(f"run {run_folder} has no maps yet; make them: make cluster RUN={run_folder.name}")
-    return Results(run, kept, record, maps, np.searchsorted(kept.rows, rows))
+        stored = {"rows": np.empty(0, int), "fingerprint": ""}
+    rows, maps = stored["rows"], {name: points for name, points in stored.items() if name in MAPS}
+    if (
+        not maps
+        or str(stored["fingerprint"]) != run.dataset.fingerprint
+        or not are_rows_of(rows, len(run.dataset.train_labels))
+        or not np.isin(rows, known).all()
+        or not all(points.dtype.kind == "f" and points.shape == (len(rows), 2) for points in maps.values())
+    ):
+        raise UserError(f"run {run.folder} has no maps yet; make them: make cluster RUN={run.folder.name}")
+    return rows, maps
 
 
-def _record(run: Run) -> dict[str, Any]:
+def _record(run: Run) -> Record:
     try:
         record = Record.model_validate(records.read_json(run.clustered() / "metrics.json"))
         Cluster(method=record.method, space=record.space, k=record.k, perplexity=record.perplexity)
     except ValidationError:
         raise _damaged(run, "metrics.json") from None
-    return record.model_dump()
-
-
-def _table(run: Run, name: str, columns: dict[str, str], rows: np.ndarray) -> pd.DataFrame:
-    """Columns of these kinds, of a CSV that names some of these rows."""
-    try:
-        table = pd.read_csv(run.clusters / name, usecols=list(columns))[list(columns)]
-    except (OSError, ValueError, KeyError, OverflowError):
-        raise _damaged(run, name) from None
-    if table.empty:  # whose columns have no kind
-        return table
-    kinds = {of: str(table[of].dtype.kind) for of in columns}
-    if not all(kinds[of] in columns[of] for of in columns) or not table["row"].isin(rows).all():
-        raise _damaged(run, name)
-    return table
+    return record
 
 
 def _damaged(run: Run, name: str) -> UserError:
     return UserError(f"{run.clusters / name}: missing or damaged; make it anew: make cluster RUN={run.folder.name}")
-
-
-def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    return (255 * image).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from digits.errors import UserError
-from digits.runs import Run
+from digits.runs import RunFolder
 
 ADDRESS = "127.0.0.1"  # of this machine alone
 MOST_MEGABYTES = 20  # of an uploaded picture
@@ -29,7 +29,7 @@ OPTIONS = {
 }
 
 
-def run(run: Run, data_source: str | None, cache: Path, port: int | None) -> NoReturn:
+def run(run: RunFolder, data_source: str | None, cache: Path, port: int | None) -> NoReturn:
     """Serve the explorer until it is interrupted: this process becomes the server, so that ending one ends the other.
 
     Args:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import digits
 from digits import config
+from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.files.atomic import replacing
 
 PACKAGE = Path(digits.__file__).parent
 LEFT_OUT = (  # what the kernel has no way to reach
-    "__main__.py", "workers/dask.py", "training/on_jax.py", "stages/compare.py", "stages/validate.py",
-    "stages/explore/*", "stages/kaggle/*", "stages/predict/*", "stages/tune/*",
+    "__main__.py", "ensemble/comparison.py", "training/on_jax.py", "workers/*dask.py", "stages/compare.py",
+    "stages/validate.py", "stages/explore/*", "stages/kaggle/*", "stages/predict/*", "stages/tune/*",
 )  # fmt: skip
 NEEDED = ("stages/kaggle/__init__.py", "stages/kaggle/on_kaggle.py")  # of what is left out
 KINDS = ("*.py", "*.html")
@@ -40,15 +41,18 @@ def run(config_file: Path, out: Path) -> None:
 
 def text(config_file: Path) -> str:
     """The kernel's source; the same package and config give the same text."""
-    recipe = config_file.read_text(encoding="utf-8")
-    head = (
-        HEAD.read_text(encoding="utf-8").replace("@CONFIG@", config_file.as_posix()).replace("@NAME@", config_file.stem)
-    )
-    head = head.replace("# @RECIPE@", _comment(recipe))
+    recipe, head = config_file.read_text(encoding="utf-8"), HEAD.read_text(encoding="utf-8")
+    marks = {"@CONFIG@": config_file.as_posix(), "@NAME@": config_file.stem, "# @RECIPE@": _comment(recipe)}
+    marks |= {"@TITLE@": COMPETITION.title, "@COMPETITION@": COMPETITION.name}
+    for mark, value in marks.items():
+        head = head.replace(mark, value)
+    files = {f"digits/{path.relative_to(PACKAGE).as_posix()}": path.read_text(encoding="utf-8") for path in _sources()}
+    return head + "".join(_embed(name, source) for name, source in {"config.yaml": recipe, **files}.items()) + END
+
+
+def _sources() -> list[Path]:
     left_out = {path for pattern in LEFT_OUT for path in PACKAGE.glob(pattern)} - {PACKAGE / path for path in NEEDED}
-    sources = sorted(path for kind in KINDS for path in PACKAGE.rglob(kind) if path not in left_out)
-    files = {f"digits/{path.relative_to(PACKAGE).as_posix()}": path.read_text(encoding="utf-8") for path in sources}
-    return head + "".join(map(_embed, ["config.yaml", *files], [recipe, *files.values()])) + END
+    return sorted({path for kind in KINDS for path in PACKAGE.rglob(kind)} - left_out)
 
 
 def _comment(recipe: str) -> str:
@@ -57,7 +61,7 @@ def _comment(recipe: str) -> str:
 
 
 def _embed(name: str, source: str) -> str:
-    """A file as plain text that can be read and searched.
+    """Embed a file as plain text that can be read and searched.
 
     Raises:
         UserError: it cannot stand in a raw string as it is.

@@ -15,12 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from digits import config, data, pipeline
+from digits import config, pipeline
 from digits.competition import COMPETITION
 from digits.config import Config
-from digits.data import Source
 from digits.errors import UserError
-from digits.files.lock import locked
+from digits.pipeline import Session
 from digits.progress import duration
 from digits.runs import Run
 from digits.workers.budget import Deadline, Resources
@@ -30,7 +29,7 @@ MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the head of the kernel says.
+    """What the head of the kernel sets.
 
     config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
     Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
@@ -52,38 +51,34 @@ def main(settings: Settings) -> None:
         UserError: a TPU, no data, a config that is not valid, or no member in time.
     """
     _decline_tpu()
-    recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
-    source = find(Path(settings.mounted))
-    print(source.note, flush=True)
-    output = Path(settings.working)
+    output, data = Path(settings.working), find(Path(settings.mounted))
+    session = Session(str(data), Path(settings.config), settings.name, settings.overrides, output)
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
-    with locked(output / settings.name):
-        started = time.perf_counter()
-        cache = output / "cache"
-        dataset = data.read(source, cache)
-        shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-        run, read = Run(output / settings.name, recipe, dataset), time.perf_counter() - started
-        outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), read)
+    recipe = _with_maps_at_hand(session.config())
+    with session.folder().locked():
+        dataset, seconds = session.rows_and_seconds
+        shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
+        run = Run(session.folder().folder, recipe, dataset)
+        outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
     if outcome.problems:
         reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
         print(f"WARNING: {len(outcome.problems)} of {len(run.members)} members failed: {reasons}", flush=True)
 
 
-def find(mounted: Path) -> Source:
-    """The competition's data among what Kaggle has mounted.
+def find(mounted: Path) -> Path:
+    """The folder of the competition among what Kaggle has mounted.
 
     Raises:
-        UserError: they are not there; says what is.
+        UserError: it is not there; says what is.
     """
-    for place in (mounted / "competitions" / COMPETITION.name, mounted / COMPETITION.name):
-        if place.exists():
-            return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
-    there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
-    what = ", ".join(there[:20]) or "nothing"
+    for folder in (mounted / "competitions" / COMPETITION.name, mounted / COMPETITION.name):
+        if folder.exists():
+            return folder
+    found = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
     raise UserError(
-        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION.name} with "
-        "`Add Input`, and run this again"
+        f"the competition's data are not mounted; {mounted} holds: {', '.join(found[:20]) or 'nothing'}. Add the "
+        f"competition {COMPETITION.name} with `Add Input`, and run this again"
     )
 
 

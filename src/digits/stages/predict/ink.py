@@ -1,8 +1,7 @@
-"""From the picture of a page to digits in the form of the training data.
+"""Find the digits on the picture of a page, and bring them into the form of the training data.
 
-A picture becomes paper and ink: ink is what differs from the paper around it and has sharp edges, which shadows have
-not. Pieces of ink are grouped into digits, and each digit is scaled, thickened or thinned, and centred like those of
-MNIST.
+Ink is what differs from the paper around it and has sharp edges, unlike shadows. Pieces of ink are grouped into digits,
+and each digit is scaled, thickened or thinned, and centred like those of MNIST.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-WORKING = 400 * 400  # pixels in which ink is looked for: a pen's line is still a pixel wide
+WORKING = 400 * 400  # pixels of the picture that is searched for ink: a pen's line is still a pixel wide
 LONGEST = 4_000  # pixels of a side: the windows grow with it, which took minutes on a picture of one long line
 SMALL = 64  # pixels of a side up to which a picture has no grain to be smoothed
 STROKE = 0.3  # of the picture: no line is as wide
 FINE = 0.12  # of the picture: the paper's light changes more slowly, but for the edges of shadows
-CONTRAST = 18.0  # grey levels between paper and ink, at least: what empty paper shows is below ...
+CONTRAST = 18.0  # least difference of paper and ink in grey levels, more than empty paper has ...
 NOISES = 5.0  # ... and in standard deviations of the paper's grain
-SURE, FAINT = 0.5, 0.25  # of the strongest ink: what counts as ink, and what belongs to it where it is connected
+SURE, FAINT = 0.5, 0.25  # shares of the strongest ink: sure ink, and ink where it is connected with sure ink
 BOX = 20 / 28  # share of the side that the digit's box takes in the training data
 DRAWN = 160  # pixels of the box in which strokes are made thicker or thinner
 STROKES = (1.9, 4.2)  # widths in 28ths of the side that stay as they are: of 87 % of the training rows
@@ -49,9 +48,9 @@ class Piece(NamedTuple):
 
 
 class Ink(NamedTuple):
-    """How much ink each pixel has, float32 (height, width) in 0..1, and the number of its piece, int32; 0 is paper.
+    """Strength of each pixel's ink, float32 (height, width) in 0..1, and the number of its piece, int32; 0 is paper.
 
-    outline: how much of an edge goes around the pieces: pixels times grey levels.
+    outline: length of the edges around the pieces times their contrast: pixels times grey levels.
     """
 
     strength: np.ndarray
@@ -61,7 +60,7 @@ class Ink(NamedTuple):
 
 
 def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
-    """All ink of a picture as one digit of the training data: uint8 (side, side), ink bright; None without ink.
+    """Take all ink of a picture as one digit: uint8 (side, side), ink bright; None without ink.
 
     Args:
         picture: uint8 (height, width), dark ink on light paper or the other way round.
@@ -74,7 +73,7 @@ def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
 
 
 def to_digits(picture: np.ndarray, side: int) -> np.ndarray:
-    """The digits that stand side by side in a picture, from left to right: uint8 (digits, side, side), ink bright.
+    """Find the digits that stand side by side in a picture, from left to right: uint8 (digits, side, side), ink bright.
 
     Touching digits are one. The arguments are those of `to_digit`.
     """
@@ -89,19 +88,19 @@ def to_digits(picture: np.ndarray, side: int) -> np.ndarray:
 def _groups(picture: np.ndarray) -> tuple[Ink, list[list[Piece]]]:
     """The ink of a picture, and the pieces of each of its digits from left to right.
 
-    Both dark and light ink are looked for. The hole of a dark 0 is a light spot too, but the ring has more outline.
+    Dark or light ink, whichever has more outline: the hole of a dark 0 is a light spot too, but the ring has more.
     """
     scale = min(np.sqrt(WORKING / picture.size), LONGEST / max(picture.shape))
     if scale < 1:
         size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     picture = picture.astype(np.float32)
-    ink = max((_pieces(picture, _contrast(picture, sign)) for sign in (-1, 1)), key=lambda of: of.outline)
+    ink = max((_pieces(picture, _contrast(picture, sign)) for sign in (-1, 1)), key=lambda found: found.outline)
     return ink, _grouped(_without_dirt(ink.pieces))
 
 
 def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
-    """How far each pixel is from the paper around it, float32 (height, width), in grey levels.
+    """Difference of each pixel from the paper around it, float32 (height, width), in grey levels.
 
     Args:
         picture: float32 (height, width).
@@ -110,7 +109,7 @@ def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
     smooth = cv2.medianBlur(picture, 3) if min(picture.shape) > SMALL else picture
     window = np.ones([max(3, round(STROKE * length) | 1) for length in picture.shape], np.uint8)
     contrast = sign * (picture - cv2.morphologyEx(smooth, cv2.MORPH_OPEN if sign > 0 else cv2.MORPH_CLOSE, window))
-    # What a shadow left is thin or pale, which a median over the paper does not see; ink is taken out of that.
+    # What a shadow left is thin or pale: a median over the paper does not see it. Ink is taken out of the paper first.
     inked = contrast > max(3 * _grain(contrast), FAINT * _strongest(contrast))
     paper = np.where(inked, picture - sign * contrast, picture).clip(0, 255).astype(np.uint8)
     window = max(3, round(FINE * min(picture.shape)) | 1)
@@ -118,17 +117,17 @@ def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
 
 
 def _grain(contrast: np.ndarray) -> float:
-    """The standard deviation of the paper's noise, of which most pixels are."""
+    """Standard deviation of the noise of paper, which most pixels are."""
     return 1.4826 * float(np.median(np.abs(contrast - np.median(contrast))))
 
 
 def _strongest(contrast: np.ndarray) -> float:
-    """The contrast of the best hundredth of the pixels."""
+    """Mean contrast of the strongest hundredth of the pixels."""
     return _mean_of_highest(contrast, max(1, contrast.size // 100))
 
 
 def _level(contrast: np.ndarray) -> float:
-    """What counts as full ink: the mean of the strongest pixels, as many as a short thin line has."""
+    """Contrast of full ink: the mean of the strongest pixels, as many as a short thin line has."""
     return _mean_of_highest(contrast, min(30, contrast.size))
 
 
@@ -137,7 +136,7 @@ def _mean_of_highest(values: np.ndarray, count: int) -> float:
 
 
 def _pieces(picture: np.ndarray, contrast: np.ndarray) -> Ink:
-    """Ink and its connected pieces; none where nothing stands out from the grain of the paper."""
+    """Ink and its connected pieces; none where nothing is stronger than the grain of the paper."""
     large = min(contrast.shape) > SMALL
     soft = cv2.GaussianBlur(contrast, (0, 0), 0.8) if large else contrast
     steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((7, 7) if large else (3, 3), np.uint8))
@@ -159,7 +158,7 @@ def _pieces(picture: np.ndarray, contrast: np.ndarray) -> Ink:
             break
         # What lies along the picture's edge, such as a table, hides fainter ink: look again without it.
         hidden = cv2.dilate(
-            np.isin(numbers, [of.number for of in pieces]).astype(np.uint8), np.ones((21, 21), np.uint8)
+            np.isin(numbers, [piece.number for piece in pieces]).astype(np.uint8), np.ones((21, 21), np.uint8)
         )
         soft = np.where(hidden > 0, 0, soft)
         least = max(least, level / 10)
@@ -167,7 +166,7 @@ def _pieces(picture: np.ndarray, contrast: np.ndarray) -> Ink:
 
 
 def _connected(strength: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
-    """Pieces that hold sure ink, and what belongs to them: int32 (height, width), and their list.
+    """Connected pieces that hold sure ink: their numbers, int32 (height, width), and their list.
 
     Where a piece goes from edge to edge, as the lines of ruled paper do, only stronger ink is taken.
     """
@@ -192,16 +191,18 @@ def _above(strength: np.ndarray, faint: float) -> tuple[np.ndarray, list[Piece]]
 def _outlines(
     numbers: np.ndarray, contrast: np.ndarray, steps: np.ndarray, noise: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each piece's outline the pixels that are sharp, less twice those that are not and those on the picture's rim.
+    """Sharp pixels of each piece's outline, less twice the blurred ones and those on the picture's rim.
 
-    The outline of ink is sharp all around, that of a shadow on one side at most. Returns float (pieces,), negative for
-    what is too pale, and the same times the piece's mean contrast.
+    The outline of ink is sharp all around, that of a shadow on one side at most.
 
     Args:
         numbers: of the pieces, int32 (height, width).
         contrast: float32 (height, width).
         steps: how much the picture changes around each pixel, float32 (height, width).
         noise: the standard deviation of the picture's noise, which makes ragged outlines look sharp.
+
+    Returns:
+        Float (pieces,), negative for what is too pale; and the same times the piece's mean contrast.
     """
     count = numbers.max() + 1
     areas = np.bincount(numbers.ravel(), minlength=count)
@@ -216,7 +217,7 @@ def _outlines(
 
 
 def _noise(picture: np.ndarray) -> float:
-    """The standard deviation of what changes from pixel to pixel; 0 on a drawing."""
+    """Standard deviation of the noise from pixel to pixel; 0 on a drawing."""
     return _grain(picture - cv2.medianBlur(picture, 3)) if min(picture.shape) > SMALL else 0.0
 
 
@@ -230,7 +231,7 @@ def _is_edge(piece: Piece, numbers: np.ndarray) -> bool:
 
 
 def _without_dirt(pieces: list[Piece]) -> list[Piece]:
-    """The pieces that are no specks, and no frame around the others."""
+    """Drop specks, and frames around the others."""
     if not pieces:
         return []
     longest = max(piece.longer for piece in pieces)
@@ -243,17 +244,17 @@ def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
     """Whether a piece is a thin line around another that is no speck."""
     thin = piece.area < 0.2 * piece.width * piece.height
     return thin and any(
-        piece.left < of.left and piece.top < of.top and piece.right > of.right and piece.bottom > of.bottom
-        for of in pieces
-        if of.longer > 0.3 * piece.longer
+        piece.left < other.left and piece.top < other.top and piece.right > other.right and piece.bottom > other.bottom
+        for other in pieces
+        if other.longer > 0.3 * piece.longer
     )
 
 
 def _grouped(pieces: list[Piece]) -> list[list[Piece]]:
-    """The pieces of each digit, from left to right: those above each other make one."""
+    """Group pieces into digits, from left to right: those above each other make one."""
     groups: list[list[Piece]] = []
     boxes: list[Piece] = []  # around each group: a picture of dots has thousands of pieces in one
-    for piece in sorted(pieces, key=lambda of: of.left):
+    for piece in sorted(pieces, key=lambda piece: piece.left):
         if groups and _belongs(piece, boxes[-1]):
             groups[-1].append(piece)
             boxes[-1] = _around(boxes[-1], piece)
@@ -274,20 +275,20 @@ def _around(one: Piece, other: Piece) -> Piece:
 
 def _belongs(piece: Piece, box: Piece) -> bool:
     """Whether a piece is part of the group in this box."""
-    beside = min(box.right, piece.right) - max(box.left, piece.left)
-    if beside > 0.3 * min(piece.width, box.width):
+    overlap = min(box.right, piece.right) - max(box.left, piece.left)
+    if overlap > 0.3 * min(piece.width, box.width):
         return True
     shorter, taller = sorted([piece.height, box.height])
-    below = min(box.bottom, piece.bottom) - max(box.top, piece.top)
-    broken = shorter < 0.5 * taller or below < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
-    return broken and beside > -0.25 * taller
+    common_rows = min(box.bottom, piece.bottom) - max(box.top, piece.top)
+    broken = shorter < 0.5 * taller or common_rows < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
+    return broken and overlap > -0.25 * taller
 
 
 def _cut(ink: Ink, pieces: list[Piece]) -> np.ndarray:
-    """The ink of these pieces alone, cropped to their box: float32 (height, width) in 0..1."""
-    left, top = min(of.left for of in pieces), min(of.top for of in pieces)
-    right, bottom = max(of.right for of in pieces), max(of.bottom for of in pieces)
-    own = np.isin(ink.numbers[top:bottom, left:right], [of.number for of in pieces])
+    """Cut out the ink of these pieces alone, cropped to their box: float32 (height, width) in 0..1."""
+    left, top = min(piece.left for piece in pieces), min(piece.top for piece in pieces)
+    right, bottom = max(piece.right for piece in pieces), max(piece.bottom for piece in pieces)
+    own = np.isin(ink.numbers[top:bottom, left:right], [piece.number for piece in pieces])
     return np.where(own, ink.strength[top:bottom, left:right], 0).astype(np.float32)
 
 
@@ -295,9 +296,9 @@ def _cut(ink: Ink, pieces: list[Piece]) -> np.ndarray:
 
 
 def _normalised(digit: np.ndarray, side: int) -> np.ndarray:
-    """Cropped ink as an image of the training data.
+    """Turn cropped ink into an image of the training data, uint8 (side, side).
 
-    As the makers of MNIST did it: the box brought to 20 of 28 pixels, the centre of mass to the middle. Lines thinner
+    As the makers of MNIST did: the box scaled to 20 of 28 pixels, the centre of mass moved to the middle. Lines thinner
     or thicker than nearly all of the training data are brought to their widths first.
     """
     large = _with_usual_strokes(np.pad(_resized(digit, DRAWN), DRAWN // 5))
@@ -309,14 +310,14 @@ def _normalised(digit: np.ndarray, side: int) -> np.ndarray:
 
 
 def _resized(ink: np.ndarray, longer: float) -> np.ndarray:
-    """Ink float32 (height, width) with its longer side of that many pixels."""
+    """Scale ink float32 (height, width) so that its longer side has that many pixels."""
     scale = longer / max(ink.shape)
     size = [max(1, round(length * scale)) for length in ink.shape[::-1]]
     return np.clip(cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), 0, 1)
 
 
 def _with_usual_strokes(ink: np.ndarray) -> np.ndarray:
-    """Ink whose lines are as wide as those of the training data; `DRAWN` pixels stand for its box."""
+    """Thicken or thin ink to lines as wide as those of the training data; its box has `DRAWN` pixels."""
     scale = DRAWN / (28 * BOX)
     width = stroke_width(ink) / scale
     change = round((np.clip(width, *STROKES) - width) * scale / 2)
@@ -328,9 +329,9 @@ def _with_usual_strokes(ink: np.ndarray) -> np.ndarray:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """The mean width of the lines of ink, float (height, width) in 0..1, in pixels.
+    """Mean width of the lines of ink, float (height, width) in 0..1, in pixels.
 
-    Over a line the distance to its nearest edge is a quarter of its width on average.
+    The distance to the nearest edge is on average a quarter of the line's width.
     """
     inside = (ink > 0.5).astype(np.uint8)
     if not inside.any():
@@ -339,7 +340,7 @@ def stroke_width(ink: np.ndarray) -> float:
 
 
 def _centred(small: np.ndarray, side: int) -> np.ndarray:
-    """The small image on an empty one, its centre of mass in the middle."""
+    """Put a small image on an empty one, its centre of mass in the middle."""
     rows, columns = np.indices(small.shape)
     middle = (np.average(columns, weights=small), np.average(rows, weights=small))
     shift = np.float32([[1, 0, (side - 1) / 2 - middle[0]], [0, 1, (side - 1) / 2 - middle[1]]])

@@ -1,157 +1,106 @@
-"""The networks of a finished run, to predict with. Imports Keras."""
+"""The networks of a finished run as one Keras model. Imports Keras."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from scipy.special import softmax
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from digits import models
-from digits.errors import UserError
+from digits.ensemble import alignment
+from digits.ensemble.alignment import Alignment
+from digits.ensemble.logits import read_ensemble
+from digits.errors import UserError, shown
 from digits.files import arrays, records
 from digits.runs import Member, Run
-from digits.stages.cluster.features import Features
-from digits.stages.predict import exported, novelty
+from digits.stages.predict import novelty
+from digits.stages.predict.exported import Ensemble, Prediction
 from digits.training import backend
 
 if TYPE_CHECKING:
     import keras
 
-WIDEST = 256  # features in which novelty is measured; where a network has more, its logits are
-Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+WIDEST = 256  # features in which novelty is measured; where a network has more, it is measured in its logits
 
 
-class Prediction(NamedTuple):
-    """probabilities: float64 (n, classes), calibrated. features: float32 (n, d), in the common space."""
-
-    probabilities: np.ndarray
-    features: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Ensemble:
-    """Every network of a run, with what brings its logits and its features to those of the others."""
-
-    members: list[tuple[Member, Predict]]
-    temperatures: dict[str, float]
-    features: Features
-
-    def predict(self, images: np.ndarray) -> Prediction:
-        """Predict images uint8 (n, height, width, channels), ink bright, in the form of the training data."""
-        probabilities, features = [], []
-        for member, predict in self.members:
-            logits, own = predict(images)
-            probabilities.append(softmax(logits.astype(np.float64) / self.temperatures[member.architecture], axis=1))
-            features.append(self.features.alignments[member.name](own))
-        return Prediction(np.mean(probabilities, axis=0), np.mean(features, axis=0))
-
-
-@dataclass(frozen=True, eq=False)
-class RunNetworks:
-    """The networks of a run with their novelty; predicts as `exported.Exported` does, and needs no export.
-
-    networks: what predicts, its temperature, and what judges how unlike the training data an image is. classes: labels,
-    int (classes,). shape: of the images. about: `run_oof_accuracy`.
-    """
-
-    networks: list[tuple[Predict, float, novelty.Judge]]
-    classes: np.ndarray
-    shape: tuple[int, int, int]
-    about: dict[str, Any]
-
-    def predict(self, images: np.ndarray) -> exported.Prediction:
-        """Predict images uint8 (n, height, width, channels), ink bright, in the form of the training data."""
-        if not len(images):
-            return exported.Prediction(np.zeros((0, len(self.classes)), np.float32), np.zeros(0, np.float32))
-        probabilities, distances = [], []
-        for predict, temperature, judge in self.networks:
-            logits, features = predict(images)
-            probabilities.append(softmax(logits / np.float32(temperature), axis=1))
-            distances.append(judge(features if judge.source == "features" else logits))
-        return exported.Prediction(np.mean(probabilities, axis=0), np.mean(distances, axis=0))
-
-
-def load(run: Run, features: Features, progress: Callable[[float], object] = lambda share: None) -> Ensemble:
-    """Load every network of a finished run, for predictions in the common space of `features`.
+def load(run: Run) -> Ensemble:
+    """Load every network of a finished run, to predict with Keras.
 
     Raises:
-        UserError: a network is missing or damaged, or the run was ensembled by an earlier version.
+        UserError: see `build`.
     """
-    forms = {
-        name: (len(features.sources["logits"][0]), *features.sources["pixels"].shape[1:], len(alignment.mean))
-        for name, alignment in features.alignments.items()
-    }
-    temperatures, networks = _load(run, forms, progress)
-    return Ensemble(networks, temperatures, features)
+    model = build(run, run.members)
+    about = records.read_json(run.metrics, oof_accuracy=float)
+    return Ensemble(
+        forward=lambda images: Prediction(**model.predict_on_batch(images)),
+        classes=run.dataset.classes,
+        shape=run.dataset.shape,
+        origin=str(run.folder),
+        about={"run_oof_accuracy": about["oof_accuracy"]},
+    )
 
 
-def load_networks(run: Run) -> RunNetworks:
-    """Load every network of a finished run of this data set, for people's own pictures.
+def build(run: Run, members: Sequence[Member]) -> keras.Model:
+    """Join members of a finished run in one model, in 32 bits: uint8 images in, the arrays of a `Prediction` out.
+
+    Each output is the mean over the members: of their softmax outputs, each of logits divided by its temperature; of
+    their novelty; of their aligned features. Test-time augmentation is left out.
 
     Raises:
-        UserError: a network is missing or damaged, or the run was ensembled by an earlier version.
+        UserError: the run is not finished, damaged, or made from other rows.
     """
-    outputs = {
-        member.name: arrays.read(run.whole(member) / "oof.npz", rows="i1", logits="f2", features="f2")
-        for member in run.members
-    }
-    form = (len(run.dataset.classes), *run.dataset.shape)
-    forms = {name: (*form, of["features"].shape[1]) for name, of in outputs.items()}
-    temperatures, loaded = _load(run, forms)
-    networks = [
-        (predict, temperatures[member.architecture], judge(outputs[member.name], run.dataset.targets))
-        for member, predict in loaded
-    ]
-    about = {"run_oof_accuracy": records.read_json(run.metrics, oof_accuracy=float)["oof_accuracy"]}
-    return RunNetworks(networks, run.dataset.classes, run.dataset.shape, about)
-
-
-def judge(output: dict[str, np.ndarray], targets: np.ndarray) -> novelty.Judge:
-    """Fit what tells how unlike the training data an image is, on the rows that a member never saw.
-
-    Args:
-        output: arrays of the member's `oof.npz`.
-        targets: the class of every training row, int (n,).
-    """
-    name = "features" if output["features"].shape[1] <= WIDEST else "logits"
-    return novelty.fit(output[name], targets[output["rows"]], name)
-
-
-def _load(
-    run: Run,
-    forms: dict[str, tuple[int, ...]],
-    progress: Callable[[float], object] = lambda share: None,
-) -> tuple[dict[str, float], list[tuple[Member, Predict]]]:
-    """The temperature of each architecture, and what predicts for each member.
-
-    Args:
-        run: finished.
-        forms: by member: classes, height, width, channels and features that its network must have.
-        progress: hears the share of the networks that are loaded.
-    """
-    temperatures = records.read_json(run.metrics, temperature=dict)["temperature"]
-    members = run.members
-    for member in members:
-        temperature = temperatures.get(member.architecture)
-        if not (isinstance(temperature, float) and 0 < temperature < math.inf):
-            raise UserError(f"{run.metrics}: says no temperature of {member.architecture}; make it anew: make submit")
+    read_ensemble(run)
+    temperatures = [_temperature(run, member) for member in members]
+    alignments = alignment.of_run(run)
     backend.start(run.config.training.threads)
-    from digits.training import loop
+    import keras
 
-    loaded = []
-    for number, member in enumerate(members, start=1):
-        path = run.member(member) / "model.keras"
-        model = models.load(path)
-        if (model.output_shape[-1], *model.input_shape[1:], _feature_width(model)) != forms[member.name]:
-            raise UserError(f"{path}: is of another run; train it anew: make train RUN={run.folder.name}")
-        loaded.append((member, loop.predictor(model)))
-        progress(number / len(members))
-    return temperatures, loaded
+    images = keras.Input(run.dataset.shape, dtype="uint8", name="images")
+    pixels = keras.ops.cast(images, "float32")
+    outputs = [
+        _outputs(run, member, pixels, temperature, alignments[member.name])
+        for member, temperature in zip(members, temperatures, strict=True)
+    ]
+    means = [keras.ops.mean(keras.ops.stack(values), axis=0) for values in zip(*outputs, strict=True)]
+    return keras.Model(images, Prediction(*means)._asdict())
 
 
-def _feature_width(model: keras.Model) -> int:
-    return model.get_layer("features").output.shape[-1]
+def _temperature(run: Run, member: Member) -> float:
+    temperature = records.read_json(run.metrics, temperature=dict)["temperature"].get(member.architecture)
+    if not (isinstance(temperature, float) and 0 < temperature < math.inf):
+        raise UserError(f"{run.metrics}: has no temperature of {member.architecture}; make it anew: make submit")
+    return temperature
+
+
+def _outputs(
+    run: Run, member: Member, pixels: keras.KerasTensor, temperature: float, aligned: Alignment
+) -> tuple[keras.KerasTensor, ...]:
+    """Probabilities, novelty and aligned features of one member."""
+    from keras import ops
+
+    folder = run.whole(member)
+    trained = models.load(folder / "model.keras")
+    try:
+        oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2", features="f2")
+        source = "features" if oof["features"].shape[1] <= WIDEST else "logits"
+        fitted = novelty.fit(oof[source], run.dataset.targets[oof["rows"]])
+        logits, features = _in_32_bits(run, member, trained)(pixels)
+        whitened = ops.matmul(features if source == "features" else logits, fitted.whitening)
+        squares = ops.sum((ops.expand_dims(whitened, 1) - fitted.means) ** 2, axis=2)
+        turned = ops.matmul((features - aligned.mean) / aligned.scale, aligned.rotation)
+    except (ValueError, IndexError) as error:
+        reason = shown(str(error))
+        raise UserError(
+            f"{folder}: of another run ({reason}); train it anew: make train RUN={run.folder.name}"
+        ) from None
+    return ops.softmax(logits / temperature), ops.min(squares, axis=1) / fitted.limit, turned
+
+
+def _in_32_bits(run: Run, member: Member, trained: keras.Model) -> keras.Model:
+    """A member's network, whose outputs are its logits and its features."""
+    import keras
+
+    (architecture,) = (choice for choice in run.config.architectures if choice.label == member.architecture)
+    model = models.build(architecture, run.dataset.shape, len(run.dataset.classes), "float32", 0)
+    model.set_weights(trained.get_weights())
+    return keras.Model(model.input, [model.output, model.get_layer("features").output], name=member.name)

@@ -20,22 +20,18 @@ MOST_BYTES = 2**27  # of a file
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
 MOST_OF_WEBP = 32_000_000  # as its decoder takes 16 bytes for each
 MOST_SIDE = 30_000  # pixels of a side: OpenCV counts some in 16 bits
-KEPT_PIXELS = 4_000_000  # of a picture that is looked at: far more than `ink` needs
+KEPT_PIXELS = 4_000_000  # of a picture once it is read: far more than `ink` needs
 STRIP = 64  # rows of the smaller picture that a large one is made smaller by at a time
-LARGE_ONE = threading.Lock()  # of a picture of more, while its pixels are in memory: several at a time would fill it
+LARGE_ONE = threading.Lock()  # held while the pixels of a larger picture are in memory: several would fill it
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow knows others that run programs, such as EPS
 REDUCIBLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I", "I;16N": "I"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}  # of what is taken from a folder
 
 
-def find(places: Sequence[Path]) -> Iterator[Path]:
+def find(named: Sequence[Path]) -> Iterator[Path]:
     """The files that people name, and the pictures in the folders that they name, each once."""
-    seen = set()
-    for place in places:
-        for path in sorted(_inside(place)) if place.is_dir() else [place]:
-            if path not in seen:
-                seen.add(path)
-                yield path
+    found = (path for given in named for path in (sorted(_inside(given)) if given.is_dir() else [given]))
+    return iter(dict.fromkeys(found))
 
 
 def _inside(folder: Path) -> Iterator[Path]:
@@ -44,9 +40,14 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def read(file: BinaryIO) -> np.ndarray:
-    """A picture file in the shades of grey that show its ink best, uint8 (height, width), turned as its tag says.
+    """A picture file in the shades of grey that show its ink best: uint8 (height, width). See `read_colours`."""
+    return grey(read_colours(file))
 
-    One of more than `KEPT_PIXELS` comes smaller.
+
+def read_colours(file: BinaryIO) -> np.ndarray:
+    """A picture file in RGB, turned as its tag says: uint8 (height, width, 3).
+
+    A picture of more than `KEPT_PIXELS` is made smaller.
 
     Raises:
         UserError: it is no picture that can be read, or too large, or holds several.
@@ -78,7 +79,7 @@ def read(file: BinaryIO) -> np.ndarray:
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"no picture that can be read ({reason})") from None
-    return _grey(np.asarray(upright))
+    return np.asarray(upright)
 
 
 def _check(picture: Image.Image) -> None:
@@ -93,7 +94,7 @@ def _check(picture: Image.Image) -> None:
 
 
 def _smaller(picture: Image.Image) -> Image.Image:
-    """A large picture by whole numbers smaller, so that what follows takes little memory; others as they are."""
+    """Shrink a large picture by whole numbers, so that what follows takes little memory; leave others as they are."""
     if _times_too_large(picture) < 2:
         return picture
     picture.load()
@@ -111,12 +112,12 @@ def _smaller(picture: Image.Image) -> Image.Image:
 
 
 def _times_too_large(picture: Image.Image) -> int:
-    """By what whole number either side is to shrink."""
+    """Whole number by which either side is to shrink."""
     return max(1, math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS)))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of 16 or 32 bits a pixel in eight, from its darkest to its lightest; others as they are."""
+    """Scale a picture of 16 or 32 bits a pixel to eight, from its darkest to its lightest; leave others as they are."""
     if not picture.mode.startswith(("I", "F")):
         return picture
     values = np.asarray(picture, np.float64)
@@ -127,17 +128,20 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _on_paper(rgba: Image.Image) -> Image.Image:
-    """Transparent parts as paper on which the rest can be seen: RGB."""
-    opaque, *colours = (np.asarray(rgba.getchannel(of), np.float32) for of in "ARGB")
+    """Put paper on which the rest can be seen behind transparent parts: RGB."""
+    opaque, *colours = (np.asarray(rgba.getchannel(name), np.float32) for name in "ARGB")
     if opaque.min() < 255:
-        brightness = np.mean([np.vdot(of, opaque) for of in colours])
+        brightness = np.mean([np.vdot(colour, opaque) for colour in colours])
         paper = "black" if brightness > 127.5 * opaque.sum() else "white"
         rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, paper), rgba)
     return rgba.convert("RGB")
 
 
-def _grey(rgb: np.ndarray) -> np.ndarray:
-    """Colours along the line on which they differ most, uint8 (height, width): red ink on green paper is seen too."""
+def grey(rgb: np.ndarray) -> np.ndarray:
+    """Colours uint8 (height, width, 3) along the line on which they differ most: uint8 (height, width).
+
+    So red ink on green paper is seen too.
+    """
     small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float32)
     spread, axes = np.linalg.eigh(np.cov(small.T))
     usual = small @ np.float32([0.299, 0.587, 0.114])
@@ -149,10 +153,16 @@ def _grey(rgb: np.ndarray) -> np.ndarray:
     return ((line - low) * (255 / max(high - low, 255))).astype(np.uint8)
 
 
+def resized(rgb: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """A picture uint8 (height, width, 3) in the shape of training images in colour: uint8 (1, *shape)."""
+    return cv2.resize(rgb, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)[None]
+
+
 def thumbnail(picture: np.ndarray, longest: int) -> np.ndarray:
-    """A small copy of a picture uint8 (height, width), its longer side of that many pixels at most."""
-    scale = longest / max(picture.shape)
+    """A small copy of a picture uint8 (height, width, ...), its longer side of that many pixels at most."""
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
     if scale >= 1:
         return picture
-    size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -1,12 +1,10 @@
-"""Digits on people's own pictures."""
+"""Predict the classes of people's own pictures."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -14,61 +12,26 @@ from rich.progress import track
 from rich.table import Table
 
 from digits import data
+from digits.competition import COMPETITION
 from digits.errors import UserError, one_line, printable
 from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import console, is_terminal
-from digits.stages.predict import figures, ink, pictures
-from digits.stages.predict.exported import Exported
+from digits.stages.predict import figures, ink, pictures, readings
+from digits.stages.predict.exported import Ensemble
+from digits.stages.predict.readings import NONE, OK, Picture, Reading
 
-if TYPE_CHECKING:
-    from digits.stages.predict.networks import RunNetworks
-
-OK, NOT_A_DIGIT = "ok", "not a digit"
 MOST_READERS = 4  # of pictures at a time: each takes up to 0.2 GB
-MOST_DIGITS = 20  # side by side in a picture: more is no number but noise
 THUMBNAIL = 140  # pixels
 SHOWN, SHEET = 40, 60  # pictures in the printed table and on the sheet
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A picture, and the images made of it for the networks.
-
-    name: of the file, with the row in a CSV. digits: uint8 (digits, *shape). picture: a small copy, uint8 (height,
-    width); None for rows of a CSV. problem: why there is nothing to see; None where there is.
-    """
-
-    name: str
-    digits: np.ndarray
-    picture: np.ndarray | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What the networks say of a picture: a row of `predictions.csv`, a note for people, and of each digit the
-    probabilities, float (digits, classes).
-    """
-
-    seen: Seen
-    digit: str
-    confidence: float | None
-    status: str
-    note: str
-    probabilities: np.ndarray
-
-    @property
-    def is_readable(self) -> bool:
-        return self.status in (OK, NOT_A_DIGIT)
-
-
-def run(ensemble: Exported | RunNetworks, places: Sequence[Path], folder: Path, split: bool = False) -> bool:
+def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = False) -> bool:
     """Write `predictions.csv` and `predictions.png`, and print a table.
 
     Args:
         ensemble: that predicts.
-        places: pictures, folders of pictures, and CSVs of pixels in the competition's form.
+        paths: pictures, folders of pictures, and CSVs of pixels in the competition's form.
         folder: for the results.
         split: take a picture of several digits in a row as that many digits.
 
@@ -78,110 +41,81 @@ def run(ensemble: Exported | RunNetworks, places: Sequence[Path], folder: Path, 
     Raises:
         UserError: there are no pictures.
     """
-    files = list(pictures.find(places))
+    print(f"Networks: {ensemble.origin}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
+    found = list(_load_all(paths, ensemble.shape))
+    probabilities, novelty, _ = ensemble.predict(np.concatenate([picture.images for picture in found]))
+    ends = np.cumsum([len(picture.images) for picture in found])[:-1]
+    parts = zip(found, np.split(probabilities, ends), np.split(novelty, ends), strict=True)
+    read = [readings.read(*part, ensemble.classes, split) for part in parts]
+    _write(read, folder / "predictions.csv")
+    _draw(read, ensemble.classes, folder / "predictions.png")
+    _print(read, folder)
+    return all(reading.is_readable for reading in read)
+
+
+def _load_all(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[Picture]:
+    """The pictures in files and folders, in their order, several read at a time."""
+    files = list(pictures.find(paths))
     if not files:
-        raise UserError(
-            f"no pictures in {', '.join(map(str, places))}; known are {' '.join(sorted(pictures.SUFFIXES))}"
-        )
-    readers = min(joblib.cpu_count(), MOST_READERS)
-    read = joblib.Parallel(n_jobs=readers, prefer="threads", return_as="generator")(
-        joblib.delayed(_look)(path, ensemble.shape) for path in files
+        known = " ".join(sorted(pictures.SUFFIXES))
+        raise UserError(f"no pictures in {', '.join(map(str, paths))}; known are {known}")
+    threads = min(joblib.cpu_count(), MOST_READERS)
+    loaded = joblib.Parallel(n_jobs=threads, prefer="threads", return_as="generator")(
+        joblib.delayed(_load)(path, shape) for path in files
     )
-    waiting = track(read, "Reading pictures", len(files), console=console(), disable=not is_terminal())
-    seen = [of for several in waiting for of in several]
-    judged = list(_judge(ensemble, seen, split))
-    _write(judged, folder / "predictions.csv")
-    _draw(judged, ensemble, folder / "predictions.png")
-    _print(judged, folder)
-    return all(of.is_readable for of in judged)
+    for several in track(loaded, "Reading pictures", len(files), console=console(), disable=not is_terminal()):
+        yield from several
 
 
-def _look(path: Path, shape: tuple[int, int, int]) -> list[Seen]:
+def _load(path: Path, shape: tuple[int, int, int]) -> list[Picture]:
     """The picture of a file, or every row of a CSV."""
-    nothing = np.zeros((0, *shape), np.uint8)
     name = printable(str(path))
     try:
-        if path.suffix.lower() == ".csv":
-            return [Seen(f"{name}#{row}", image[None]) for row, image in enumerate(data.read_images(path, shape[0]), 1)]
+        if path.suffix.lower() == ".csv" and shape[2] == 1:
+            rows = data.read_images(path, shape[0])
+            return [Picture(f"{name}#{row}", image[None]) for row, image in enumerate(rows, start=1)]
         with path.open("rb") as file:
-            picture = pictures.read(file)
-        return [Seen(name, ink.to_digits(picture, shape[0])[..., None], pictures.thumbnail(picture, THUMBNAIL))]
+            picture = pictures.read(file) if shape[2] == 1 else pictures.read_colours(file)
+        images = ink.to_digits(picture, shape[0])[..., None] if shape[2] == 1 else pictures.resized(picture, shape)
+        return [Picture(name, images, pictures.thumbnail(picture, THUMBNAIL))]
     except UserError as error:
-        return [Seen(name, nothing, problem=str(error).removeprefix(f"{path}: "))]
+        problem = str(error).removeprefix(f"{path}: ")
     except OSError as error:
-        return [Seen(name, nothing, problem=error.strerror or str(error))]
+        problem = error.strerror or str(error)
+    return [Picture(name, np.zeros((0, *shape), np.uint8), problem=problem)]
 
 
-def _judge(ensemble: Exported | RunNetworks, seen: Sequence[Seen], split: bool) -> Iterator[Judged]:
-    counts = [len(of.digits) for of in seen]
-    probabilities, novelty = ensemble.predict(np.concatenate([of.digits for of in seen]))
-    ends = np.cumsum(counts)
-    for of, stop, count in zip(seen, ends, counts, strict=True):
-        yield _verdict(ensemble, of, probabilities[stop - count : stop], novelty[stop - count : stop], split)
+def _write(read: Sequence[Reading], path: Path) -> None:
+    lines = [(reading.picture.name, reading.label, _rounded(reading, 4), reading.status) for reading in read]
+    records.write_csv(path, ["file", COMPETITION.noun, "confidence", "status"], lines)
 
 
-def _verdict(
-    ensemble: Exported | RunNetworks, seen: Seen, probabilities: np.ndarray, novelty: np.ndarray, split: bool
-) -> Judged:
-    count = len(probabilities)
-    if seen.problem:
-        return Judged(seen, "", None, seen.problem, "", probabilities)
-    if not count:
-        return Judged(seen, "", None, NOT_A_DIGIT, "there is no ink", probabilities)
-    if count > (MOST_DIGITS if split else 1):
-        hint = "" if split else f": {count} of them; SPLIT=1 reads them all"
-        return Judged(seen, "", None, NOT_A_DIGIT, f"several things{hint}", probabilities)
-    digit = "".join(str(ensemble.classes[chosen]) for chosen in probabilities.argmax(axis=1))
-    confidence = float(probabilities.max(axis=1).prod())
-    if novelty.max() > 1:
-        return Judged(
-            seen, digit, confidence, NOT_A_DIGIT, "unlike any digit; the best guess stands here", probabilities
-        )
-    return Judged(seen, digit, confidence, OK, "", probabilities)
-
-
-def _write(judged: Sequence[Judged], path: Path) -> None:
-    lines = [
-        (of.seen.name, of.digit, "" if of.confidence is None else f"{of.confidence:.4f}", of.status) for of in judged
-    ]
-    records.write_csv(path, ["file", "digit", "confidence", "status"], lines)
-
-
-def _draw(judged: Sequence[Judged], ensemble: Exported | RunNetworks, path: Path) -> None:
-    """The first pictures, what the networks saw, and the three most probable digits."""
-    shown = [of for of in judged if of.is_readable][:SHEET]
-    panels = [
-        figures.Panel(
-            title=Path(of.seen.name).name,
-            picture=of.seen.picture,
-            seen=np.hstack([*of.seen.digits]) if len(of.seen.digits) else None,
-            verdict=of.digit if of.status == OK else f"{of.digit} ?".strip(),
-            probabilities=of.probabilities[0] if len(of.probabilities) == 1 else None,
-        )
-        for of in shown
-    ]
-    told = f"{len(shown)} of {len(judged):,} pictures"
+def _draw(read: Sequence[Reading], classes: np.ndarray, path: Path) -> None:
+    """Draw the first pictures, what the networks saw, and the most probable classes."""
+    shown = [reading for reading in read if reading.is_readable][:SHEET]
     with replacing(path) as temporary:
-        figures.prediction_sheet(panels, ensemble.classes, told).savefig(temporary)
+        figures.prediction_sheet(shown, classes, f"{len(shown)} of {len(read):,} pictures").savefig(temporary)
 
 
-def _print(judged: Sequence[Judged], folder: Path) -> None:
-    table = Table()
-    for heading in ("file", "digit", "confidence", "status", ""):
-        table.add_column(heading)
-    for of in judged[:SHOWN]:
-        confidence = "" if of.confidence is None else f"{of.confidence:.3f}"
-        table.add_row(of.seen.name, of.digit, confidence, of.status if of.is_readable else "not read", of.note)
+def _print(read: Sequence[Reading], folder: Path) -> None:
+    table = Table("file", COMPETITION.noun, "confidence", "status", "")
+    for reading in read[:SHOWN]:
+        status = reading.status if reading.is_readable else "not read"
+        table.add_row(reading.picture.name, reading.label, _rounded(reading, 3), status, reading.note)
     out = console()
     out.print(table)
-    if len(judged) > SHOWN:
-        out.print(f"... and {len(judged) - SHOWN:,} more")
-    counts = {status: sum(of.status == status for of in judged) for status in (OK, NOT_A_DIGIT)}
-    unread = [of for of in judged if not of.is_readable]
+    if len(read) > SHOWN:
+        out.print(f"... and {len(read) - SHOWN:,} more")
+    counts = {status: sum(reading.status == status for reading in read) for status in (OK, NONE)}
+    unread = [reading.picture for reading in read if not reading.is_readable]
     out.print(
-        f"{counts[OK]:,} ok, {counts[NOT_A_DIGIT]:,} not a digit, {len(unread):,} not read: "
+        f"{counts[OK]:,} {OK}, {counts[NONE]:,} {NONE}, {len(unread):,} not read: "
         f"{folder / 'predictions.csv'}, {folder / 'predictions.png'}",
         soft_wrap=True,
     )
-    for of in unread:
-        print(f"error: {of.seen.name}: {one_line(of.status)}", file=sys.stderr)
+    for picture in unread:
+        print(f"error: {picture.name}: {one_line(picture.problem)}", file=sys.stderr)
+
+
+def _rounded(reading: Reading, digits: int) -> str:
+    return "" if reading.confidence is None else f"{reading.confidence:.{digits}f}"
