@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from digits.__main__ import app
+from digits.__main__ import app as command_line
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "digit-recognizer.zip"
@@ -55,20 +56,20 @@ def complain(*arguments: str | Path, **options: object) -> str:
     return _one_line(done.stderr)
 
 
-def call(*arguments: str | Path, folder: Path = ROOT) -> Result:
-    """Run a command in this process, standing in a folder: where it imports no Keras, or no thread count matters."""
+def call(*arguments: str | Path, folder: Path = ROOT, app: typer.Typer = command_line) -> Result:
+    """Run a command in this process, from a folder; no training, which sets Keras' threads for good."""
     with contextlib.chdir(folder):
         return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
 
 
-def answer(*arguments: str | Path, **options: Path) -> str:
+def answer(*arguments: str | Path, **options: Path | typer.Typer) -> str:
     """What a command prints that succeeds in this process."""
     done = call(*arguments, **options)
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def refuse(*arguments: str | Path, **options: Path) -> str:
+def refuse(*arguments: str | Path, **options: Path | typer.Typer) -> str:
     """The one line in which a command refuses in this process."""
     done = call(*arguments, **options)
     assert done.exit_code == 2, done.output

@@ -15,15 +15,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from browser import PATH
-from command import TINY, succeed
-from digits.data.demo import demo
-from digits.runs import Run, RunFolder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from digits.runs import Run
+
 # There are as many tests at a time as cores. Threads and workers that a test does not ask for only wait for each other,
-# and each worker imports TensorFlow anew.
+# and each worker imports TensorFlow anew. NumPy reads this as it is imported, so nothing above may import it.
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # what joblib.cpu_count() says, here and in every command
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -72,6 +71,10 @@ def trained_run(asked, shared_folder) -> Run:
 
     It is trained once in a call of pytest, two networks at a time, without a network.
     """
+    from command import TINY, succeed
+    from digits.data.demo import demo
+    from digits.runs import Run, RunFolder
+
     output = shared_folder / "output"
     with filelock.FileLock(shared_folder / "output.lock"):
         if not (output / "printed.txt").exists():

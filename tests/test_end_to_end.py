@@ -59,7 +59,9 @@ def test_the_metrics_are_those_of_the_files(trained_run):
 
 
 def test_every_oof_row_was_predicted_by_a_network_that_never_saw_it(trained_run):
-    rows = [np.load(trained_run.member(member) / "oof.npz", allow_pickle=False)["rows"] for member in trained_run.members]
+    rows = [
+        np.load(trained_run.member(member) / "oof.npz", allow_pickle=False)["rows"] for member in trained_run.members
+    ]
     assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(len(demo().train_labels)))
 
 

@@ -28,7 +28,9 @@ NAMES = [
 ]  # fmt: skip
 ON_FINISHED = ("cluster", "evaluate", "report", "export")
 COMMANDS = {
-    **{name: [name, "--data", "demo", "--config", f"{ROOT}/configs/demo.yaml", "--run"] for name in ("train", "submit")},
+    **{
+        name: [name, "--data", "demo", "--config", f"{ROOT}/configs/demo.yaml", "--run"] for name in ("train", "submit")
+    },
     **{name: [name, "--data", "demo", "--run"] for name in (*ON_FINISHED, "explore")},
     "validate": ["validate", "some.csv", "--data", "demo", "--run"],
     "compare": ["compare", "other", "--"],

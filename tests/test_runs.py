@@ -12,7 +12,7 @@ from digits.config import Config
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.files import arrays, records
-from digits.runs import Member, Run, RunFolder
+from digits.runs import Member, Run
 
 SMALL = config.parse({"architectures": ["small", "mlp"], "folds": {"count": 3}, "seeds": 2}, "test")
 
@@ -23,6 +23,26 @@ def test_members_are_architectures_times_seeds_times_folds():
     assert names[:3] == ["small-s0-f0", "small-s0-f1", "small-s0-f2"]
     limited = config.parse({"folds": {"count": 5, "limit": 1}}, "test")
     assert runs.members(limited) == [Member("default", 0, 0), Member("strided", 0, 0)]
+
+
+def test_a_run_of_another_backend_is_refused_and_named(tmp_path, monkeypatch):
+    run = Run(tmp_path / "run")
+    with run.locked():
+        run.claim(SMALL, demo())
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        with pytest.raises(UserError, match=r"made otherwise: backend \(tensorflow -> jax\); choose another RUN="):
+            run.claim(SMALL, demo())
+
+
+def test_a_run_of_before_there_were_backends_was_of_tensorflow(tmp_path):
+    run = Run(tmp_path / "run")
+    with run.locked():
+        run.claim(SMALL, demo())
+        record = records.read_json(run.origin)
+        del record["backend"]
+        records.write_twice(run.origin, record)
+        run.claim(SMALL, demo())
+    assert records.read_json(run.origin)["backend"] == "tensorflow"
 
 
 def test_arrays_read_back_and_give_the_same_bytes_twice(tmp_path):
@@ -90,65 +110,55 @@ def test_json_of_an_earlier_version_is_read(tmp_path):
 class TestClaim:
     @pytest.fixture
     def run(self, tmp_path) -> Run:
-        run = Run(tmp_path / "r", SMALL, demo())
-        run.claim()
+        run = Run(tmp_path / "r")
+        run.claim(SMALL, demo())
         return run
 
     def test_records_what_made_the_run(self, run):
-        record = json.loads(run.origin.read_text())
+        record = json.loads((run.folder / "run.json").read_text())
         assert record["config"]["seeds"] == 2
         assert record["data"]["train"] == demo().fingerprint
         assert record["versions"]["numpy"] == np.__version__
         assert record["machine"]["cores"] >= 1
 
-    @pytest.mark.parametrize("change", [{}, {"ensemble": config.Ensemble(rule="vote")}])
-    def test_the_same_members_and_data_may_continue(self, run, change):
-        dataclasses.replace(run, config=SMALL.model_copy(update=change)).claim()
+    def test_the_same_config_and_data_may_go_on(self, run):
+        run.claim(SMALL, demo())
 
     def test_another_config_is_refused_by_key(self, run):
-        other = dataclasses.replace(run, config=SMALL.model_copy(update={"seeds": 3}))
+        other = SMALL.model_copy(update={"seeds": 3})
         with pytest.raises(UserError, match=r"config\.seeds \(2 -> 3\); choose another RUN="):
-            other.claim()
+            run.claim(other, demo())
+
+    def test_another_way_to_ensemble_is_welcome(self, run):
+        run.claim(SMALL.model_copy(update={"ensemble": config.Ensemble(rule="vote")}), demo())
 
     def test_other_data_is_refused(self, run):
-        images = demo().test_images.copy()
+        data = demo()
+        images = data.test_images.copy()
         images[0, 0, 0] ^= 1
-        other = dataclasses.replace(run, dataset=dataclasses.replace(demo(), test_images=images))
         with pytest.raises(UserError, match=r"made otherwise: data\.test"):
-            other.claim()
-
-    def test_another_backend_is_refused(self, run, monkeypatch):
-        monkeypatch.setenv("KERAS_BACKEND", "jax")
-        with pytest.raises(UserError, match=r"made otherwise: backend \(tensorflow -> jax\); choose another RUN="):
-            run.claim()
-
-    def test_a_run_of_before_there_were_backends_was_of_tensorflow(self, run):
-        record = records.read_json(run.origin)
-        del record["backend"]
-        records.write_twice(run.origin, record)
-        run.claim()
-        assert records.read_json(run.origin)["backend"] == "tensorflow"
+            run.claim(SMALL, dataclasses.replace(data, test_images=images))
 
     def test_a_damaged_record_is_named(self, run):
         for name in ("run.json", ".run.json"):
             (run.folder / name).write_text("{")
         with pytest.raises(UserError, match=r"run\.json: damaged"):
-            run.claim()
+            run.claim(Config(), demo())
 
     @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.unlink()])
     @pytest.mark.parametrize("name", ["run.json", ".run.json"])
     def test_a_damaged_record_is_mended_from_its_copy(self, run, name, damage):
         whole = (run.folder / name).read_bytes()
         damage(run.folder / name)
-        assert run.recorded_config() == SMALL
+        assert run.config() == SMALL
         with pytest.raises(UserError, match="was made otherwise"):
-            dataclasses.replace(run, config=Config()).claim()
-        run.claim()
+            run.claim(Config(), demo())
+        run.claim(SMALL, demo())
         assert (run.folder / name).read_bytes() == whole
 
 
 def hold(folder, held, release):
-    with RunFolder(folder).locked():
+    with Run(folder).locked():
         held.set()
         release.wait(60)
 
@@ -160,12 +170,12 @@ def test_a_second_process_on_one_run_is_refused(tmp_path):
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(UserError, match="another process"), RunFolder(tmp_path).locked():
+        with pytest.raises(UserError, match="another process"), Run(tmp_path).locked():
             pass
     finally:
         release.set()
         other.join()
-    with RunFolder(tmp_path).locked():
+    with Run(tmp_path).locked():
         pass
 
 
@@ -173,7 +183,7 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path):
     leftover = tmp_path / "members" / ".small-s0-f0" / ".tmp-123-.checkpoint.npz"
     leftover.parent.mkdir(parents=True)
     leftover.touch()
-    with RunFolder(tmp_path).locked():
+    with Run(tmp_path).locked():
         assert not leftover.exists()
 
 

@@ -30,7 +30,7 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.training import backend, cost
-from digits.workers import cost, gpus, warm_up
+from digits.workers import gpus, warm_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
 def _split(config: Config, dataset: Dataset) -> tuple[Rows, Rows]:
     """The rows that train the first fold's network, and those that it never sees."""
     folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    rows = Rows(dataset.train_images, dataset.targets)
+    rows = dataset.rows
     return rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
 
 
@@ -120,7 +120,7 @@ def _reading(out: Console, source: Source) -> dict[str, float] | None:
 
 def _augmentation(out: Console, config: Config, dataset: Dataset) -> dict[str, float]:
     """Affine alone, which every library has, then all that the config draws."""
-    images = np.resize(dataset.train_images, (augmentation.IMAGES, *dataset.train_images.shape[1:]))
+    images = np.resize(dataset.train_images, (augmentation.IMAGES, *dataset.shape))
     ours = config.augmentation
     affine = Augmentation(rotation=ours.rotation, shift=ours.shift, zoom=ours.zoom, shear=ours.shear)
     rates = {f"affine, {pack} images a call": _packed(images, affine, pack) for pack in PACKS}
@@ -170,9 +170,8 @@ def _with_one_thread(config: Config, precision: str) -> Config:
 
 def _speeds(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[float]:
     """Images a second in the training steps of each recipe, one after the other; 0 where it does not train."""
-    classes = int(train.targets.max()) + 1
     measured = [
-        warm_up.measure(architecture, config, warm_up.some(train, config.training), classes, NET_SECONDS)[1]
+        warm_up.measure(architecture, config, warm_up.some(train, config.training), NET_SECONDS)[1]
         for architecture, config in recipes
     ]
     return [speed.images if speed else 0.0 for speed in measured]
@@ -182,7 +181,7 @@ def _macs(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[int]:
     """Forward multiply-adds of each recipe's network."""
     architectures = {str(number): architecture for number, (architecture, _) in enumerate(recipes)}
     named = [of.model_copy(update={"name": name}) for name, of in architectures.items()]
-    macs = _alone(warm_up.count, named, train.images.shape[1], int(train.targets.max()) + 1, 1)
+    macs = _alone(warm_up.count, named, train.images.shape[1:], train.classes, 1)
     return [macs[name] for name in architectures]
 
 

@@ -25,12 +25,12 @@ class Inference:
 
 
 def inference(config: Config, images: np.ndarray, classes: int) -> Inference:
-    """Predict `images` uint8 (n, side, side) with the config's first architecture; in a process of its own."""
+    """Predict `images` uint8 (n, height, width, channels) with the config's first architecture; in a process of its own."""
     backend.start(config.training.threads)
     from digits.training import loop
 
     precision = backend.resolve_precision(config.training.precision)
-    model = models.build(config.architectures[0], images.shape[1], classes, precision, seed=0)
+    model = models.build(config.architectures[0], images.shape[1:], classes, precision, seed=0)
     predict = loop.predictor(model)
     loaded = _peak_memory()
     throughput = per_second(lambda: predict(images), len(images), rounds=3)
