@@ -12,7 +12,7 @@ import pytest
 from command import TINY, answer, start, succeed
 from digits.data.demo import demo
 from digits.data.submission import check
-from digits.files import records
+from digits.files import arrays, records
 
 SUBMITTED = {"run.json", "members", "oof.npz", "test.npz", "metrics.json", "history.png", "confusion.png"}
 SUBMITTED |= {"submission.csv"}
@@ -44,7 +44,7 @@ def test_it_ends_with_the_table_and_the_next_step(trained_run):
 
 def test_the_metrics_are_those_of_the_files(trained_run):
     metrics, data = records.read_json(trained_run.metrics), demo()
-    oof = np.load(trained_run.oof, allow_pickle=False)
+    oof = arrays.read(trained_run.oof)
     right = oof["probabilities"].argmax(axis=1) == data.train_labels
     labels = np.loadtxt(trained_run.submission, delimiter=",", skiprows=1, dtype=int)[:, 1]
     assert np.array_equal(oof["rows"], np.arange(len(data.train_labels)))
@@ -59,9 +59,7 @@ def test_the_metrics_are_those_of_the_files(trained_run):
 
 
 def test_every_oof_row_was_predicted_by_a_network_that_never_saw_it(trained_run):
-    rows = [
-        np.load(trained_run.member(member) / "oof.npz", allow_pickle=False)["rows"] for member in trained_run.members
-    ]
+    rows = [arrays.read(trained_run.member(member) / "oof.npz")["rows"] for member in trained_run.members]
     assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(len(demo().train_labels)))
 
 

@@ -26,13 +26,12 @@ NAMES = [
     "a\tb", "a:b", "~", "$HOME", "`id`", "$(id)", "a;b", "*", "\u202eabc", "\u0000", "\x1b[2J", "\ud800", "名" * 50,
     "x" * 200, "cache", "a|b", "C:\\x", "<b>", "'", '"', "%00", "..%2f",
 ]  # fmt: skip
+DEMO = ("--data", "demo")
 ON_FINISHED = ("cluster", "evaluate", "report", "export")
 COMMANDS = {
-    **{
-        name: [name, "--data", "demo", "--config", f"{ROOT}/configs/demo.yaml", "--run"] for name in ("train", "submit")
-    },
-    **{name: [name, "--data", "demo", "--run"] for name in (*ON_FINISHED, "explore")},
-    "validate": ["validate", "some.csv", "--data", "demo", "--run"],
+    **{name: [name, *DEMO, "--config", f"{ROOT}/configs/demo.yaml", "--run"] for name in ("train", "submit")},
+    **{name: [name, *DEMO, "--run"] for name in (*ON_FINISHED, "explore")},
+    "validate": ["validate", "some.csv", *DEMO, "--run"],
     "compare": ["compare", "other", "--"],
     "predict": ["predict", "some.png", "--run"],
     "submit-kaggle": ["submit-kaggle", "--run"],

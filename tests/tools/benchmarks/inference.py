@@ -25,7 +25,7 @@ class Inference:
 
 
 def inference(config: Config, images: np.ndarray, classes: int) -> Inference:
-    """Predict `images` uint8 (n, height, width, channels) with the config's first architecture; in a process of its own."""
+    """Predict images uint8 (n, height, width, channels) with the config's first architecture; in its own process."""
     backend.start(config.training.threads)
     from digits.training import loop
 
