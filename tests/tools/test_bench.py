@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 
 import bench
 from digits import config, data
 
 
+@pytest.mark.slow
 def test_it_writes_every_table_and_the_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "NET_SECONDS", 0.1)

@@ -68,6 +68,7 @@ def test_when_a_target_was_reached():
     assert convergence.reached(points[:0], 0.5) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "limit", "most"), [(0.5, 60.0, 19), (2.0, 60.0, 20), (2.0, 0.0, 0)])
 def test_the_race_ends_at_the_target_at_the_end_of_training_or_at_the_limit(target, limit, most):
     settings = config.load("configs/baselines/mlp.yaml")
@@ -84,6 +85,7 @@ def test_reading_is_timed_from_the_files(tmp_path):
     assert min(taken.first, taken.cached, taken.pandas) > 0
 
 
+@pytest.mark.slow
 def test_keras_layers_of_the_comparison_keep_digits_in_the_picture():
     """Both sides of the comparison do the same work: ink is moved, not lost."""
     from benchmarks.augmentation import random_layers
