@@ -60,8 +60,7 @@ class Stopwatch:
 def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput:
     """Train the config's first architecture for a few epochs as `make train` does."""
     watch = Stopwatch()
-    settings = config.training.model_copy(update={"epochs": epochs})
-    model = fit(config.model_copy(update={"training": settings}), train, held_out, watch)
+    model = fit(config.with_training(epochs=epochs), train, held_out, watch)
     return watch.throughput(models.multiply_adds(model))
 
 
