@@ -101,7 +101,8 @@ LOCK = $(if $(or $(HAS_CUDA),$(if $(filter 0,$(GPU)),,$(HAS_GPU))),$(CUDA_LOCK),
 INSTALL := sh $(REQUIREMENTS)/install.sh
 VENV_PYTHON := $(VENV)/bin/python
 DIGITS := $(VENV_PYTHON) -m digits
-PYTEST := $(VENV_PYTHON) -m pytest -q
+PYTEST := $(VENV_PYTHON) -m pytest -q -n auto
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 # A target's VARIABLES become the OPTIONS of its command: CONFIG=a.yaml becomes --config 'a.yaml', unless OPTION_CONFIG
 # says otherwise. A variable without a value is left out.
@@ -214,18 +215,19 @@ install-explore install-dev: install-%: install
 install-kaggle: install
 	@PYTHON=$(VENV_PYTHON) $(INSTALL) $(VENV)/kaggle $(REQUIREMENTS)/kaggle-image.txt
 
-## Run the tests; those of training on JAX too
+## Run the tests that take less than five minutes together
 test: install-dev
-	@$(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
-	@KERAS_BACKEND=jax $(PYTEST) -n auto tests/training/test_training.py tests/models
+	@$(PYTEST) $(SPREAD)
 
-## Run all tests but those of torture and fuzz
+## Run these and all others but torture and fuzz; on JAX too
 test-all: test
+	@$(PYTEST) $(SPREAD) -m "slow and not torture"
+	@KERAS_BACKEND=jax $(PYTEST) -m "not torture" tests/training/test_training.py tests/models
 
 ## Kill it, fill its disk, damage its files, jump its clock:
 ## nothing may be lost (23 minutes)
 torture: install-dev
-	@$(PYTEST) -n auto -m torture tests/torture
+	@$(PYTEST) -m torture tests/torture
 
 ## Feed crafted files to whatever reads files
 fuzz: VARIABLES := TARGETS SECONDS
@@ -234,7 +236,7 @@ fuzz: install-dev
 
 ## Run kaggle_kernel.py with the versions of Kaggle's image
 kernel-test: install-dev install-kaggle
-	@KAGGLE_PYTHON=$(call quote,$(CURDIR)/$(VENV)/kaggle/bin/python) $(PYTEST) tests/stages/kaggle/test_kernel.py
+	@KAGGLE_PYTHON=$(call quote,$(CURDIR)/$(VENV)/kaggle/bin/python) $(PYTEST) -n 0 -m "not torture" tests/stages/kaggle/test_kernel.py
 
 ## Check style and format
 lint: install-dev

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
 
-from digits.__main__ import app
+from digits.__main__ import app as command_line
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "digit-recognizer.zip"
+# Two small networks on the demo set: the recipe of conftest's `trained_run`.
+TINY = ("--data", "demo", "--set", "folds.count=2", "--set", "training.epochs=8", "--set", "architectures=[mlp]")
 
 
 @functools.cache
@@ -52,14 +56,24 @@ def complain(*arguments: str | Path, **options: object) -> str:
     return _one_line(done.stderr)
 
 
-def refuse(*arguments: str | Path) -> str:
-    """The same line, from a command in this process: for mistakes that are found before TensorFlow is imported."""
-    out, err = io.StringIO(), io.StringIO()
-    streams = (contextlib.redirect_stdout(out), contextlib.redirect_stderr(err))
-    with contextlib.chdir(ROOT), streams[0], streams[1], pytest.raises(SystemExit) as ended:
-        app(list(map(str, arguments)))
-    assert ended.value.code == 2, (ended.value.code, out.getvalue(), err.getvalue())
-    return _one_line(err.getvalue())
+def call(*arguments: str | Path, folder: Path = ROOT, app: typer.Typer = command_line) -> Result:
+    """Run a command in this process, from a folder; no training, which sets Keras' threads for good."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+
+
+def answer(*arguments: str | Path, **options: Path | typer.Typer) -> str:
+    """What a command prints that succeeds in this process."""
+    done = call(*arguments, **options)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def refuse(*arguments: str | Path, **options: Path | typer.Typer) -> str:
+    """The one line in which a command refuses in this process."""
+    done = call(*arguments, **options)
+    assert done.exit_code == 2, done.output
+    return _one_line(done.stderr)
 
 
 def measured(code: str, *arguments: str | Path) -> tuple[str, int]:
@@ -69,16 +83,17 @@ def measured(code: str, *arguments: str | Path) -> tuple[str, int]:
     """
     if not Path("/proc/self/status").exists():
         pytest.skip("only Linux tells")
-    told = "import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    command = [sys.executable, "-c", f"{code}\n{told}", *map(str, arguments)]
+    tell = "import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    command = [sys.executable, "-c", f"{code}\n{tell}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-500:]
-    *said, peak = done.stdout.strip().splitlines()
-    return "\n".join(said), 1024 * int(peak)
+    *lines, peak = done.stdout.strip().splitlines()
+    return "\n".join(lines), 1024 * int(peak)
 
 
-def _one_line(said: str) -> str:
-    lines = said.strip().splitlines()
-    assert len(lines) == 1, said
+def _one_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
     assert lines[0].startswith("error: ")
+    assert lines[0].isprintable()
     return lines[0]

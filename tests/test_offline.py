@@ -22,10 +22,7 @@ def _asked(folder: Path, code: str) -> list[str]:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (
-            "import urllib.request as u\ntry: u.urlopen('http://nowhere.example/')\nexcept OSError: pass",
-            "nowhere.example",
-        ),
+        ("from urllib import request\ntry: request.urlopen('http://a.example/')\nexcept OSError: pass", "a.example"),
         ("import socket\ntry: socket.create_connection(('192.0.2.1', 80))\nexcept OSError: pass", "192.0.2.1"),
         ("import socket\nprint(socket.socket().connect_ex(('127.0.0.1', 1)))", None),
     ],
@@ -38,15 +35,9 @@ def test_albumentations_would_look_for_a_newer_version_but_is_told_not_to(tmp_pa
     monkeypatch.delenv("NO_ALBUMENTATIONS_UPDATE", raising=False)
     assert _asked(tmp_path, "import albumentations") == ["pypi.org"]
     (tmp_path / "asked.txt").unlink()
-    drawn = "augment(np.zeros((2, 8, 8), np.uint8), Augmentation(rotation=9.0), np.random.SeedSequence(0))"
-    code = f"import numpy as np; from digits.augment import augment; from digits.config import Augmentation; {drawn}"
+    code = """
+import numpy as np
+from digits.config import Augmentation
+from digits.training.augment import augment
+augment(np.zeros((2, 8, 8, 1), np.uint8), Augmentation(rotation=9.0), np.random.SeedSequence(0))"""
     assert _asked(tmp_path, code) == []
-
-
-def test_onnxruntime_is_told_not_to_report_what_it_runs(tmp_path):
-    """Its reports are sent from C and not where CI is at work; the number by which it knows a machine is a file."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "PYTHONPATH", "ASKED")}
-    code = "from digits import exported; exported.load(exported.PRETRAINED)"
-    environment = kept | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
-    assert sorted(tmp_path.rglob("*")) == []

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from command import ROOT
+from command import ROOT, call, refuse
 from digits import config, runs
-from digits.__main__ import app
 from digits.config import Config
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.files import arrays, records
-from digits.runs import Run
+from digits.runs import Run, RunFolder
 from finished_run import finish, forge
 
 NAMES = [
@@ -28,20 +26,15 @@ NAMES = [
     "a\tb", "a:b", "~", "$HOME", "`id`", "$(id)", "a;b", "*", "\u202eabc", "\u0000", "\x1b[2J", "\ud800", "名" * 50,
     "x" * 200, "cache", "a|b", "C:\\x", "<b>", "'", '"', "%00", "..%2f",
 ]  # fmt: skip
+DEMO = ("--data", "demo")
+ON_FINISHED = ("cluster", "evaluate", "report", "export")
 COMMANDS = {
-    "train": ["train", "--config", f"{ROOT}/configs/demo.yaml", "--run", "NAME"],
-    "submit": ["submit", "--config", f"{ROOT}/configs/demo.yaml", "--run", "NAME"],
-    "validate": ["validate", "some.csv", "--run", "NAME"],
-    "cluster": ["cluster", "--run", "NAME"],
-    "evaluate": ["evaluate", "--run", "NAME"],
-    "report": ["report", "--run", "NAME"],
-    "explore": ["explore", "--run", "NAME"],
-    "export": ["export", "--run", "NAME"],
-}
-OTHERS = {
-    "compare": ["compare", "--", "NAME", "other"],
-    "predict": ["predict", "some.png", "--run", "NAME"],
-    "submit-kaggle": ["submit-kaggle", "--run", "NAME"],
+    **{name: [name, *DEMO, "--config", f"{ROOT}/configs/demo.yaml", "--run"] for name in ("train", "submit")},
+    **{name: [name, *DEMO, "--run"] for name in (*ON_FINISHED, "explore")},
+    "validate": ["validate", "some.csv", *DEMO, "--run"],
+    "compare": ["compare", "other", "--"],
+    "predict": ["predict", "some.png", "--run"],
+    "submit-kaggle": ["submit-kaggle", "--run"],
 }
 
 
@@ -58,7 +51,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def state(tree: Path) -> dict[str, bytes | None]:
-    """All that stands beside the output folder."""
+    """All that is there beside the output folder."""
     found = {}
     for folder, folders, files in os.walk(tree):
         if Path(folder) == tree / "work":
@@ -68,25 +61,16 @@ def state(tree: Path) -> dict[str, bytes | None]:
     return found
 
 
-def refused(*arguments: str) -> str:
-    """The one line in which the command refuses, in this process."""
-    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-    assert done.exit_code == 2, done.output
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    assert lines[0].isprintable()
-    return lines[0]
+def refused(command: str, *arguments: str) -> str:
+    """The line in which the command refuses, with the output folder that is here."""
+    return refuse(command, "--output", "output", *arguments, folder=Path.cwd())
 
 
-@pytest.mark.parametrize("command", COMMANDS | OTHERS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_no_name_of_a_run_leads_elsewhere(tree, command):
     before = state(tree)
-    data = ["--data", "demo"] if command in COMMANDS else []
     for name in NAMES:
-        given_name = [name if of == "NAME" else of for of in (COMMANDS | OTHERS)[command]]
-        said = refused(given_name[0], *data, "--output", "output", *given_name[1:])
-        assert "use letters, digits" in said, (name, said)
+        assert "use letters, digits" in refused(*COMMANDS[command], name), name
     assert state(tree) == before
     assert {path.name for path in Path("output").iterdir()} <= {"cache"}
 
@@ -97,7 +81,7 @@ def test_an_architecture_is_named_such_that_its_members_stay_in_the_run(name):
         settings = config.parse({"architectures": [{"net": "mlp", "name": name}]}, "test")
     except UserError:
         return
-    run = Run(Path("/output/run"))
+    run = RunFolder(Path("/output/run"))
     for member in runs.members(settings)[:1]:
         for path in (run.member(member), run.unfinished(member), run.member_lock(member)):
             assert path.parent == run.folder / "members"
@@ -110,42 +94,37 @@ def made(tmp_path_factory) -> Run:
 
 
 @pytest.fixture
-def run(made, tree) -> Run:
+def run(made, tree) -> RunFolder:
     """A copy of a finished run, to be tampered with."""
     shutil.copytree(made.folder, "output/good")
-    return Run(Path("output/good"))
+    return RunFolder(Path("output/good"))
 
 
-FINISHED = {
-    name: [*of[:-1], "good"] for name, of in COMMANDS.items() if name in ("cluster", "evaluate", "report", "export")
-}
-
-
-@pytest.mark.parametrize("command", FINISHED)
+@pytest.mark.parametrize("command", ON_FINISHED)
 @pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a\nb", "a/b", ""])
 def test_a_crafted_architecture_is_refused(run, tree, command, name):
     forge(run.origin, lambda record: record["config"]["architectures"][0].update(name=name))
     before = state(tree)
-    assert "architectures.0.name" in refused(FINISHED[command][0], "--data", "demo", *FINISHED[command][1:])
+    assert "architectures.0.name" in refused(*COMMANDS[command], "good")
     assert state(tree) == before
 
 
 @pytest.mark.parametrize("command", ["cluster", "evaluate", "report"])
-@pytest.mark.parametrize("place", ["evaluation", "clusters", "members/small-s0-f9", "run2.json", ".lock"])
-def test_links_out_of_the_run_are_not_followed(run, tree, command, place):
+@pytest.mark.parametrize("name", ["evaluation", "clusters", "members/small-s0-f9", "run2.json", ".lock"])
+def test_links_out_of_the_run_are_not_followed(run, tree, command, name):
     """Making `evaluation/` anew would delete every table and picture in the folder that the link leads to."""
-    link = run.folder / place
+    link = run.folder / name
     link.unlink(missing_ok=True)
-    link.symlink_to((tree / "outside").resolve() / ("" if "." not in place else "precious.csv"))
+    link.symlink_to((tree / "outside").resolve() / ("" if "." not in name else "precious.csv"))
     before = state(tree)
-    said = refused(command, "--data", "demo", "--run", "good")
-    assert ("a link stands where a file" if place == ".lock" else "a link out of the run's folder") in said
+    expected = "a link stands where a file" if name == ".lock" else "a link out of the run's folder"
+    assert expected in refused(*COMMANDS[command], "good")
     assert state(tree) == before
 
 
 def test_a_pipe_in_a_run_is_named_instead_of_waited_for(run, tree):
     os.mkfifo(run.folder / "metrics.json")
-    assert "neither a file nor a folder" in refused("evaluate", "--data", "demo", "--run", "good")
+    assert "neither a file nor a folder" in refused(*COMMANDS["evaluate"], "good")
 
 
 def test_a_link_within_the_run_is_welcome(run):
@@ -166,17 +145,12 @@ def test_a_members_record_names_its_own_files_alone(run, name):
     assert not records.is_whole(folder)
 
 
-def test_every_command_survives_names_that_the_system_refuses(tree):
-    assert "choose a shorter name" in refused("predict", "x" * 5000, "--output", "output")
+def test_names_that_the_system_refuses_are_refused_in_a_line(tree):
+    assert "choose a shorter name" in refused("predict", "x" * 5000)
     Path("loop").symlink_to("loop")
     for name in ("loop", "loop/x", "\x1b[31m.png", "~nobody-of-that-name"):
-        assert CliRunner().invoke(app, ["predict", name, "--output", "output"], catch_exceptions=False).exit_code in (
-            1,
-            2,
-        )
-    assert "no such file or folder" in refused(
-        "validate", "x.csv", "--data", "~nobody-of-that-name", "--output", "output"
-    )
+        assert call("predict", name, "--output", "output", folder=Path.cwd()).exit_code in (1, 2)
+    assert "no such file or folder" in refused("validate", "x.csv", "--data", "~nobody-of-that-name")
 
 
 def test_arrays_that_unpack_to_more_than_their_file_are_refused(tmp_path):
@@ -199,12 +173,12 @@ def test_arrays_of_another_form_are_refused(tmp_path, array):
         arrays.read(tmp_path / "a.npz", a="f1")
 
 
-@given(content=st.binary(max_size=60), cut=st.floats(0, 1), place=st.floats(0, 1, exclude_max=True))
-def test_any_arrays_are_read_or_refused(tmp_path, content, cut, place):
+@given(content=st.binary(max_size=60), cut=st.floats(0, 1), share=st.floats(0, 1, exclude_max=True))
+def test_any_arrays_are_read_or_refused(tmp_path, content, cut, share):
     path = tmp_path / "a.npz"
     np.savez(path, a=np.arange(5.0), b=np.array("text"))
     whole = bytearray(path.read_bytes())
-    at = int(place * len(whole))
+    at = int(share * len(whole))
     whole[at : at + len(content)] = content
     path.write_bytes(whole[: max(1, int(cut * len(whole)))] if cut < 0.3 else whole)
     try:
@@ -225,9 +199,9 @@ RECORD = {"config": Config().model_dump(mode="json")}
 @given(content=st.one_of(st.binary(), json_values.map(json.dumps).map(str.encode)))
 def test_any_record_of_a_run_is_read_or_refused(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"run\.json") as said:
-        Run(tmp_path).config()
-    assert "\n" not in str(said.value)
+    with pytest.raises(UserError, match=r"run\.json") as error:
+        RunFolder(tmp_path).recorded_config()
+    assert "\n" not in str(error.value)
 
 
 @given(key=st.sampled_from(config.known_keys()), value=json_values)
@@ -240,7 +214,7 @@ def test_any_value_in_the_record_of_a_run_is_taken_or_refused(tmp_path, key, val
     node[last] = value
     (tmp_path / "run.json").write_text(json.dumps(record))
     try:
-        settings = Run(tmp_path).config()
+        settings = RunFolder(tmp_path).recorded_config()
     except UserError as error:
         assert "\n" not in str(error)
         return

@@ -154,7 +154,7 @@ def stored(tmp_path_factory) -> Path:
     from digits.config import Architecture
 
     path = tmp_path_factory.mktemp("stored") / "model.keras"
-    models.build(Architecture(net="mlp"), 4, 3, "float32", 0).save(path)
+    models.build(Architecture(net="mlp"), (4, 4, 1), 3, "float32", 0).save(path)
     keras.backend.clear_session()
     return path
 
@@ -175,8 +175,7 @@ def with_layer(layer: dict[str, object]) -> Callable[[str], str]:
     def change(text: str) -> str:
         described = json.loads(text)
         layers = described["config"]["layers"]
-        place = next(place for place, of in enumerate(layers) if of["class_name"] == "Rescaling")
-        layers[place] |= layer
+        next(found for found in layers if found["class_name"] == "Rescaling").update(layer)
         return json.dumps(described)
 
     return change

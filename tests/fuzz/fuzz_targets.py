@@ -61,22 +61,23 @@ TEST = b"pixel0,pixel1,pixel2,pixel3\n9,9,9,9\n"
 
 def try_table(content: bytes) -> None:
     kind, rest = content[:1], content[1:]
-    place = folder() / "tables"
-    place.mkdir(exist_ok=True)
+    tables = folder() / "tables"
+    tables.mkdir(exist_ok=True)
     if kind == b"z":
-        path = place / "some.zip"
+        path = tables / "some.zip"
         path.write_bytes(rest)
     else:
-        path = place / "both"
+        path = tables / "both"
         path.mkdir(exist_ok=True)
         (path / "train.csv").write_bytes(TRAIN if kind == b"t" else rest)
         (path / "test.csv").write_bytes(rest if kind == b"t" else TEST)
     with refusals():
         read = data.read(Source("given", path, ""), folder() / "cache")
-        if read.train_images.shape != (len(read.train_labels), read.side, read.side):
+        height, width, channels = read.shape
+        if height != width or channels != 1 or len(read.train_images) != len(read.train_labels):
             raise AssertionError(f"{read.train_images.shape} images, {len(read.train_labels)} labels")
-    if not {of.name for of in place.iterdir()} <= {"some.zip", "both"}:
-        raise AssertionError(f"wrote {[str(of) for of in place.rglob('*')]}")
+    if not {path.name for path in tables.iterdir()} <= {"some.zip", "both"}:
+        raise AssertionError(f"wrote {[str(path) for path in tables.rglob('*')]}")
 
 
 def tables() -> list[bytes]:
@@ -88,7 +89,7 @@ def tables() -> list[bytes]:
             archive.writestr("digits/test.csv", TEST)
         zips.append(packed.getvalue())
     variants = [TRAIN, TRAIN.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + TRAIN, TRAIN.replace(b"1", b'"1"'), b""]
-    return [*(b"c" + of for of in variants), b"t" + TEST, *(b"z" + of for of in zips)]
+    return [*(b"c" + variant for variant in variants), b"t" + TEST, *(b"z" + packed for packed in zips)]
 
 
 # --- configs: the first byte says whether the rest is a config, an override, a space or a run.json -----------
@@ -105,7 +106,7 @@ def try_config(content: bytes) -> None:
             space.load(path, Config(), []).own_values()
         elif kind == b"j":
             (folder() / "run.json").write_bytes(rest)
-            runs.members(runs.Run(folder()).config())
+            runs.members(runs.RunFolder(folder()).recorded_config())
         else:
             path.write_bytes(rest)
             found = config.load(path)
@@ -124,12 +125,8 @@ def configs() -> list[bytes]:
         b"search: {tta: {choice: [none, shifts]}, augmentation.pack: {int: [1, 9], step: 2}}\n",
     ]
     overrides = [b"training.epochs=3", b"architectures.0.options={dropout: 0.1}"]
-    return [
-        *(b"f" + of for of in files),
-        *(b"s" + of for of in spaces),
-        *(b"o" + of for of in overrides),
-        b"j" + record,
-    ]
+    kinds = {b"f": files, b"s": spaces, b"o": overrides, b"j": [record]}
+    return [kind + seed for kind, seeds in kinds.items() for seed in seeds]
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
@@ -149,8 +146,8 @@ def drawings() -> list[bytes]:
     modes = {"PNG": "1 L LA P RGB RGBA", "JPEG": "L RGB CMYK", "GIF": "P", "BMP": "1 RGB", "WEBP": "RGB RGBA"}
     modes |= {"TIFF": "1 L RGB CMYK I F"}
     seeds = []
-    for kind, of in modes.items():
-        for mode in of.split():
+    for kind, names in modes.items():
+        for mode in names.split():
             file = io.BytesIO()
             Image.fromarray(drawn).convert(mode).save(file, kind)
             seeds.append(file.getvalue())
@@ -169,7 +166,7 @@ def try_submission(content: bytes) -> None:
         verdict = submission.check(path, 3, CLASSES)
         if verdict.valid:
             plain = content.decode("utf-8-sig").replace('"', "").split()
-            expected = ["ImageId,Label", *(f"{number},{of}" for number, of in enumerate(verdict.labels, start=1))]
+            expected = ["ImageId,Label", *(f"{row},{label}" for row, label in enumerate(verdict.labels, start=1))]
             if plain != expected:
                 raise AssertionError(f"valid, but {plain}")
 

@@ -7,7 +7,6 @@ import os
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,7 +29,7 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.training import backend, cost
-from digits.workers import cost, gpus, warm_up
+from digits.workers import gpus, warm_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,12 +83,12 @@ def run(configs: dict[str, Config], source: Source, dataset: Dataset, folder: Pa
 def _split(config: Config, dataset: Dataset) -> tuple[Rows, Rows]:
     """The rows that train the first fold's network, and those that it never sees."""
     folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    rows = Rows(dataset.train_images, dataset.targets)
+    rows = dataset.rows
     return rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
 
 
 def _at_once(processes: int, measure: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> list[T]:
-    """What `measure` gives in that many fresh processes at a time, which nothing has warmed or given threads."""
+    """Results of `measure` in that many fresh processes at a time, which nothing has warmed or given threads."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         return [task.result() for task in [pool.submit(measure, *arguments, **options) for _ in range(processes)]]
 
@@ -111,16 +110,16 @@ def _reading(out: Console, source: Source) -> dict[str, float] | None:
         return None
     taken = _alone(reading.reading, source)
     table = _table(f"Reading {source.path.name}, both tables", "", "seconds", "against pandas")
-    table.add_row("pandas.read_csv, nothing checked", f"{taken.pandas:.2f}", "1.0 x")
-    table.add_row("every cell checked", f"{taken.first:.2f}", f"{taken.pandas / taken.first:.1f} x")
-    table.add_row("from the cache", f"{taken.cached:.3f}", f"{taken.pandas / taken.cached:.0f} x")
+    names = {"pandas.read_csv, nothing checked": "pandas", "every cell checked": "first", "from the cache": "cached"}
+    for name, key in names.items():
+        table.add_row(name, f"{taken[key]:.3f}", f"{taken['pandas'] / taken[key]:.1f} x")
     out.print(table)
-    return asdict(taken)
+    return taken
 
 
 def _augmentation(out: Console, config: Config, dataset: Dataset) -> dict[str, float]:
     """Affine alone, which every library has, then all that the config draws."""
-    images = np.resize(dataset.train_images, (augmentation.IMAGES, *dataset.train_images.shape[1:]))
+    images = np.resize(dataset.train_images, (augmentation.IMAGES, *dataset.shape))
     ours = config.augmentation
     affine = Augmentation(rotation=ours.rotation, shift=ours.shift, zoom=ours.zoom, shear=ours.shear)
     rates = {f"affine, {pack} images a call": _packed(images, affine, pack) for pack in PACKS}
@@ -155,7 +154,7 @@ def _nets(out: Console, configs: dict[str, Config], train: Rows) -> dict[str, An
     ways = {name: way for name, way in WAYS.items() if importlib.util.find_spec(way["KERAS_BACKEND"])}
     speeds = {name: _in_environment(way, _speeds, plain, train) for name, way in ways.items()}
     speeds["as configured"] = _alone(_speeds, configured, train)
-    names = [f"{architecture.label} ({name})" for name, of in configs.items() for architecture in of.architectures]
+    names = [f"{net.label} ({name})" for name, config in configs.items() for net in config.architectures]
     table = _table("Training steps, one network of one thread, images/s", "", "MACs", *speeds)
     for name, macs, *rates in zip(names, _macs(configured, train), *speeds.values(), strict=True):
         table.add_row(name, cost.short(macs), *(f"{rate:,.0f}" for rate in rates))
@@ -164,15 +163,13 @@ def _nets(out: Console, configs: dict[str, Config], train: Rows) -> dict[str, An
 
 
 def _with_one_thread(config: Config, precision: str) -> Config:
-    settings = config.training.model_copy(update={"threads": 1, "precision": precision})
-    return config.model_copy(update={"training": settings})
+    return config.with_training(threads=1, precision=precision)
 
 
 def _speeds(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[float]:
     """Images a second in the training steps of each recipe, one after the other; 0 where it does not train."""
-    classes = int(train.targets.max()) + 1
     measured = [
-        warm_up.measure(architecture, config, warm_up.some(train, config.training), classes, NET_SECONDS)[1]
+        warm_up.measure(architecture, config, warm_up.some(train, config.training), NET_SECONDS)[1]
         for architecture, config in recipes
     ]
     return [speed.images if speed else 0.0 for speed in measured]
@@ -181,8 +178,8 @@ def _speeds(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[flo
 def _macs(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[int]:
     """Forward multiply-adds of each recipe's network."""
     architectures = {str(number): architecture for number, (architecture, _) in enumerate(recipes)}
-    named = [of.model_copy(update={"name": name}) for name, of in architectures.items()]
-    macs = _alone(warm_up.count, named, train.images.shape[1], int(train.targets.max()) + 1, 1)
+    named = [architecture.model_copy(update={"name": name}) for name, architecture in architectures.items()]
+    macs = _alone(warm_up.count, named, train.images.shape[1:], train.classes, 1)
     return [macs[name] for name in architectures]
 
 
@@ -218,8 +215,8 @@ def _training(out: Console, config: Config, train: Rows, held_out: Rows) -> dict
             rates = _at_once(networks, training.pytorch, train, settings.batch_size, threads, dropout)
             theirs.setdefault(f"{pytorch}, {networks} x {threads} threads", []).append(sum(rates))
     rates = {
-        "inside the steps": [sum(of.step for of in each) for each in ours],
-        "whole epochs, everything included": [sum(of.epoch for of in each) for each in ours],
+        "inside the steps": [sum(network.step for network in networks) for networks in ours],
+        "whole epochs, everything included": [sum(network.epoch for network in networks) for networks in ours],
         **theirs,
     }
     title = f"Training {config.architectures[0].label}, {precision}, {at_a_time} x {settings.threads} threads"
@@ -233,7 +230,7 @@ def _show_training(out: Console, title: str, peaks: list[float], rates: dict[str
     """The medians: peaks in GFLOP/s, rates in images/s, work in multiply-adds of an image, forward."""
     gflop = 6e-9 * work  # a product and a sum, forward and twice backward
     peak = statistics.median(peaks)
-    step, epoch, *theirs = (statistics.median(of) for of in rates.values())
+    step, epoch, *theirs = (statistics.median(rounds) for rounds in rates.values())
     remarks = [f"{step * gflop / peak:.0%} of the peak", f"{1 - epoch / step:.1%} outside the steps"]
     remarks += [f"ours is {epoch / rate:.2f} x" for rate in theirs]
     table = _table(title, "", "images/s", "GFLOP/s", "")
@@ -252,11 +249,11 @@ def _inference(out: Console, config: Config, dataset: Dataset) -> dict[str, floa
     taken = _alone(inference.inference, config, dataset.test_images, len(dataset.classes))
     name = config.architectures[0].label
     table = _table(f"Prediction with one {name} net, {len(dataset.test_images):,} images", "", "")
-    table.add_row("images/s", f"{taken.images:,.0f}")
-    table.add_row("memory of the process at its peak", f"{taken.peak:,.0f} MiB")
-    table.add_row("of it before the first prediction", f"{taken.loaded:,.0f} MiB")
+    table.add_row("images/s", f"{taken['images']:,.0f}")
+    table.add_row("memory of the process at its peak", f"{taken['peak']:,.0f} MiB")
+    table.add_row("of it before the first prediction", f"{taken['loaded']:,.0f} MiB")
     out.print(table)
-    return asdict(taken)
+    return taken
 
 
 def _race(out: Console, configs: dict[str, Config], train: Rows, held_out: Rows, limit: float) -> dict[str, np.ndarray]:

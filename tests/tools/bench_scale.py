@@ -33,11 +33,10 @@ from matplotlib.figure import Figure
 
 import big_table
 from digits import data, runs
-from digits.data import Rows
 from digits.figures.style import SERIES, canvas, caption, styled
 from digits.files import records
 from digits.files.atomic import replacing
-from digits.runs import Run
+from digits.runs import RunFolder
 from digits.workers import gpus
 
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
@@ -84,14 +83,13 @@ def main(
     table = folder / "scale.csv"
     known = pd.read_csv(table) if table.exists() else pd.DataFrame()
     dataset = data.read(data.find(source), output / "cache")
-    originals = Rows(dataset.train_images, dataset.train_labels)
     for rows in (of for of in SIZES if of <= most):
         if len(known) and (known["rows"] == rows).any():
             continue
         print(f"{rows:,} rows", flush=True)
         place = folder / f"scale-{rows}"
         shutil.rmtree(place, ignore_errors=True)  # of a call that was stopped
-        big_table.write(originals, place, rows)
+        big_table.write(dataset.rows, place, rows)
         measured = pd.DataFrame(_stages(rows, place))
         shutil.rmtree(place)
         known = pd.concat([known, measured]).sort_values("rows", kind="stable")
@@ -106,7 +104,7 @@ def _stages(rows: int, place: Path) -> Iterator[Stage]:
         yield _told(_watch("-c", READ, str(place), str(place / "cache")).stage(rows, name))
     training = _watch("-m", "digits", "train", *common, *RECIPE, "--run", "scale", "--workers", "2")
     yield _told(training.stage(rows, "train and predict"))
-    yield from map(_told, _parts(rows, training, Run(place / "scale")))
+    yield from map(_told, _parts(rows, training, RunFolder(place / "scale")))
     finished = [*common, "--run", "scale"]
     yield _told(_watch("-m", "digits", "submit", *finished, *RECIPE).stage(rows, "submit"))
     yield _told(_watch("-m", "digits", "evaluate", *finished).stage(rows, "evaluate"))
@@ -114,14 +112,13 @@ def _stages(rows: int, place: Path) -> Iterator[Stage]:
     yield _told(_watch("-m", "digits", "eda", *common).stage(rows, "eda"))
 
 
-def _parts(rows: int, training: Watched, run: Run) -> Iterator[Stage]:
+def _parts(rows: int, training: Watched, run: RunFolder) -> Iterator[Stage]:
     """The epoch and the prediction of two networks at a time, by the times of the files that members leave."""
-    members = [run.member(member) for member in runs.members(run.config())]
+    folders = [run.member(member) for member in runs.members(run.recorded_config())]
     trained, saved, predicted = (
-        [(of / name).stat().st_mtime for of in members] for name in ("history.csv", "model.keras", "test.npz")
+        [(folder / name).stat().st_mtime for folder in folders] for name in ("history.csv", "model.keras", "test.npz")
     )
-    files = [run.member(member) / "member.json" for member in runs.members(run.config())]
-    epoch = max(records.read_json(record, seconds=float)["seconds"] for record in files)
+    epoch = max(records.read_json(folder / "member.json", seconds=float)["seconds"] for folder in folders)
     yield training.stage(rows, "of it: an epoch", max(trained) - epoch, max(trained))
     yield training.stage(rows, "of it: prediction", min(saved), max(predicted))
 

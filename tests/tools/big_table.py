@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Write train.csv and test.csv; the same arguments write the same bytes."""
     dataset = data.read(data.find(source), Path("output/cache"))
-    write(Rows(dataset.train_images, dataset.train_labels), folder, rows, seed)
+    write(dataset.rows, folder, rows, seed)
 
 
 def write(originals: Rows, folder: Path, rows: int, seed: int = 0) -> None:
@@ -59,11 +59,11 @@ def redrawn(originals: Rows, seed: int) -> Iterator[Rows]:
         images = augment(originals.images[order], Augmentation(), derive(seed, "redraw", number))
         digests = [hashlib.blake2b(image, digest_size=8).digest() for image in images]
         new = np.array([not (digest in seen or seen.add(digest)) for digest in digests])
-        yield Rows(images[new], originals.targets[order][new])
+        yield Rows(images[new], originals.targets[order][new], originals.classes)
 
 
 def _write(path: Path, blocks: Iterator[Rows], rows: int, labelled: bool) -> Rows:
-    """Write that many rows of the blocks; what is left of the last block."""
+    """Write that many rows of the blocks, and give what is left of the last block."""
     with path.open("wb") as file:
         written = 0
         while written < rows:

@@ -18,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SHAPE = (28, 28, 1)
 AT_A_TIME = (1, 2, 4, 8)
 SPEED_SHARE = 0.45  # of the time that measuring speeds may take
 SECONDS = 3.0  # of training steps in each measurement
@@ -50,7 +53,7 @@ def main() -> None:
         work = Path(folder)
         prepare(work, arguments.wheels, arguments.backend)
         speeds_end = time.monotonic() + SPEED_SHARE * 60 * arguments.minutes
-        measure_speeds(arguments.out, work, arguments.nets, speeds_end)
+        measure_speeds(arguments.out, arguments.nets, speeds_end)
         for config in ("fast", "default"):
             train(config, arguments.data, arguments.out, work, ends)
 
@@ -67,22 +70,21 @@ def prepare(work: Path, wheels: Path | None, backend: str) -> None:
     os.environ.update(KERAS_BACKEND=backend, PYTHONUNBUFFERED="1", JAX_COMPILATION_CACHE_DIR=str(work / "xla"))
 
 
-def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
+def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
     """Images a second of every net with one to eight members at a time on the first GPU; begins none after `ends`."""
     import numpy as np
 
     from digits import config
     from digits.data import Rows
     from digits.training import backend
-    from digits.workers import gpus, local, self_check, warm_up
+    from digits.workers import gpus, self_check, warm_up
 
     settings = config.load(ROOT / "configs/default.yaml")
     began = time.monotonic()
-    way = self_check.find_way(settings, 28, 10)
-    count = gpus.count()
+    way = self_check.find_way(settings, SHAPE, 10)
     results = {
         "versions": backend.versions(),
-        "gpus": count,
+        "gpus": gpus.count(),
         "way": way.name,
         "self_check_seconds": time.monotonic() - began,
         "speed": {},
@@ -90,23 +92,21 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
     os.environ.update(way.environment)
     settings = way.settings(settings)
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (12_800, 28, 28)).astype(np.uint8)
-    rows = Rows(images, np.resize(np.arange(10), len(images)).astype(np.int32))
-    with local.processes(max(AT_A_TIME), work, count) as submit:
+    images = draw.integers(0, 256, (12_800, *SHAPE)).astype(np.uint8)
+    rows = Rows(images, np.resize(np.arange(10), len(images)).astype(np.int32), 10)
+    with ProcessPoolExecutor(max(AT_A_TIME), mp_context=get_context("spawn")) as pool:
         for name in nets:
             net, options, batch = NETS[name]
             architecture = config.Architecture(net=net, options=options)
-            recipe = settings.model_copy(
-                update={"training": settings.training.model_copy(update={"batch_size": batch, "epochs": 100})}
-            )
+            recipe = settings.with_training(batch_size=batch, epochs=100)
             own = results["speed"].setdefault(name, {"batch": batch})
-            (macs,) = submit(warm_up.count, [([architecture], 28, 10, settings.training.threads)])
-            own["macs"] = macs[architecture.label]
+            counted = pool.submit(warm_up.count, [architecture], SHAPE, 10, settings.training.threads)
+            own["macs"] = counted.result()[architecture.label]
             for workers in AT_A_TIME:
                 if time.monotonic() > ends:
                     break
-                job = (architecture, recipe, rows, 10, SECONDS)
-                speeds = [speed for _, speed in submit(warm_up.measure, [job] * workers) if speed]
+                running = [pool.submit(warm_up.measure, architecture, recipe, rows, SECONDS) for _ in range(workers)]
+                speeds = [speed for _, speed in (member.result() for member in running) if speed]
                 own[str(workers)] = {
                     "images_per_second": float(sum(speed.images for speed in speeds)),
                     "start_seconds": max((speed.start for speed in speeds), default=None),

@@ -54,10 +54,10 @@ def repeat(whole: data.Dataset, number: int, folder: Path) -> dict[str, float]:
         test_images=whole.train_images[theirs],
         test_labels=whole.train_labels[theirs],
     )
-    settings = config.parse(RECIPE | {"seed": number}, "the recipe")
+    run = Run(folder, config.parse(RECIPE | {"seed": number}, "the recipe"), dataset)
     with contextlib.redirect_stdout(io.StringIO()):
-        train.run(settings, dataset, Run(folder))
-        figures = submit.run(Run(folder), {})
+        train.run(run)
+        figures = submit.run(run, {})
     low, high, true = figures["predicted_low"], figures["predicted_high"], figures["true_score"]
     print(f"{number + 1:2}: predicted {figures['predicted_score']:.4f} ({low:.4f} to {high:.4f}), true {true:.4f}")
     return figures

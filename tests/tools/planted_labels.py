@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/tools/planted_labels.py digit-recognizer.zip configs/fast.yaml
 
-Takes as long as the config and goes on where it was stopped. The labels that were wrong before count as false alarms.
+Takes as long as the config and resumes where it was stopped. The labels that were wrong before count as false alarms.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def main(source: str, file: str) -> None:
     classes = len(dataset.classes)
     labels[rows] = dataset.classes[(dataset.targets[rows] + draw.integers(1, classes, len(rows))) % classes]
     flipped = dataclasses.replace(dataset, train_labels=labels)
-    run = Run(Path("output") / f"planted-{Path(file).stem}")
+    run = Run(Path("output") / f"planted-{Path(file).stem}", settings, flipped)
     with run.locked():
-        train.run(settings, flipped, run)
+        train.run(run)
         submit.run(run, {})
         cluster.run(run)
     queue = np.loadtxt(run.clusters / "label_queue.csv", delimiter=",", skiprows=1, usecols=1, dtype=int)

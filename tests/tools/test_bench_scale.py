@@ -17,6 +17,7 @@ def peak(code):
     return bench_scale._watch("-c", code).stage(1, "held").peak
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_all_processes_and_a_shared_page_counts_once():
     alone = peak(f"import time; held = bytearray({HELD}); time.sleep(1)")
     assert HELD < alone < 1.3 * HELD

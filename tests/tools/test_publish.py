@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from command import refuse, succeed
-from digits import runs
+import publish
+from command import answer, refuse
 from digits.data.demo import demo
 from digits.files import records
 from digits.runs import Run
@@ -16,29 +16,23 @@ from digits.stages import submit
 from finished_run import forge
 from results_table import FILES, problems
 
-SHORT = ("--set", "folds.count=2", "--set", "training.epochs=2", "--set", "architectures=[mlp]")
 MEMBERS = ["mlp-s0-f0", "mlp-s0-f1"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Run:
-    """A finished run, which no test changes."""
-    output = tmp_path_factory.mktemp("finished")
-    succeed("submit", "--data", "demo", "--output", output, "--run", "short", *SHORT)
-    return Run(output / "short")
-
-
 @pytest.fixture
-def run(finished, tmp_path) -> Run:
-    """A copy of it to damage."""
-    return Run(Path(shutil.copytree(finished.folder, tmp_path / "output/short")))
+def run(trained_run_copy) -> Run:
+    return trained_run_copy
 
 
-def _publish(run: Run, *more: str) -> tuple[str | Path, ...]:
-    return ("publish", "--output", run.folder.parent, "--run", run.folder.name, *more)
+def _options(run: Run) -> tuple[str | Path, ...]:
+    return ("--output", run.folder.parent, "--run", run.folder.name)
 
 
-def _published(run: Run, name: str = "short") -> Path:
+def _publish(run: Run, *more: str) -> str:
+    return answer(*_options(run), *more, app=publish.app)
+
+
+def _published(run: Run, name: str = "trained") -> Path:
     return run.folder.parent / "published" / name
 
 
@@ -47,19 +41,19 @@ def _metrics(folder: Path) -> dict:
 
 
 def test_three_files_are_written_and_agree(run):
-    said = succeed(*_publish(run)).strip()
+    text = _publish(run).strip()
     folder = _published(run)
-    assert "\n" not in said
-    assert f"{folder}/ (submission.csv, metrics.json, epochs.csv) of run short, 2 of 2 members, on demo" in said
-    assert "Commit" in said
-    assert [path.name for path in folder.parent.iterdir()] == ["short"]
+    assert "\n" not in text
+    assert f"{folder}/ (submission.csv, metrics.json, epochs.csv) of run trained, 2 of 2 members, on demo" in text
+    assert "Commit" in text
+    assert [path.name for path in folder.parent.iterdir()] == ["trained"]
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert problems(folder, len(demo().test_images), list(range(10))) == []
     assert (folder / "submission.csv").read_bytes() == run.submission.read_bytes()
 
 
 def test_the_metrics_say_where_they_come_from(run):
-    succeed(*_publish(run))
+    _publish(run)
     published, record = _metrics(_published(run)), records.read_json(run.origin)
     assert records.read_json(run.metrics).items() <= published.items()
     assert "checksum" not in published
@@ -68,21 +62,17 @@ def test_the_metrics_say_where_they_come_from(run):
     assert published["machine"].keys() == {"system", "processor", "cores", "onednn"}
     assert record["machine"]["system"].startswith(published["machine"]["system"])
     assert "-" not in published["machine"]["system"]
-    assert (published["run"], published["members"], published["members_planned"]) == ("short", 2, 2)
-    for member, entry in zip(runs.members(run.config()), published["member_records"], strict=True):
+    assert (published["run"], published["members"], published["members_planned"]) == ("trained", 2, 2)
+    for member, entry in zip(run.members, published["member_records"], strict=True):
         sealed = records.read_json(run.member(member) / "member.json")
-        assert (entry["member"], entry["architecture"], entry["seed"], entry["fold"]) == (
-            member.name,
-            "mlp",
-            0,
-            member.fold,
-        )
+        identity = (entry["member"], entry["architecture"], entry["seed"], entry["fold"])
+        assert identity == (member.name, "mlp", 0, member.fold)
         assert all(entry[key] == sealed[key] for key in ("seconds", "processor", "precision"))
         assert not {"sha256", "versions"} & entry.keys()
 
 
 def test_the_epochs_are_those_of_every_member(run):
-    succeed(*_publish(run))
+    _publish(run)
     with (_published(run) / "epochs.csv").open(newline="") as file:
         header, *lines = csv.reader(file)
     expected = []
@@ -92,25 +82,25 @@ def test_the_epochs_are_those_of_every_member(run):
         assert header == ["member", *columns]
         expected += [[name, *epoch] for epoch in epochs]
     assert lines == expected
-    assert len(lines) == 4
+    assert len(lines) == 16
 
 
 def test_twice_gives_the_same_bytes_and_leaves_nothing_else(run):
-    succeed(*_publish(run))
+    _publish(run)
     folder = _published(run)
     before = {name: (folder / name).read_bytes() for name in FILES}
     (folder / "of_an_earlier_version.txt").touch()
-    (folder.parent / ".tmp-short").mkdir()  # as a killed call leaves it
-    (folder.parent / ".tmp-short/half.txt").touch()
-    succeed(*_publish(run))
+    (folder.parent / ".tmp-trained").mkdir()  # as a killed call leaves it
+    (folder.parent / ".tmp-trained/half.txt").touch()
+    _publish(run)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert [path.name for path in folder.parent.iterdir()] == ["short"]
+    assert [path.name for path in folder.parent.iterdir()] == ["trained"]
 
 
 def test_the_folder_may_have_another_name(run):
-    succeed(*_publish(run, "--name", "fast"))
+    _publish(run, "--name", "fast")
     assert sorted(path.name for path in _published(run, "fast").iterdir()) == FILES
-    assert _metrics(_published(run, "fast"))["run"] == "short"
+    assert _metrics(_published(run, "fast"))["run"] == "trained"
     assert not _published(run).exists()
 
 
@@ -159,7 +149,7 @@ UNFIT = {
     "no submission": (lambda run: run.submission.unlink(), "has no submission.csv"),
     "empty submission": (lambda run: run.submission.write_text(""), "not valid: the file is empty"),
     "cut submission": (lambda run: _cut(run.submission), "not valid"),
-    "another label": (_relabel, "1 labels are not those of run 'short'"),
+    "another label": (_relabel, "1 labels are not those of run 'trained'"),
     "damaged probabilities": (lambda run: _cut(run.test), "test.npz: missing or damaged"),
     "other data": (
         lambda run: forge(run.origin, lambda values: values["data"].update(test="0")),
@@ -175,8 +165,8 @@ def test_a_run_that_is_not_fit_is_one_line_and_leaves_what_was_published(name, r
     earlier.mkdir(parents=True)
     (earlier / "metrics.json").write_text("{}")
     make_unfit(run)
-    assert words in refuse(*_publish(run))
-    assert [path.name for path in earlier.parent.iterdir()] == ["short"]
+    assert words in refuse(*_options(run), app=publish.app)
+    assert [path.name for path in earlier.parent.iterdir()] == ["trained"]
     assert [path.read_text() for path in earlier.iterdir()] == ["{}"]
 
 
@@ -187,23 +177,22 @@ def test_a_run_that_is_not_fit_is_one_line_and_leaves_what_was_published(name, r
         ((), "default; make it: make submit RUN=default"),
         (("--run", "../x"), "use letters, digits"),
         (("--run", "published"), "predictions, published, submission.csv"),
-        (("--run", "short", "--name", "../x"), "use letters, digits"),
+        (("--run", "trained", "--name", "../x"), "use letters, digits"),
     ],
 )
 def test_a_wrong_name_is_one_line(arguments, words, tmp_path):
-    assert words in refuse("publish", "--output", tmp_path, *arguments)
+    assert words in refuse("--output", tmp_path, *arguments, app=publish.app)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_of_some_members_is_published_only_where_its_metrics_say_so(run):
-    settings = run.config()
-    first, second = runs.members(settings)
+    first, second = run.members
     shutil.rmtree(run.member(second))
     submit.run(run, {"train": 1.0}, [first])
     forge(run.metrics, lambda values: values.pop("members_planned", None))
-    assert "of 1 members of 2, but members_planned does not say so" in refuse(*_publish(run))
+    assert "of 1 members of 2, but members_planned does not say so" in refuse(*_options(run), app=publish.app)
     forge(run.metrics, lambda values: values.update(members_planned=2))
-    assert "1 of 2 members" in succeed(*_publish(run))
+    assert "1 of 2 members" in _publish(run)
     published = _metrics(_published(run))
     assert (published["members"], published["members_planned"], len(published["member_records"])) == (1, 2, 1)
     assert problems(_published(run), len(demo().test_images), list(range(10))) == []
@@ -211,6 +200,6 @@ def test_a_run_of_some_members_is_published_only_where_its_metrics_say_so(run):
 
 def test_what_json_does_not_know_becomes_null(run):
     forge(run.metrics, lambda values: values.update(oof_log_loss=float("nan")))
-    succeed(*_publish(run))
+    _publish(run)
     assert _metrics(_published(run))["oof_log_loss"] is None
     assert "NaN" not in (_published(run) / "metrics.json").read_text()

@@ -13,30 +13,23 @@ from driver import EARLIER, STAGES, Place, finish, write_data
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all processes of this call of pytest share."""
-    own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
-
-
-@pytest.fixture(scope="session")
-def reference(shared: Path) -> Place:
+def reference(shared_folder: Path) -> Place:
     """The results of every stage, with nothing gone wrong."""
-    place = Place(shared / "reference", shared / "data")
-    with filelock.FileLock(shared / "reference.lock"):
-        if not (shared / "seconds.json").exists():
+    place = Place(shared_folder / "reference", shared_folder / "data")
+    with filelock.FileLock(shared_folder / "reference.lock"):
+        if not (shared_folder / "seconds.json").exists():
             write_data(place.data)
             place.output.mkdir()
             (place.output / "submission.csv").write_text(EARLIER)
             seconds = {stage: finish(place, stage).seconds for stage in STAGES}
-            (shared / "seconds.json").write_text(json.dumps(seconds))
+            (shared_folder / "seconds.json").write_text(json.dumps(seconds))
     return place
 
 
 @pytest.fixture(scope="session")
-def durations(reference: Place, shared: Path) -> dict[str, float]:
+def durations(reference: Place, shared_folder: Path) -> dict[str, float]:
     """How long each stage took in the reference, in seconds."""
-    return json.loads((shared / "seconds.json").read_text())
+    return json.loads((shared_folder / "seconds.json").read_text())
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ def content(path: Path) -> Any:
     if path.suffix == ".keras":
         return _weights(path)
     if path.suffix == ".onnx":
-        images = np.random.default_rng(0).integers(0, 256, (50, 14, 14), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (50, 14, 14, 1), dtype=np.uint8)
         return exported.load(path).predict(images).probabilities.round(5).tolist()
     if path.suffix == ".html":
         said = html.unescape(path.read_text()).splitlines()
@@ -325,8 +325,8 @@ def content(path: Path) -> Any:
 
 def _without_seconds(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_seconds(of) for key, of in value.items() if key not in UNEQUAL}
-    return [_without_seconds(of) for of in value] if isinstance(value, list) else value
+        return {key: _without_seconds(part) for key, part in value.items() if key not in UNEQUAL}
+    return [_without_seconds(part) for part in value] if isinstance(value, list) else value
 
 
 def _weights(path: Path) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""The part of the fault injection that `make test` runs: `make evaluate` on a run that took no training."""
+"""The part of the fault injection that `make test-all` runs: `make evaluate` on a run that took no training."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from digits.stages import submit
 from driver import RUN, Place, assert_same, begin, check_whole, end, execute, finish, gone, kill, line_of, write_data
 from faults import change_digit, disk, flip
 from kaggle_form import write_competition
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def keras_layers(images: np.ndarray, settings: Augmentation, batch: int) -> floa
 
     @tf.function
     def work(pixels: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(pixels, tf.float32)[..., None]
+        x = tf.cast(pixels, tf.float32)
         for step in steps:
             x = step(x, training=True)
         return x

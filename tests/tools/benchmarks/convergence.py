@@ -52,11 +52,11 @@ def curve(
         float64 (epochs, 2): wall seconds since the start, everything included, and the accuracy on all of
         `held_out`, after every epoch.
     """
-    settings = config.training.model_copy(update={"monitor_rows": None, "threads": threads})
-    task = progress.Task(name, settings.epochs, done=0, images=len(train))
+    config = config.with_training(monitor_rows=None, threads=threads)
+    task = progress.Task(name, config.training.epochs, done=0, images=len(train))
     with progress.TrainingLines({name: task}, 1, live) as lines, contextlib.suppress(_Enough):
         report = _Curve(lines, name, target, limit)
-        fit(config.model_copy(update={"training": settings}), train, held_out, report)
+        fit(config, train, held_out, report)
     return np.array(report.points).reshape(-1, 2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,26 +14,22 @@ from digits.training import backend
 MIB = 2**20
 
 
-@dataclass(frozen=True)
-class Inference:
-    """images: a second. loaded, peak: memory in MiB before the first prediction, and at its highest."""
+def inference(config: Config, images: np.ndarray, classes: int) -> dict[str, float]:
+    """Predict images uint8 (n, height, width, channels) with the config's first architecture, in its own process.
 
-    images: float
-    loaded: float
-    peak: float
-
-
-def inference(config: Config, images: np.ndarray, classes: int) -> Inference:
-    """Predict `images` uint8 (n, side, side) with the config's first architecture; in a process of its own."""
+    Returns:
+        `images` a second, and the memory of the process in MiB: `loaded` before the first prediction, `peak` at its
+        highest.
+    """
     backend.start(config.training.threads)
     from digits.training import loop
 
     precision = backend.resolve_precision(config.training.precision)
-    model = models.build(config.architectures[0], images.shape[1], classes, precision, seed=0)
+    model = models.build(config.architectures[0], images.shape[1:], classes, precision, seed=0)
     predict = loop.predictor(model)
     loaded = _peak_memory()
     throughput = per_second(lambda: predict(images), len(images), rounds=3)
-    return Inference(throughput, loaded, _peak_memory())
+    return {"images": throughput, "loaded": loaded, "peak": _peak_memory()}
 
 
 def _peak_memory() -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.clock import seconds
@@ -13,17 +12,11 @@ from digits.data.source import Source, locate
 ROUNDS = 3
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Seconds to read both tables: the first time, from the cache, and with `pandas.read_csv`."""
+def reading(source: Source) -> dict[str, float]:
+    """Seconds to read both tables: the `first` time, from the cache (`cached`), and with `pandas.read_csv`.
 
-    first: float
-    cached: float
-    pandas: float
-
-
-def reading(source: Source) -> Seconds:
-    """The best of a few rounds each, all from files that the system holds in memory."""
+    The best of a few rounds each, all from files that the system holds in memory.
+    """
     import pandas
 
     tables = locate(source.path)
@@ -33,9 +26,10 @@ def reading(source: Source) -> Seconds:
             with table.open() as stream:
                 pandas.read_csv(stream)
 
-    first, cached = [], []
+    taken: dict[str, list[float]] = {"first": [], "cached": [], "pandas": []}
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
-            first.append(seconds(lambda folder=folder: data.read(source, Path(folder))))
-            cached.append(seconds(lambda folder=folder: data.read(source, Path(folder))))
-    return Seconds(min(first), min(cached), min(seconds(with_pandas) for _ in range(ROUNDS)))
+            for name in ("first", "cached"):
+                taken[name].append(seconds(lambda cache=Path(folder): data.read(source, cache)))
+        taken["pandas"].append(seconds(with_pandas))
+    return {name: min(rounds) for name, rounds in taken.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.clock import per_second, seconds
 from digits import models
 from digits.config import Config
-from digits.data import Rows
+from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
 
@@ -60,8 +60,7 @@ class Stopwatch:
 def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput:
     """Train the config's first architecture for a few epochs as `make train` does."""
     watch = Stopwatch()
-    settings = config.training.model_copy(update={"epochs": epochs})
-    model = fit(config.model_copy(update={"training": settings}), train, held_out, watch)
+    model = fit(config.with_training(epochs=epochs), train, held_out, watch)
     return watch.throughput(models.multiply_adds(model))
 
 
@@ -73,17 +72,13 @@ def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
     backend.start(config.training.threads)
     from digits.training import loop
 
-    side, classes = train.images.shape[1], int(train.targets.max()) + 1
-    precision = backend.resolve_precision(config.training.precision)
-    model = models.build(config.architectures[0], side, classes, precision, seed=0)
-    predict, seed = loop.predictor(model), derive(config.seed, "bench")
-    pairs = zip((train.images, train.targets), (held_out.images, held_out.targets), strict=True)
-    rows = Rows(*(np.concatenate(pair) for pair in pairs))
-    learned, judged = np.split(np.arange(len(rows)), [len(train)])
-    recipe = (config.training, config.augmentation, seed)
+    images = np.concatenate([train.images, held_out.images])
+    rows = Rows(images, np.concatenate([train.targets, held_out.targets]), train.classes)
+    split = Split(rows, *np.split(np.arange(len(rows)), [len(train)]))
+    seed = derive(config.seed, "bench")
     with tempfile.TemporaryDirectory() as folder:
-        loop.fit(model, predict, rows, learned, judged, *recipe, Path(folder) / "checkpoint.npz", report)
-    return model
+        checkpoint = Path(folder) / "checkpoint.npz"
+        return loop.train(config.architectures[0], config, split, seed, checkpoint, report).model
 
 
 def convolution_peak(threads: int, precision: str, batch: int) -> float:
@@ -141,13 +136,13 @@ def _pytorch_epoch(train: Rows, batch: int, threads: int, dropout: float) -> tup
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    net = pytorch_net(int(train.targets.max()) + 1, dropout).to(memory_format=torch.channels_last)
+    net = pytorch_net(train.classes, dropout).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3, betas=(0.9, 0.99))
     images, targets = torch.from_numpy(train.images), torch.from_numpy(train.targets).long()
 
     def epoch(rows: torch.Tensor) -> None:
         for chosen in rows.split(batch):
-            pixels = images[chosen].unsqueeze(1).float().div(255).contiguous(memory_format=torch.channels_last)
+            pixels = images[chosen].permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = net(pixels)
             loss = functional.cross_entropy(logits.float(), targets[chosen])
