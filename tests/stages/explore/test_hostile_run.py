@@ -43,7 +43,7 @@ def made(tmp_path_factory) -> Run:
     """A finished run with clusters, in the form of `make cluster` but without its k-means."""
     run = finish(tmp_path_factory.mktemp("made") / "run", DATA)
     features = gather(run)
-    features.store(run, DATA.fingerprint)
+    features.store(run)
     mapped = {"rows": features.rows[:100], "pca": features.sources["logits"][:100, :2].astype(np.float32)}
     arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(DATA.fingerprint), **mapped)
     labels = DATA.train_labels[features.rows]
