@@ -75,15 +75,6 @@ def submit_command(
     pipeline.submit(Session(data, config_file, run, overrides or (), output), resources)
 
 
-@app.command("train-member", hidden=True)
-@one_line_errors
-def train_member_command(folder: Path) -> None:
-    """Train one member on a worker of a cluster, which has put all that it takes into a folder."""
-    from digits.workers import members_on_dask
-
-    members_on_dask.train_member(folder)
-
-
 @app.command("cluster-up")
 @one_line_errors
 def cluster_up_command(
