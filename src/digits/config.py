@@ -7,6 +7,7 @@ impossible value is an error that names the key.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from digits.errors import UserError, shown
 
+logger = logging.getLogger(__name__)
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -25,6 +28,7 @@ STEPS = ("pca", "tsne", "umap")
 NonNegative = Annotated[float, Field(ge=0)]
 MOST_MEMBERS = 100_000  # of a run
 MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
+REMOVED = (("tune", "tensorboard"),)  # sections and keys of earlier versions
 DEEPEST = 20  # groups of values inside each other
 
 
@@ -198,7 +202,6 @@ class Tune(Section):
     factor: int = Field(3, ge=2, le=1000)
     median_rule: bool = True
     trial_minutes: float | None = Field(None, gt=0, le=1_000_000)
-    tensorboard: bool = False
 
 
 class Config(Section):
@@ -374,9 +377,20 @@ def read_file(path: Path) -> dict[str, Any]:
 def parse(values: dict[str, Any], origin: str) -> Config:
     """Validate nested settings; `origin` says in an error where they came from."""
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(_without_removed(values, origin))
     except ValidationError as error:
         raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
+
+
+def _without_removed(values: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The settings without those of earlier versions that no longer exist; names the ones that asked for something."""
+    for section, key in REMOVED:
+        group = values.get(section)
+        if isinstance(group, dict) and key in group:
+            values = values | {section: {name: value for name, value in group.items() if name != key}}
+            if group[key]:
+                logger.warning("config %s: %s.%s no longer exists and is ignored", shown(origin), section, key)
+    return values
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

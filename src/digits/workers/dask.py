@@ -107,13 +107,12 @@ class Cluster(Pool):
     """The workers of a Dask cluster, which need this project and the same versions.
 
     Where workers offer the resource GPU, every job takes one.
-
-    hear: takes each line that a job prints.
     """
+
+    shares_files = False
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.hear: Callable[[str], None] = print
         self.session = uuid.uuid4().hex
         self.running: dict[Future, str] = {}
         self.shared: tuple[Any, ...] = ()

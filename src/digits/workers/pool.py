@@ -23,10 +23,13 @@ class JobError(Exception):
 class Pool(ABC):
     """Workers that run jobs side by side.
 
-    workers: jobs at a time.
+    workers: jobs at a time. shares_files: the workers see the files of this machine. hear: takes each line that a job
+    prints, where they do not.
     """
 
     workers: int
+    shares_files = True
+    hear: Callable[[str], None] = print
 
     def submit(
         self,
