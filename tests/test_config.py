@@ -109,3 +109,9 @@ def test_differences_name_the_keys():
     ours = {"seed": 1, "training": {"epochs": 3, "ema": 0.0}}
     theirs = {"seed": 1, "training": {"epochs": 5, "ema": 0.0}}
     assert config.differences(ours, theirs) == ["training.epochs (5 -> 3)"]
+
+
+@pytest.mark.parametrize(("value", "named"), [(False, False), (True, True)])
+def test_a_setting_of_an_earlier_version_is_ignored_and_named_where_it_asked_for_something(caplog, value, named):
+    assert config.parse({"tune": {"tensorboard": value, "trials": 7}}, "run.json").tune.trials == 7
+    assert ("run.json: tune.tensorboard no longer exists" in caplog.text) == named

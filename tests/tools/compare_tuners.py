@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from digits import config, data
-from digits.stages.tune import space
-from digits.stages.tune import stage as tune
+from digits.stages.tune import space, stage
+from digits.stages.tune.search import Search
 
 SPACE = Path("configs/spaces/demo.yaml")
 SEEDS, TRIALS = 10, 15
@@ -40,10 +40,10 @@ def main(output: Path) -> None:
 
 def search(output: Path, dataset: data.Dataset, tuner: str, seed: int) -> float:
     """The best log loss of one search; one that ended before is not run again."""
-    name = f"{tuner}-{seed}"
+    folder = output / "tune" / f"{tuner}-{seed}"
     searched = space.load(SPACE, config.load("configs/demo.yaml"), [*RECIPE, f"tune.tuner={tuner}", f"seed={seed}"])
-    tune.run(searched, SPACE, dataset, name, tune.crew(None, 1, output))
-    return float(pd.read_csv(output / "tune" / name / "leaderboard.csv")["log_loss"][0])
+    stage.run(Search(searched, SPACE, dataset, folder))
+    return float(pd.read_csv(folder / "leaderboard.csv")["log_loss"][0])
 
 
 if __name__ == "__main__":

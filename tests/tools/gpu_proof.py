@@ -92,7 +92,7 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (12_800, 28, 28)).astype(np.uint8)
     rows = Rows(images, np.resize(np.arange(10), len(images)).astype(np.int32))
-    with local.processes(max(AT_A_TIME), work, count) as submit:
+    with local.processes(max(AT_A_TIME), work, count) as pool:
         for name in nets:
             net, options, batch = NETS[name]
             architecture = config.Architecture(net=net, options=options)
@@ -100,13 +100,14 @@ def measure_speeds(out: Path, work: Path, nets: list[str], ends: float) -> None:
                 update={"training": settings.training.model_copy(update={"batch_size": batch, "epochs": 100})}
             )
             own = results["speed"].setdefault(name, {"batch": batch})
-            (macs,) = submit(warm_up.count, [([architecture], 28, 10, settings.training.threads)])
+            ((_, macs),) = pool.submit(warm_up.count, [("count", ([architecture], 28, 10, settings.training.threads))])
             own["macs"] = macs[architecture.label]
             for workers in AT_A_TIME:
                 if time.monotonic() > ends:
                     break
                 job = (architecture, recipe, rows, 10, SECONDS)
-                speeds = [speed for _, speed in submit(warm_up.measure, [job] * workers) if speed]
+                jobs = [(f"{number}", job) for number in range(workers)]
+                speeds = [speed for _, (_, speed) in pool.submit(warm_up.measure, jobs) if speed]
                 own[str(workers)] = {
                     "images_per_second": float(sum(speed.images for speed in speeds)),
                     "start_seconds": max((speed.start for speed in speeds), default=None),

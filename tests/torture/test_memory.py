@@ -48,7 +48,7 @@ def test_a_worker_that_the_system_kills_is_one_line_and_keeps_finished_members(e
     process = begin(*empty.arguments("submit"))
     while not list(empty.output.glob(f"{RUN}/members/.*/.checkpoint.npz")):
         assert process.poll() is None
-    (worker, *_) = [pid for pid in processes(process.pid) if "LokyProcess" in command_of(pid)]
+    (worker, *_) = [pid for pid in processes(process.pid) if "local.serve" in command_of(pid)]
     os.kill(worker, 9)
     line = line_of(end(process))
     assert "a worker process was killed, most likely because the memory did not suffice" in line

@@ -1,5 +1,6 @@
 """Worker processes: with a GPU each, of which there is none here, so the environment names two; and left alone."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -119,6 +120,15 @@ def test_large_arrays_are_shared_and_their_files_go_with_the_block(tmp_path):
 def look(kind: str, rows: Rows, few: np.ndarray) -> tuple[int, int]:
     assert type(rows.images).__name__ == kind
     return int(rows.images.max()), len(few)
+
+
+def test_a_disk_without_room_for_them_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", refuse)
+    with local.processes(2, tmp_path) as pool, pytest.raises(OSError, match=rf"No space left.*{tmp_path}"):
+        values(pool, look, ("memmap",), shared=(np.arange(100_000),))
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -10,7 +10,9 @@ from digits import config
 from digits.data.demo import demo
 from digits.stages.tune import trial
 from digits.stages.tune.trial import FoldJob, Score, combine, score_fold
+from digits.training import backend
 
+backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 ROWS = demo().rows.take(np.arange(200))
 FOLDS = np.arange(200) % 2
 

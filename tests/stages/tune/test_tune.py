@@ -14,6 +14,9 @@ from distributed import LocalCluster
 
 from command import refuse, start, succeed
 from digits import config
+from digits.data.demo import demo
+from digits.stages.tune import space, stage
+from digits.stages.tune.search import Search
 
 SPACE = """
 set:
@@ -131,18 +134,19 @@ def test_on_a_cluster_the_same_trials_end_though_a_worker_is_killed(told, output
     assert leaderboard(tmp_path) == same
 
 
-def test_a_nested_search_scores_what_it_found_on_rows_it_did_not_see(tmp_path):
-    nested = ("--set", "tune.nested=true", "--set", "folds.count=2", "--set", "training.epochs=1")
-    said = succeed(*arguments(tmp_path, "--trials", "1", "--workers", "1", *nested))
-    assert "on 1,078 rows of demo that the searches did not see" in said
-    assert "outside fold 1 of 2" in (tmp_path / "tune/quick/outer-1/best.yaml").read_text()
-    assert (tmp_path / "tune/quick/nested.json").exists()
+def test_a_nested_search_scores_what_it_found_on_rows_it_did_not_see(tmp_path, capsys):
+    short = ["tune.nested=true", "tune.trials=1", "folds.count=2", "training.epochs=1"]
+    *_, path, _ = arguments(tmp_path, "")
+    search = Search(space.load(path, config.Config(), short), path, demo(), tmp_path / "nested")
+    stage.run(search, workers=1)
+    assert "on 1,078 rows of demo that the searches did not see" in capsys.readouterr().out
+    assert "outside fold 1 of 2" in (tmp_path / "nested/outer-1/best.yaml").read_text()
+    assert (tmp_path / "nested/nested.json").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--workers", "0"], "--workers"),
         (["--run", "../x"], "run name"),
         (["--set", "tune.tuner=magic"], "tune.tuner"),
         (["--space", "nothing.yaml"], "nothing.yaml"),

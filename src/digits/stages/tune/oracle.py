@@ -244,8 +244,8 @@ def _hyperband(space: Space, options: dict[str, Any]) -> Bookkeeping:
     return Hyperband(space, max_epochs=epochs, factor=tune.factor, hyperband_iterations=sweeps, **options)
 
 
-def _random(space: Space, options: dict[str, Any]) -> Bookkeeping:
-    return RandomSearch(space, **options)
-
-
-TUNERS = {"bayesian": _bayesian, "hyperband": _hyperband, "random": _random}
+TUNERS = {
+    "bayesian": _bayesian,
+    "hyperband": _hyperband,
+    "random": lambda space, options: RandomSearch(space, **options),
+}
