@@ -82,14 +82,6 @@ def submit_command(
     pipeline.submit(Session(data, config_file, run, overrides or (), output), resources)
 
 
-@command("train-member", hidden=True)
-def train_member_command(folder: Path) -> None:
-    """Train one member on a worker of a cluster, which has written its job into a folder."""
-    from digits.workers import members_on_dask
-
-    members_on_dask.train_member(folder)
-
-
 @command("cluster-up")
 def cluster_up_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one for each core.")] = None,
@@ -237,15 +229,14 @@ def tune_command(
     trials: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
     hours: Annotated[float | None, typer.Option(help="How long at most, over all calls.")] = None,
     workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overrides: SetOption = None,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Search for a better config; stop it whenever you like, the same command goes on."""
-    from digits.stages.tune import stage
-
+    """Search for a better config; stop it whenever you like, the same command resumes it."""
     limits = {"tune.trials": trials, "tune.hours": hours}
     given = [*(overrides or ()), *(f"{key}={value}" for key, value in limits.items() if value is not None)]
-    stage.command(Session(data, config_file, run, given, output), space, workers)
+    pipeline.tune(Session(data, config_file, run, given, output), space, workers, scheduler)
 
 
 @command("kernel")

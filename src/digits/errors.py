@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -56,8 +55,6 @@ def plain(error: BaseException) -> str | None:
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
     if type(error).__name__ in BACKEND_ERRORS and GPU_MESSAGES.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
-    if type(error).__name__ == "PicklingError" and (refusal := _refusal(error)):  # joblib's, of large arrays
-        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(refusal)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
     if isinstance(error, OSError) and error.errno in REFUSALS:
@@ -87,12 +84,6 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
         sys.exit(2)
 
     return guarded
-
-
-def _refusal(error: BaseException) -> OSError | None:
-    """Error of the system behind one of joblib, which keeps only its text."""
-    found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
-    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _is_memory(error: BaseException) -> bool:

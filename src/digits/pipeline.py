@@ -183,6 +183,22 @@ def make_submission(run: Run, resources: Resources, read_seconds: float, rest: s
     return outcome
 
 
+def tune(session: Session, space_file: Path | None, workers: int | None, scheduler: str | None) -> None:
+    """Search for a better config, or resume a search; by default in the space that is meant for the data."""
+    from digits.stages.tune import stage
+    from digits.stages.tune.search import Search
+    from digits.stages.tune.space import load
+
+    name = "demo.yaml" if session.source.kind == "demo" else "accuracy.yaml"
+    space_file = space_file or CONFIGS / "spaces" / name
+    space = load(space_file, config.load(session.config_path), list(session.overrides))
+    name = session.run or space_file.stem
+    RunFolder.named(session.output, name)  # which checks the name
+    folder = session.output / "tune" / name
+    print(f"Search: {folder}, of {space_file}", flush=True)
+    stage.run(Search(space, space_file, session.dataset, folder), workers, scheduler)
+
+
 def report(run: Run) -> None:
     """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda

@@ -45,7 +45,7 @@ def trainings(process: subprocess.Popen[str]) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it may end while we look
-            if child.status() != psutil.STATUS_ZOMBIE and "train-member" in child.cmdline():
+            if child.status() != psutil.STATUS_ZOMBIE and "local.serve" in " ".join(child.cmdline()):
                 found.append(child)
     return found
 

@@ -8,7 +8,6 @@ they differ by what they propose. The objective is the log loss of the best tria
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,13 +15,20 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wilcoxon
 
+from digits import config, data
+from digits.stages.tune import space, stage
+from digits.stages.tune.search import Search
+
+SPACE = Path("configs/spaces/demo.yaml")
 SEEDS, TRIALS = 10, 15
 TUNERS = ("random", "bayesian")
-RECIPE = ("architectures=[mlp]", "training.epochs=4")
+RECIPE = ["architectures=[mlp]", "training.epochs=4", f"tune.trials={TRIALS}"]
 
 
 def main(output: Path) -> None:
-    best = {tuner: [search(output, tuner, seed) for seed in range(SEEDS)] for tuner in TUNERS}
+    source = data.find(data.DEMO)
+    dataset = data.read(source, output / "cache")
+    best = {tuner: [search(output, dataset, tuner, seed) for seed in range(SEEDS)] for tuner in TUNERS}
     for tuner, losses in best.items():
         print(
             f"{tuner}: {np.mean(losses):.4f} ± {np.std(losses, ddof=1):.4f} over {SEEDS} seeds, {np.round(losses, 4)}"
@@ -32,14 +38,12 @@ def main(output: Path) -> None:
     print(f"bayesian is better with {wins} of {SEEDS} seeds, p = {test.pvalue:.3f} (Wilcoxon's signed-rank test)")
 
 
-def search(output: Path, tuner: str, seed: int) -> float:
+def search(output: Path, dataset: data.Dataset, tuner: str, seed: int) -> float:
     """The best log loss of one search; one that ended before is not run again."""
-    name = f"{tuner}-{seed}"
-    command = [sys.executable, "-m", "digits", "tune", "--data", "demo", "--output", output, "--run", name]
-    command += ["--trials", str(TRIALS), "--workers", "1"]
-    command += [f"--set={setting}" for setting in (*RECIPE, f"tune.tuner={tuner}", f"seed={seed}")]
-    subprocess.run(command, check=True)
-    return float(pd.read_csv(output / "tune" / name / "leaderboard.csv")["log_loss"][0])
+    folder = output / "tune" / f"{tuner}-{seed}"
+    searched = space.load(SPACE, config.load("configs/demo.yaml"), [*RECIPE, f"tune.tuner={tuner}", f"seed={seed}"])
+    stage.run(Search(searched, SPACE, dataset, folder))
+    return float(pd.read_csv(folder / "leaderboard.csv")["log_loss"][0])
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -77,14 +75,15 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
     from digits import config
     from digits.data import Rows
     from digits.training import backend
-    from digits.workers import gpus, self_check, warm_up
+    from digits.workers import gpus, local, self_check, warm_up
 
     settings = config.load(ROOT / "configs/default.yaml")
     began = time.monotonic()
     way = self_check.find_way(settings, SHAPE, 10)
+    count = gpus.count()
     results = {
         "versions": backend.versions(),
-        "gpus": gpus.count(),
+        "gpus": count,
         "way": way.name,
         "self_check_seconds": time.monotonic() - began,
         "speed": {},
@@ -94,19 +93,21 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (12_800, *SHAPE)).astype(np.uint8)
     rows = Rows(images, np.resize(np.arange(10), len(images)).astype(np.int32), 10)
-    with ProcessPoolExecutor(max(AT_A_TIME), mp_context=get_context("spawn")) as pool:
+    with local.processes(max(AT_A_TIME), out, count) as pool:
         for name in nets:
             net, options, batch = NETS[name]
             architecture = config.Architecture(net=net, options=options)
             recipe = settings.with_training(batch_size=batch, epochs=100)
             own = results["speed"].setdefault(name, {"batch": batch})
-            counted = pool.submit(warm_up.count, [architecture], SHAPE, 10, settings.training.threads)
-            own["macs"] = counted.result()[architecture.label]
+            question = ([architecture], SHAPE, 10, settings.training.threads)
+            ((_, macs),) = pool.submit(warm_up.count, [("count", question)])
+            own["macs"] = macs[architecture.label]
             for workers in AT_A_TIME:
                 if time.monotonic() > ends:
                     break
-                running = [pool.submit(warm_up.measure, architecture, recipe, rows, SECONDS) for _ in range(workers)]
-                speeds = [speed for _, speed in (member.result() for member in running) if speed]
+                job = (architecture, recipe, rows, SECONDS)
+                jobs = [(f"{number}", job) for number in range(workers)]
+                speeds = [speed for _, (_, speed) in pool.submit(warm_up.measure, jobs) if speed]
                 own[str(workers)] = {
                     "images_per_second": float(sum(speed.images for speed in speeds)),
                     "start_seconds": max((speed.start for speed in speeds), default=None),

@@ -46,7 +46,7 @@ TARGETS = [
     Target(f"tune/{RUN}/search.json", "tune", "tune"),
     Target(f"tune/{RUN}/leaderboard.csv", "report", "tune"),
 ]
-BOOKS = f"tune/{RUN}/trials/**/[ot]r*.json"  # oracle.json, and trial.json of every trial
+TRIALS = f"tune/{RUN}/trials/**/[ot]r*.json"  # oracle.json, and trial.json of every trial
 
 
 def cases() -> list[object]:
@@ -115,9 +115,9 @@ def test_a_damaged_checkpoint_costs_its_epochs_and_nothing_else(damage, empty, r
 
 @pytest.mark.torture
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_books_of_a_search_are_refused_by_name(damage, place, tally):
+def test_damaged_trials_of_a_search_are_refused_by_name(damage, place, tally):
     draw = random.Random(damage)
-    path = chosen(place, BOOKS, draw)
+    path = chosen(place, TRIALS, draw)
     DAMAGES[damage](path, draw)
     line = line_of(execute(place, "tune", "--trials", "5"))
     assert f"tune/{RUN}" in line

@@ -74,12 +74,11 @@ def before(stage: str, place: Place) -> Place:
 @pytest.mark.torture
 @pytest.mark.parametrize("stage", ["submit", "export", "predict", "tune"])
 def test_full_temporary_folders_are_one_line_or_no_matter(stage, reference, tmp_path, tally):
-    """Those of Python and of joblib, on a disk without any room."""
+    """On a disk without any room."""
     with disk(tmp_path / "disk", PAGE) as full:
         (full.folder / "ballast").write_bytes(bytes(2 * PAGE)[:PAGE])
         place = before(stage, reference.copy(tmp_path / "output"))
-        environment = {name: str(full.folder) for name in ("TMPDIR", "JOBLIB_TEMP_FOLDER")}
-        done = execute(place, stage, env=environment)
+        done = execute(place, stage, env={"TMPDIR": str(full.folder)})
         if done.status:
             line_of(done)
             finish(place, stage)

@@ -7,7 +7,6 @@ import io
 import random
 import time
 
-import numpy as np
 import pytest
 
 import finished_run
@@ -15,7 +14,6 @@ from digits import data
 from digits.stages import submit
 from driver import RUN, Place, assert_same, begin, check_whole, end, execute, finish, gone, kill, line_of, write_data
 from faults import change_digit, disk, flip
-from kaggle_form import write_competition
 
 pytestmark = pytest.mark.slow
 
@@ -84,15 +82,3 @@ def test_a_changed_digit_in_the_record_of_a_run_changes_nothing(copy, judged):
     change_digit(copy.run / "run.json", random.Random(3))
     assert "its copy .run.json serves" in finish(copy, "evaluate", check=False).err
     assert_same(copy, judged, "evaluate")
-
-
-def test_rows_that_do_not_fit_into_the_temporary_folder_are_a_line(tmp_path):
-    """joblib hands large arrays to its workers through files."""
-    draw = np.random.default_rng(0)
-    images, labels = draw.integers(0, 256, (2100, 28, 28)), np.arange(2000) % 2
-    given = write_competition(tmp_path / "data", images[:2000], labels, images[2000:])
-    with disk(tmp_path / "disk", 2**16) as small:
-        environment = {"JOBLIB_TEMP_FOLDER": str(small.folder)}
-        short = ("--set", "architectures=[mlp]", "--set", "folds.count=2", "--config", "configs/demo.yaml")
-        arguments = ("train", "--data", given, "--output", tmp_path / "output", "--run", RUN, "--workers", "2", *short)
-        assert "No space left on device; free some space" in line_of(end(begin(*arguments, env=environment)))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import LocalCluster, Nanny, Scheduler, SpecCluster, get_worker
+from distributed import LocalCluster, Nanny, Scheduler, SpecCluster
 
 from command import start
 from digits.errors import UserError
 from digits.workers import dask as remote
+from digits.workers.pool import JobError, Killed
 from ports import free_port
 
 ROWS = b"rows" * 100_000
@@ -31,13 +32,17 @@ def address():
         yield running.scheduler_address
 
 
-def results(address, function, jobs, shared=ROWS):
-    with remote.connect(address) as client:
-        return dict(remote.run(client, function, jobs, shared))
+def jobs_of(jobs):
+    return [(name, (job,)) for name, job in jobs.items()]
+
+
+def results(address, function, jobs, tries=1):
+    with remote.connect(address) as pool:
+        return dict(pool.submit(function, jobs_of(jobs), (ROWS,), tries))
 
 
 def measure(job: int, rows: bytes) -> int:
-    remote.follow([sys.executable, "-c", f"print('job', {job}, 'is done')"])
+    print("job", job, "is done")
     return len(rows) + job
 
 
@@ -50,8 +55,8 @@ def test_every_result_comes_back_and_every_line_is_printed_here(address, capfd):
 
 
 def test_a_result_is_there_before_the_others_are(address, tmp_path):
-    with remote.connect(address) as client:
-        coming = remote.run(client, wait_for, {"late": tmp_path / "go", "soon": None}, ROWS)
+    with remote.connect(address) as pool:
+        coming = pool.submit(wait_for, jobs_of({"late": tmp_path / "go", "soon": None}), (ROWS,))
         assert next(coming)[0] == "soon"
         (tmp_path / "go").touch()
         assert [name for name, _ in coming] == ["late"]
@@ -83,13 +88,13 @@ def test_a_worker_with_other_versions_is_refused_by_name(address, monkeypatch):
 
 def run_for_ever(folder: Path | None, rows: bytes) -> None:
     if folder:
-        source = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
-        remote.follow([sys.executable, "-c", source, str(folder / "pid")])
+        (folder / "pid").write_text(str(os.getpid()))
+        time.sleep(600)
 
 
 def test_a_process_that_nobody_waits_for_is_ended(address, tmp_path):
-    with remote.connect(address) as client:
-        coming = remote.run(client, run_for_ever, {"long": tmp_path, "soon": None}, ROWS)
+    with remote.connect(address) as pool:
+        coming = pool.submit(run_for_ever, jobs_of({"long": tmp_path, "soon": None}), (ROWS,))
         assert next(coming)[0] == "soon"
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             time.sleep(0.05)
@@ -98,25 +103,23 @@ def test_a_process_that_nobody_waits_for_is_ended(address, tmp_path):
         time.sleep(0.05)
 
 
-def run_source(source: str, rows: bytes) -> None:
-    remote.follow([sys.executable, "-c", source])
+def fail_as(error: str, rows: bytes) -> None:
+    if error == "signal":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise {"user": UserError("no room"), "bug": ZeroDivisionError("division")}[error]
 
 
 @pytest.mark.parametrize(
-    ("source", "error", "message"),
+    ("cause", "error", "message"),
     [
-        (
-            "import sys; print('error: no room', file=sys.stderr); sys.exit(2)",
-            UserError,
-            r"on worker tcp://.*: no room$",
-        ),
-        ("import os; os.kill(os.getpid(), 9)", UserError, r"workers died 3 times before a job was done.*out of memory"),
-        ("1 / 0", RuntimeError, "ZeroDivisionError"),
+        ("user", UserError, r"on worker tcp://.*: no room$"),
+        ("signal", Killed, r"on worker tcp://.*: its process was killed, by signal 9"),
+        ("bug", JobError, "ZeroDivisionError"),
     ],
 )
-def test_a_process_that_fails_says_why(address, source, error, message):
+def test_a_process_that_fails_says_why(address, cause, error, message):
     with pytest.raises(error, match=message):
-        results(address, run_source, {"a": source})
+        results(address, fail_as, {"a": cause}, tries=3)
 
 
 def die_once(folder: Path, rows: bytes) -> int:
@@ -125,29 +128,31 @@ def die_once(folder: Path, rows: bytes) -> int:
         (folder / "died").mkdir()
     except FileExistsError:
         return len(rows)
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill_worker()
+
+
+def kill_worker() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
 
 
 @pytest.mark.parametrize("workers", [2, 1])
 def test_a_killed_worker_costs_no_job(tmp_path, workers):
     """Where it was the only one, the tables are lost with it and travel again."""
     with cluster(workers) as running:
-        found = results(running.scheduler_address, die_once, {"a": tmp_path, "b": tmp_path, "c": tmp_path})
+        found = results(running.scheduler_address, die_once, dict.fromkeys("abc", tmp_path), tries=3)
     assert found == dict.fromkeys("abc", 400_000)
 
 
 def die(job: int, rows: bytes) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill_worker()
 
 
 @pytest.mark.parametrize("workers", [2, 1])
 def test_a_job_that_kills_every_worker_is_given_up(workers):
     """By Dask, or by us where the tables were lost each time."""
-    with (
-        cluster(workers) as running,
-        pytest.raises(UserError, match=r"a: its workers died, 4 of|died 3 times before a job"),
-    ):
-        results(running.scheduler_address, die, {"a": 1})
+    with cluster(workers) as running, pytest.raises(Killed, match=r"its workers died, 4 of|its worker died, the last"):
+        results(running.scheduler_address, die, {"a": 1}, tries=2)
 
 
 def test_a_lost_scheduler_is_said_in_a_line(tmp_path):
@@ -159,8 +164,8 @@ def test_a_lost_scheduler_is_said_in_a_line(tmp_path):
     ):
         try:
             running.stdout.readline()
-            with remote.connect(f"tcp://127.0.0.1:{port}") as client:
-                coming = remote.run(client, wait_for, {"soon": None, "late": tmp_path / "never"}, ROWS)
+            with remote.connect(f"tcp://127.0.0.1:{port}") as pool:
+                coming = pool.submit(wait_for, jobs_of({"soon": None, "late": tmp_path / "never"}), (ROWS,))
                 assert next(coming)[0] == "soon"
                 running.kill()
                 with pytest.raises(UserError, match=r"the scheduler tcp://127.0.0.1:\d+ was lost; what is finished"):
@@ -197,8 +202,8 @@ def test_a_worker_without_this_project_is_said_in_a_line(tmp_path):
             worker.wait()
 
 
-def name_worker(job: int, rows: bytes) -> str:
-    return get_worker().name
+def parent(job: int, rows: bytes) -> int:
+    return os.getppid()
 
 
 def test_gpus_take_the_jobs_where_there_are_any():
@@ -209,5 +214,5 @@ def test_gpus_take_the_jobs_where_there_are_any():
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": ":0"}}
     with SpecCluster(specs, scheduler, silence_logs=50) as running:
-        found = results(running.scheduler_address, name_worker, {"a": 1, "b": 2, "c": 3})
-    assert set(found.values()) == {"card"}
+        found = results(running.scheduler_address, parent, {"a": 1, "b": 2, "c": 3})
+        assert set(found.values()) == {running.workers["card"].pid}

@@ -1,4 +1,4 @@
-"""Run jobs on the workers of a Dask cluster: the tables travel once to each worker, every result comes back whole.
+"""The workers of a Dask cluster: the tables travel once to each worker, every result comes back whole.
 
 It speaks to `distributed` itself, not through joblib's backend for it, because that waits for ever for a job whose
 workers died (joblib 1.6).
@@ -12,38 +12,31 @@ import hashlib
 import logging
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker, wait
+from distributed.comm import CommClosedError
 
 from digits.config import differences
 from digits.errors import UserError
 from digits.training import backend
-
-JobT = TypeVar("JobT")
-SharedT = TypeVar("SharedT")
-ResultT = TypeVar("ResultT")
+from digits.workers import local
+from digits.workers.pool import Killed, Pool
 
 ANSWER_SECONDS = 20  # for a scheduler that is there to answer, and for its workers to join
 LOOK_SECONDS = 10  # between two looks whether any worker is left
-FRUITLESS = 3  # rounds of all jobs in which none is done
-
-
-class Killed(Exception):
-    """The process of a job was killed."""
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Client]:
-    """A client of the scheduler at `address`, such as tcp://host:8786.
+def connect(address: str) -> Iterator[Cluster]:
+    """The workers of the scheduler at `address`, such as tcp://host:8786.
 
     Raises:
         UserError: nobody answers there, no worker has joined it, or this project is not installed there.
@@ -67,8 +60,9 @@ def connect(address: str) -> Iterator[Client]:
             raise UserError(
                 f"the scheduler at {address}, or a worker of it, lacks this project ({error}); install it there too"
             ) from None
-        print(f"Cluster: {address}, {at_a_time(client)} jobs at a time", flush=True)
-        yield client
+        cluster = Cluster(client)
+        print(f"Cluster: {address}, {cluster.workers} jobs at a time", flush=True)
+        yield cluster
 
 
 def serve(workers: int | None, port: int) -> None:
@@ -109,137 +103,119 @@ def _reason(error: BaseException) -> BaseException:
     return _reason(error.__cause__) if error.__cause__ else error
 
 
-def at_a_time(client: Client) -> int:
-    """Jobs that the workers do at a time: one in each of their threads."""
-    return sum(client.ncores().values())
+class Cluster(Pool):
+    """The workers of a Dask cluster, which need this project and the same versions.
 
-
-def run(
-    client: Client,
-    function: Callable[[JobT, SharedT], ResultT],
-    jobs: dict[str, JobT],
-    shared: SharedT,
-    hear: Callable[[str], None] = print,
-) -> Iterator[tuple[str, ResultT]]:
-    """Call `function(job, shared)` for every job on the workers; give each name and result as soon as it is there.
-
-    A job whose worker dies is begun anew on another one. Where workers offer the resource GPU, every job takes one.
-
-    Args:
-        client: of `connect`.
-        function: importable on the workers, which need this project and the same versions.
-        jobs: by name, in the order in which they are begun.
-        shared: travels once to each worker.
-        hear: takes each line that a job prints.
-
-    Raises:
-        UserError: the scheduler was lost, a worker is no fit, or a job's workers died again and again.
+    Where workers offer the resource GPU, every job takes one.
     """
-    session = uuid.uuid4().hex
-    client.subscribe_topic(session, lambda event: hear(event[1]))
-    waiting, fruitless = dict(jobs), 0
-    while waiting and fruitless < FRUITLESS:
-        before = len(waiting)
-        for name, result in _round(client, session, function, waiting, shared):
-            del waiting[name]
-            yield name, result
-        fruitless = fruitless + 1 if len(waiting) == before else 0
-    if waiting:
-        raise UserError(f"workers died {FRUITLESS} times before a job was done; see their logs (out of memory?)")
 
+    shares_files = False
 
-def _round(
-    client: Client,
-    session: str,
-    function: Callable[[JobT, SharedT], ResultT],
-    jobs: dict[str, JobT],
-    shared: SharedT,
-) -> Iterator[tuple[str, ResultT]]:
-    """The results of these jobs, except those that were killed, or lost their tables with the last worker."""
-    workers = client.scheduler_info()["workers"].values()
-    resources = {"GPU": 1} if any("GPU" in worker["resources"] for worker in workers) else None
-    tables = client.scatter(shared, broadcast=True, hash=False)
-    began = uuid.uuid4().hex
-    futures = {
-        client.submit(
-            _call, function, job, tables, software(), key=f"{name}/{began}/{session}", resources=resources
-        ): name
-        for name, job in jobs.items()
-    }
-    while futures:
-        for future in _ended(client, futures):
-            name = futures.pop(future)
-            try:
-                result = future.result()
-            except Killed:
-                continue
-            except CancelledError:
-                if client.status != "running":
-                    raise UserError(
-                        f"the scheduler {client.scheduler.address} was lost; what is finished is kept: "
-                        "start it and its workers again, and the same command goes on"
-                    ) from None
-                continue
-            except KilledWorker as error:
-                raise UserError(
-                    f"{name}: its workers died, {error.allowed_failures + 1} of them; see their logs (out of memory?)"
-                ) from None
-            yield name, result
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.session = uuid.uuid4().hex
+        self.running: dict[Future, str] = {}
+        self.shared: tuple[Any, ...] = ()
+        self.tables: Future | None = None  # what jobs share, on the workers
+        client.subscribe_topic(self.session, lambda event: self.hear(event[1]))
 
+    @property
+    def workers(self) -> int:
+        """Jobs that the workers do at a time: one in each of their threads, but at least one."""
+        return max(1, self._threads())
 
-def _ended(client: Client, futures: Iterable[Future]) -> list[Future]:
-    """The futures that came to their end, whatever it is; says so where nobody is left to work on the others."""
-    with contextlib.suppress(TimeoutError, CancelledError):
-        wait(list(futures), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
-    ended = [future for future in futures if future.status != "pending"]
-    if not ended and not at_a_time(client):
-        print("No workers are left; waiting for new ones ...", flush=True)
-    return ended
+    def _threads(self) -> int:
+        try:
+            return sum(self.client.ncores().values())
+        except CommClosedError:
+            raise self._lost() from None
+
+    def _lost(self) -> UserError:
+        return UserError(
+            f"the scheduler {self.client.scheduler.address} was lost; what is finished is kept: "
+            "start it and its workers again, and the same command goes on"
+        )
+
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        self.shared, self.tables = shared, None
+
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        if self.tables is None:
+            (self.tables,) = self.client.scatter([self.shared], broadcast=True, hash=False)
+        workers = self.client.scheduler_info()["workers"].values()
+        resources = {"GPU": 1} if any("GPU" in worker["resources"] for worker in workers) else None
+        key = f"{name}/{uuid.uuid4().hex}/{self.session}"
+        job = (function, arguments, self.tables, software())
+        self.running[self.client.submit(_call, *job, key=key, resources=resources)] = name
+
+    def _ended(self) -> list[tuple[str, Any]]:
+        """The jobs that came to their end, whatever it is; says so where nobody is left to work on the others."""
+        with contextlib.suppress(TimeoutError, CancelledError):
+            wait(list(self.running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
+        ended = [future for future in self.running if future.status != "pending"]
+        if not ended and not self._threads():
+            print("No workers are left; waiting for new ones ...", flush=True)
+        return [(self.running.pop(future), self._result(future)) for future in ended]
+
+    def _result(self, future: Future) -> Any:
+        """What a job gave; `Killed` where it, its worker, or the last worker that had the tables was killed.
+
+        Raises:
+            UserError: the scheduler was lost, or a worker is no fit.
+        """
+        try:
+            return future.result()
+        except Killed as error:
+            return error
+        except KilledWorker as error:
+            return Killed(f"its workers died, {error.allowed_failures + 1} of them; see their logs (out of memory?)")
+        except CancelledError:
+            if self.client.status != "running":
+                raise self._lost() from None
+            self.tables = None
+            return Killed("its worker died, the last one that had the tables")
 
 
 def _call(
-    function: Callable[[JobT, SharedT], ResultT], job: JobT, shared: SharedT, expected: dict[str, str]
-) -> ResultT:
-    """On a worker: do the job, if the worker has the versions for it."""
-    changed = differences(software(), expected)
-    if changed:
-        raise UserError(
-            f"worker {get_worker().address} has other versions: {', '.join(changed)}; install the same there"
-        )
-    return function(job, shared)
+    function: Callable[..., Any], arguments: tuple[Any, ...], shared: tuple[Any, ...], expected: dict[str, str]
+) -> Any:
+    """On a worker: do a job in a process of its own, if the worker has the versions for it.
 
-
-def follow(command: list[str]) -> None:
-    """On a worker: run a command for a job. What it prints is printed where the run is.
-
-    It is killed as soon as nobody waits for the job any more.
+    Keras draws initial weights from random states that are one for all threads of a process, and TensorFlow keeps its
+    number of threads as long as a process lives. What the job prints is printed where the run is. It is killed as soon
+    as nobody waits for it any more.
 
     Raises:
         Killed: it was.
-        UserError: it ended in an error of one line.
-        RuntimeError: it ended in another error.
+        UserError, JobError: the job did.
     """
     worker = get_worker()
     key = worker.get_current_task()
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        threading.Thread(target=_watch, args=(worker, key, process), daemon=True).start()
-        for line in process.stdout:
-            worker.log_event(key.rpartition("/")[2], line.rstrip("\n"))
-        status = process.wait()
-        errors.seek(0)
-        said = errors.read().strip()
-    if status < 0:
-        raise Killed(f"on worker {worker.address}, by signal {-status}")
-    if status == 2:
-        raise UserError(f"on worker {worker.address}: {said.rpartition('error: ')[2]}")
-    if status:
-        raise RuntimeError(f"on worker {worker.address}: {said}")
+    changed = differences(software(), expected)
+    if changed:
+        raise UserError(f"worker {worker.address} has other versions: {', '.join(changed)}; install the same there")
+    with local.Worker(local.Setup(), out=subprocess.PIPE) as own:
+        reader = threading.Thread(target=_pass_on, args=(worker, key, own.process), daemon=True)
+        reader.start()
+        threading.Thread(target=_watch, args=(worker, key, own.process), daemon=True).start()
+        own.begin(function, (*arguments, *shared))
+        try:
+            result = own.result()
+        except UserError as error:
+            raise UserError(f"on worker {worker.address}: {error}") from None
+    reader.join()
+    if isinstance(result, Killed):
+        raise Killed(f"on worker {worker.address}: {result}")
+    return result
 
 
-def _watch(worker: Worker, key: str, process: subprocess.Popen[str]) -> None:
+def _pass_on(worker: Worker, key: str, process: subprocess.Popen[bytes]) -> None:
+    """Print what a process prints where the run is."""
+    for line in process.stdout:
+        worker.log_event(key.rpartition("/")[2], line.decode(errors="replace").rstrip("\n"))
+
+
+def _watch(worker: Worker, key: str, process: subprocess.Popen[bytes]) -> None:
     """Kill the process of a task as soon as the scheduler has taken the task back, or is lost."""
     while process.poll() is None:
         task = worker.state.tasks.get(key)

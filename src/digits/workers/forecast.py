@@ -18,8 +18,9 @@ from digits.runs import Member
 from digits.training import cost
 from digits.training.cost import Work
 from digits.training.member import Tables
-from digits.workers import local, warm_up
+from digits.workers import warm_up
 from digits.workers.budget import Budget, Speed, say_expected
+from digits.workers.pool import Pool
 
 if TYPE_CHECKING:
     from digits.workers.members import Plan
@@ -31,17 +32,17 @@ WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most 
 WARM_UP_SHARE = 0.02  # ... this share of the time
 
 
-def count(submit: local.Submit, config: Config, tables: Tables, workers: int) -> dict[str, int]:
+def count(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
     """Forward multiply-adds of the architectures of a config.
 
     Every worker counts, so that each has imported its backend when speeds are measured.
     """
     question = (config.architectures, *tables.form, config.training.threads)
-    *_, macs = submit(warm_up.count, [question] * workers)
+    *_, (_, macs) = pool.submit(warm_up.count, [(f"count-{number}", question) for number in range(pool.workers)])
     return macs
 
 
-def budget(submit: local.Submit, plan: Plan, works: Mapping[Member, Work], workers: int) -> Budget:
+def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
     """Measure how fast this machine is, and print how long training will take.
 
     Raises:
@@ -56,42 +57,40 @@ def budget(submit: local.Submit, plan: Plan, works: Mapping[Member, Work], worke
         return float(run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(submit, plan, workers) if limited or macs >= SMALL else {}
-    planned = Budget(works, workers, plan.deadline, speeds, took)
+    speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
+    planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
         seconds = say_expected(planned)
         if seconds > LONG and not limited:
-            _say_faster(submit, plan, macs, seconds)
+            _say_faster(pool, plan, macs, seconds)
     elif speeds and len(works) == len(run.members):
         raise UserError(planned.too_little())
     return planned
 
 
-def measured(submit: local.Submit, plan: Plan, workers: int) -> list[tuple[str, Speed | None]]:
+def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     """Label and speed of the architectures that are missing, while all workers are as busy as they will be."""
     missing = {member.architecture for member in plan.missing}
     architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
-    turns = math.ceil(len(architectures) / workers) * workers
+    turns = math.ceil(len(architectures) / pool.workers) * pool.workers
     rows = warm_up.some(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
-    jobs = [
-        (architecture, plan.config, rows, seconds)
-        for architecture in itertools.islice(itertools.cycle(architectures), turns)
-    ]
-    return list(submit(warm_up.measure, jobs))
+    turn = itertools.islice(itertools.cycle(architectures), turns)
+    jobs = [(f"warm-up-{number}", (of, plan.config, rows, seconds)) for number, of in enumerate(turn)]
+    return [result for _, result in pool.submit(warm_up.measure, jobs)]
 
 
-def _speeds(submit: local.Submit, plan: Plan, workers: int) -> dict[str, Speed]:
+def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
     """Speed of each architecture that is missing; without those whose training fails."""
-    return {label: speed for label, speed in measured(submit, plan, workers) if speed}
+    return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
-def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -> None:
+def _say_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(count(submit, fast, plan.tables, workers=1))
+        works = replace(plan, config=fast).works(count(pool, fast, plan.tables))
         taken = seconds / macs * cost.training_macs(works.values())
         if fast != plan.config and taken < seconds:
             faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"

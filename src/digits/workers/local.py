@@ -1,69 +1,273 @@
-"""This machine's worker processes: how they are started, given work and ended."""
+"""This machine's worker processes: how they are started, given work and ended.
+
+A worker is a Python process of its own that takes jobs from a socket. Not `multiprocessing` nor joblib: their pools
+break as a whole when one worker is killed, and cannot be started on the workers of a Dask cluster.
+"""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from joblib.executor import get_memmapping_executor
+import numpy as np
 
+from digits.errors import UserError, plain
+from digits.files.atomic import TEMPORARY
+from digits.training import backend
 from digits.workers import gpus as devices
+from digits.workers.pool import JobError, Killed, Pool
 
-Submit = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+TICK_SECONDS = 0.5
+LARGE = 100_000  # bytes of an array that workers share instead of copying it
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to know.
+
+    fresh: run every job in a process of its own, forked from the worker, which has imported the backend by then.
+    folder: holds the locks of the GPUs. gpus: of the machine. workers: how many share them.
+    """
+
+    fresh: bool = False
+    folder: Path | None = None
+    gpus: int = 0
+    workers: int = 1
 
 
 @contextmanager
-def processes(workers: int, folder: Path, gpus: int = 0, apart: bool = False) -> Iterator[Submit]:
+def processes(
+    workers: int, folder: Path, gpus: int = 0, apart: bool = False, log: Path | None = None
+) -> Iterator[Pool]:
     """Start worker processes, which end with the block, or with this process if it is killed.
 
-    A single worker is this process itself. Large arrays are shared with the workers, not copied.
+    A single worker is this process itself. Large arrays that jobs share are not copied.
 
     Args:
         workers: processes; they stay the same within the block, so that each imports its backend once.
-        folder: holds the locks of the GPUs.
+        folder: holds the locks of the GPUs, and the shared arrays for as long as the block lasts.
         gpus: of the machine; the workers share them.
         apart: give a single worker a process of its own, too.
-
-    Yields:
-        `submit(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
-        `jobs` only when a worker is free.
+        log: file for what the workers print. With it every job has a process of its own, so that any number of jobs
+            needs the memory of one, and a job that is killed takes nothing else along.
     """
-    if workers == 1 and not apart:
-        yield lambda function, jobs: (function(*job) for job in jobs)
+    if workers == 1 and not apart and log is None:
+        yield _Here()
         return
-    pool = get_memmapping_executor(
-        workers, initializer=_start_worker, initargs=(os.getpid(), folder, gpus, workers), env=ONE_THREAD
-    )
+    with contextlib.ExitStack() as opened:
+        out = opened.enter_context(log.open("ab")) if log else None
+        setup = Setup(log is not None, folder, gpus, workers)
+        pool = _Processes([opened.enter_context(Worker(setup, out, out)) for _ in range(workers)], folder)
+        opened.callback(pool.forget)
+        yield pool
+
+
+class _Here(Pool):
+    """This process itself as the only worker."""
+
+    workers = 1
+
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        self.shared = shared
+
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.result = name, function(*arguments, *self.shared)
+
+    def _ended(self) -> list[tuple[str, Any]]:
+        return [self.result]
+
+
+class _Processes(Pool):
+    def __init__(self, workers: list[Worker], folder: Path) -> None:
+        self.workers = len(workers)
+        self.folder = folder
+        self.idle: list[Worker] = workers
+        self.busy: list[tuple[str, Worker]] = []
+        self.files: list[Path] = []
+
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        self.forget()
+        self.shared = tuple(self._in_files(value) for value in shared)
+
+    def _in_files(self, value: Any) -> Any:
+        """A value whose large arrays stand in files that workers map into their memory."""
+        if isinstance(value, np.ndarray) and value.nbytes > LARGE:
+            path = self.folder / f"{TEMPORARY}{uuid.uuid4().hex[:8]}.npy"
+            self.files.append(path)
+            try:
+                np.save(path, value, allow_pickle=False)
+            except OSError as error:
+                error.filename = error.filename or str(path)
+                raise
+            return _File(path)
+        if is_dataclass(value):
+            return replace(value, **{field.name: self._in_files(getattr(value, field.name)) for field in fields(value)})
+        return value
+
+    def forget(self) -> None:
+        """Delete the files of what jobs shared."""
+        while self.files:
+            self.files.pop().unlink(missing_ok=True)
+
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        worker = self.idle.pop()
+        worker.begin(function, (*arguments, *self.shared))
+        self.busy.append((name, worker))
+
+    def _ended(self) -> list[tuple[str, Any]]:
+        ready = wait([worker.connection for _, worker in self.busy], TICK_SECONDS)
+        ended = [(name, worker) for name, worker in self.busy if worker.connection in ready]
+        self.busy = [job for job in self.busy if job not in ended]
+        self.idle += [worker for _, worker in ended]
+        return [(name, worker.result()) for name, worker in ended]
+
+
+@dataclass(frozen=True)
+class _File:
+    """An array in a file."""
+
+    path: Path
+
+
+def _opened(value: Any) -> Any:
+    """A value with its arrays from files."""
+    if isinstance(value, _File):
+        return np.load(value.path, mmap_mode="r", allow_pickle=False)
+    if is_dataclass(value):
+        return replace(value, **{field.name: _opened(getattr(value, field.name)) for field in fields(value)})
+    return value
+
+
+class Worker:
+    """A process that runs jobs, one at a time; a new one is started where it was killed.
+
+    setup: see there. out, err: for what it prints; None for where this process prints.
+    """
+
+    def __init__(self, setup: Setup, out: IO[bytes] | int | None = None, err: IO[bytes] | int | None = None) -> None:
+        self.setup, self.out, self.err = setup, out, err
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, theirs = Pipe()
+        command = [sys.executable, "-P", "-c", f"from digits.workers import local; local.serve({theirs.fileno()})"]
+        path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self.out,
+                stderr=self.err,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            )
+        self._send(os.getpid())
+        self._send(self.setup)
+
+    def _send(self, value: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # it was killed: `result` says so
+            self.connection.send(value)
+
+    def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Have it call a function."""
+        if self.process.returncode is not None:  # of the job before
+            self._start()
+        self._send((function, arguments))
+
+    def result(self) -> Any:
+        """Wait for what the function returns; `Killed` where its process was killed.
+
+        Raises:
+            UserError, JobError: what it raised.
+        """
+        try:
+            value, error = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self.end()
+            value, error = Killed(f"its process was killed, by signal {-self.process.returncode}"), None
+        if error:
+            raise error
+        return value
+
+    def end(self) -> None:
+        """End the process, and with it its job."""
+        self.connection.close()  # which a worker that waits for a job of its own notices
+        if self.setup.fresh:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def serve(descriptor: int) -> None:
+    """Be a worker: run what comes through a socket, until the process at its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that ends this one
+    connection = Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):
+        launcher, setup = connection.recv(), connection.recv()
+        if setup.gpus:
+            devices.claim(setup.folder, setup.gpus, setup.workers)
+        if setup.fresh:
+            backend.load()
+        else:
+            end_with(launcher)
+        while True:
+            job = connection.recv()
+            connection.send(_in_a_fork(connection, *job) if setup.fresh else _outcome(*job))
+
+
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    """What a function returns or raises; exceptions of libraries may not travel, so that they become text."""
     try:
-        yield functools.partial(_submit, pool, workers)
-    finally:
-        pool.terminate(kill_workers=True)
+        return function(*map(_opened, arguments)), None
+    except Exception as error:
+        line = plain(error)
+        return None, JobError(traceback.format_exc()) if line is None else UserError(line)
 
 
-def _submit(
-    pool: Executor, workers: int, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
-) -> Iterator[Any]:
-    running: set[Future] = set()
-    for job in jobs:
-        running.add(pool.submit(function, *job))
-        if len(running) == workers:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    yield from (future.result() for future in as_completed(running))
-
-
-def _start_worker(launcher: int, folder: Path, gpus: int, workers: int) -> None:
-    end_with(launcher)
-    if gpus:
-        devices.claim(folder, gpus, workers)
+def _in_a_fork(
+    launcher: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[Any, Exception | None]:
+    """The same, in a process of its own that ends with this one, which ends with the launcher."""
+    ours, theirs = Pipe(duplex=False)
+    parent, pid = os.getpid(), os.fork()
+    if not pid:
+        try:
+            end_with(parent)
+            theirs.send(_outcome(function, arguments))
+            sys.stdout.flush()
+        finally:
+            os._exit(0)
+    theirs.close()
+    if launcher in wait([ours, launcher]):  # nobody waits for the result
+        os.kill(pid, signal.SIGKILL)
+    try:
+        outcome = ours.recv()
+    except (EOFError, OSError):
+        outcome = None
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return outcome or (Killed(f"its process was killed, by signal {-status}"), None)
 
 
 def end_with(launcher: int) -> None:

@@ -14,7 +14,7 @@ import filelock
 
 from digits import progress
 from digits.config import Config
-from digits.errors import UserError, plain, shown
+from digits.errors import shown
 from digits.runs import Member, Run, training_order
 from digits.training import backend, cost, member
 from digits.training.cost import Work
@@ -90,25 +90,20 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
         workers = _workers_on_gpus(plan, devices) if devices else backend.room_for(plan.config.training.threads)
     workers = min(workers, len(plan.missing))
     run = plan.run
-    with local.processes(workers, run.folder, devices) as submit:
-        every = plan.works(forecast.count(submit, plan.config, plan.tables, workers))
+    with local.processes(workers, run.folder, devices) as pool:
+        every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
         budget.say_recipe(every, works)
-        planned = forecast.budget(submit, plan, works, workers)
+        planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
-            jobs = (
-                Job(
-                    plan.config,
-                    member,
-                    run.unfinished(member),
-                    run.member(member),
-                    run.member_lock(member),
-                    pipe,
-                    planned.stops(member),
-                )
-                for member in planned.in_time()
-            )
-            yield from submit(_try if plan.patient else _train, ((job, plan.tables) for job in jobs))
+            jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
+            for _, result in pool.submit(_try if plan.patient else _train, jobs, (plan.tables,)):
+                yield result
+
+
+def _job(plan: Plan, member: Member, pipe: Path, until: float) -> Job:
+    run = plan.run
+    return Job(plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until)
 
 
 def _left(run: Run, member_: Member, work: Work) -> Work:
@@ -138,11 +133,6 @@ def _train(job: Job, tables: Tables) -> Result:
                 member.train(job.config, job.member, tables, job.folder, report)
         except messages.OutOfTime:
             return job.member, OUT_OF_TIME
-        except Exception as error:  # a backend's exception may not travel to the process that was started
-            line = plain(error)
-            if line is None:
-                raise
-            raise UserError(line) from error
         member.publish(job.folder, job.finished)
     return job.member, None
 
@@ -163,9 +153,9 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
     def rate(workers: int) -> float:
         """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
         try:
-            with local.processes(workers, plan.run.folder, devices, apart=True) as submit:
-                macs = forecast.count(submit, plan.config, plan.tables, workers)
-                measured = forecast.measured(submit, plan, workers)
+            with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
+                macs = forecast.count(pool, plan.config, plan.tables)
+                measured = forecast.measured(pool, plan)
         except BrokenExecutor:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):

@@ -33,11 +33,13 @@ class Reporter:
         member: its name.
         send: takes one line.
         until: by `time.monotonic`; training ends then with `OutOfTime`, at the next part of an epoch.
+        before: epochs that count as done before its first one.
     """
 
-    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf) -> None:
+    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf, before: int = 0) -> None:
         self.member = member
         self.until = until
+        self.before = before
         self._send = send
         self._sent = -math.inf
 
@@ -53,7 +55,7 @@ class Reporter:
             raise OutOfTime
         if not share or now - self._sent >= LEAST_SECONDS:
             self._sent = now
-            self._tell(epoch=epoch, share=float(share))
+            self._tell(epoch=self.before + epoch, share=float(share))
 
     def after(self, row: dict[str, float], images: int) -> None:
         self._tell(row={name: float(value) for name, value in row.items()}, images=images)

@@ -1,26 +1,67 @@
-"""A trial in this process, without chief and worker."""
+"""One fold of a trial, scored in this process."""
+
+import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from digits import config
-from digits.data import Rows
 from digits.data.demo import demo
-from digits.stages.tune.trial import Job, evaluate
+from digits.stages.tune import trial
+from digits.stages.tune.trial import FoldJob, Score, combine, score_fold
+from digits.training import backend
 
-EPOCHS, FOLDS = 2, 2
+backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
+ROWS = demo().rows.take(np.arange(200))
+FOLDS = np.arange(200) % 2
 
 
-def test_a_trial_that_goes_on_tells_of_the_epochs_of_before(tmp_path):
-    """Those of folds that are scored already, and of one that was killed between its last epoch and its score."""
-    settings = config.parse({"architectures": ["mlp"], "training": {"epochs": EPOCHS, "ema": 0.0}}, "test")
-    rows = Rows(demo().train_images[:200], demo().targets[:200])
-    job = Job(settings, rows, np.arange(200) % FOLDS, range(FOLDS), tmp_path)
-    told: list[dict] = []
-    evaluate(job, told.append)
-    assert [of["epochs"] for of in told if "epochs" in of] == [1, 2, 2, 3, 4, 4]
-    (tmp_path / "fold-1.json").unlink()
-    again: list[dict] = []
-    evaluate(job, again.append)
-    assert [of["epochs"] for of in again if "epochs" in of] == [2, 4]
-    assert all(of["total"] == EPOCHS * FOLDS for of in again if "epochs" in of)
-    assert [of["score"] for of in again if "score" in of] == [of["score"] for of in told if "score" in of]
+@pytest.fixture
+def job(tmp_path) -> FoldJob:
+    settings = {"architectures": ["mlp"], "training": {"epochs": 2, "ema": 0.0}, "tune": {"trial_minutes": 1.0}}
+    return FoldJob("0003", config.parse(settings, "test"), fold=1, epochs=2, folder=tmp_path)
+
+
+def test_a_fold_tells_of_its_epochs_and_resumes_from_its_checkpoint(job, capsys):
+    score = score_fold(job, ROWS, FOLDS)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["member"] for line in lines} == {"0003"}
+    assert sorted({line["epoch"] for line in lines if "epoch" in line}) == [2, 3]
+    assert score_fold(job, ROWS, FOLDS) == score
+    assert not [line for line in capsys.readouterr().out.splitlines() if "epoch" in json.loads(line)]
+
+
+def test_a_fold_that_nobody_will_resume_leaves_nothing(job, tmp_path):
+    assert isinstance(score_fold(replace(job, folder=None), ROWS, FOLDS), Score)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fold_ends_when_the_time_is_up(job):
+    assert score_fold(replace(job, seconds=-1.0), ROWS, FOLDS) == "took more than 1 minutes (tune.trial_minutes)"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(MemoryError(), "out of memory"), (ValueError("no shape\nmore"), "ValueError: no shape")],
+)
+def test_what_a_library_raises_is_the_reason(job, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(trial, "_score", fail)
+    assert score_fold(job, ROWS, FOLDS) == reason
+
+
+def test_a_disk_that_refuses_is_no_fault_of_the_trial(job, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trial, "_score", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        score_fold(job, ROWS, FOLDS)
+
+
+def test_folds_count_alike():
+    whole = combine([Score(10, 1.0, 0.3, 0.5, 0.3, 2.0), Score(30, 2.0, 0.4, 1.0, 0.4, 3.0)])
+    assert whole == Score(40, 1.5, 0.25, 0.75, 0.25, 5.0)

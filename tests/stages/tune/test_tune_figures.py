@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from digits.figures import confusion
 from digits.stages.tune import figures
 from digits.stages.tune.measures import Importance
 
@@ -70,11 +69,3 @@ def test_a_forest_that_explains_little_is_said_to(explained, doubtful):
     figure = figures.hyperparameter_importance({"a": Importance(0.5, 0.1), "b": Importance(0.1, 0.1)}, explained)
     assert ("a hint at most" in figure.get_supxlabel()) == doubtful
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["b", "a"]
-
-
-def test_the_confusion_matrix_names_the_commonest_confusion():
-    counts = np.diag([50, 60, 70])
-    counts[2, 0] = 4
-    figure = confusion.confusion_matrix(counts, np.array([3, 5, 8]))
-    assert figure.get_supxlabel() == "4 of 184 rows are wrong; most often a 8 is taken for a 3 (4)"
-    assert confusion.confusion_matrix(np.diag([5, 6]), np.array([0, 1])).get_supxlabel() == "0 of 11 rows are wrong"

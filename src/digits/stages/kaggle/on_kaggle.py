@@ -56,7 +56,7 @@ def main(settings: Settings) -> None:
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
     recipe = _with_maps_at_hand(session.config())
     with session.folder().locked():
-        dataset, seconds = session.rows_and_seconds
+        dataset, seconds = session.dataset_and_seconds
         shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
         run = Run(session.folder().folder, recipe, dataset)
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from digits.figures.style import PALETTE, canvas, caption, styled
+from digits.stages.tune import findings
 from digits.stages.tune.measures import Importance
 
 COLOURS = "viridis"  # dark is good
@@ -39,7 +40,7 @@ def search_progress(
     axes.step(minutes[known], best[known], where="post", color=PALETTE[1], label="best so far")
     axes.set(xlabel="minutes that the search had taken", ylabel=label)
     axes.legend()
-    caption(figure, f"{len(objective)} trials, {int((~is_through).sum())} of them stopped early; best {best[-1]:.5f}")
+    caption(figure, findings.progress(len(objective), int((~is_through).sum()), best[-1]))
     return figure
 
 
@@ -107,8 +108,7 @@ def hyperparameter_importance(found: dict[str, Importance], explained: float) ->
     axes.barh(names, means, xerr=[found[name].spread for name in names], color=PALETTE[0], ecolor="#444444")
     axes.set(xlabel="loss of R² when it is shuffled")
     axes.grid(axis="y", visible=False)
-    doubt = "; with so little, the order is a hint at most" if explained < 0.3 else ""
-    caption(figure, f"a random forest explains {max(explained, 0):.0%} of the differences between unseen trials{doubt}")
+    caption(figure, findings.importance(explained))
     return figure
 
 
