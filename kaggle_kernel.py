@@ -147,12 +147,12 @@ augmentation:
 tta: none  # shifts: average the logits of the image and of its moves by one pixel
 
 ensemble:
-  rule: mean  # of the softmax outputs; logits and geometric (one rule, two names), vote
+  rule: mean  # of the softmax outputs; logits (of the mean logits: their geometric mean), vote
 
 cluster:                  # what `make cluster` does with a finished run
   method: kmeans          # gaussian_mixture, ward, dbscan, hdbscan, spectral
   space: aligned          # raw, logits, pixels; with -pca, -tsne, -umap behind it, such as pixels-pca-tsne
-  k: null                 # null: as many clusters as there are digits
+  k: null                 # null: as many clusters as there are classes
   rows: null              # a sample of that many; null takes all that the method can take in reasonable time
   minibatch_from: 200000  # rows from which k-means goes in mini-batches: all of them at once would take minutes
   maps: [tsne, umap]      # drawn of a sample
@@ -171,7 +171,6 @@ tune:                     # what `make tune` does with a search space of configs
   factor: 3               # hyperband: one in that many goes on, for that many times the epochs
   median_rule: true       # not for hyperband: end a trial whose folds so far are worse than the median's
   trial_minutes: null     # a trial that takes longer has failed
-  tensorboard: false      # also write the trials for TensorBoard's HParams page
 
 tuned_on: null            # fingerprint of the rows that a search chose this config on; `make tune` writes it
 '''
@@ -183,43 +182,93 @@ __version__ = "0.1.0"
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/competition.py"] = r'''"""What a fork edits first: the competition."""
+FILES["digits/competition.py"] = r'''"""What a fork edits first: the competition, its files, its metric, and the words that pages use for it.
+
+docs/fork.md says what else a fork changes.
+"""
 
 from __future__ import annotations
 
-COMPETITION = "digit-recognizer"
-COMPETITION_URL = f"https://www.kaggle.com/competitions/{COMPETITION}"
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Competition:
+    """A Kaggle competition that asks for the class of images.
+
+    name: in the address of the competition's page. title: as people call it.
+    train, test: files with the labelled and the unlabelled rows. label: column of `train` with the labels.
+    submission: header of the submission, the id and the answer. The id alone where the answer is a probability for
+        every class: one column each follows, in ascending order of the labels.
+    first_id: id of the first test row; the others count on from there.
+    metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
+    """
+
+    name: str
+    title: str
+    train: str
+    test: str
+    label: str
+    submission: tuple[str, str] | tuple[str]
+    first_id: int
+    metric: str
+    noun: str
+    nouns: str
+    prose: str
+
+    @property
+    def url(self) -> str:
+        return f"https://www.kaggle.com/competitions/{self.name}"
+
+
+COMPETITION = Competition(
+    name="digit-recognizer",
+    title="Digit Recognizer",
+    train="train.csv",
+    test="test.csv",
+    label="label",
+    submission=("ImageId", "Label"),
+    first_id=1,
+    metric="accuracy",
+    noun="digit",
+    nouns="digits",
+    prose="Kaggle's Digit Recognizer asks for the digit on each of its test images of handwriting.",
+)
 '''
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/config.py"] = r'''"""The configuration: frozen, typed, strict. `configs/default.yaml` gives every value its reason.
 
-A config file holds only what differs from the defaults below. An unknown key, a wrong type or an
-impossible value is an error that names the key.
+A config file holds only what differs from the defaults below. An unknown key, a wrong type or an impossible value is an
+error that names the key.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
-import re
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from digits.errors import UserError, shown
+from digits.files import limits, yaml
+
+logger = logging.getLogger(__name__)
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
 SOURCES = ("aligned", "raw", "logits", "pixels")  # of the spaces in which rows are clustered
 STEPS = ("pca", "tsne", "umap")
-NonNegative = Annotated[float, Field(ge=0)]
 MOST_MEMBERS = 100_000  # of a run
-MOST_BYTES = 100_000  # of a config file: twenty times the longest that comes along
-DEEPEST = 20  # groups of values inside each other
 
 
 class Section(BaseModel):
@@ -267,7 +316,7 @@ class Architecture(Section):
 
     @property
     def label(self) -> str:
-        """What the member folders and the tables call it."""
+        """Name in member folders and tables."""
         return self.name or self.net
 
 
@@ -307,7 +356,7 @@ class Training(Section):
 
     @property
     def watches(self) -> bool:
-        """Whether a split from inside the training folds is held back and watched."""
+        """A split from inside the training folds is held back and watched."""
         return self.early_stopping.patience is not None or self.schedule.name == "plateau"
 
     @model_validator(mode="after")
@@ -346,18 +395,17 @@ class Augmentation(Section):
 
     @property
     def is_affine(self) -> bool:
-        """Whether images are turned, moved, zoomed or sheared."""
+        """Images are turned, moved, zoomed or sheared."""
         return any((self.rotation, self.shift, self.zoom, self.shear))
 
     @property
     def is_active(self) -> bool:
-        """Whether any image is changed at all."""
-        others = (self.elastic.probability, self.grid.probability, self.erasing.probability)
-        return self.is_affine or any(others)
+        """Images are changed at all."""
+        return self.is_affine or any((self.elastic.probability, self.grid.probability, self.erasing.probability))
 
 
 class Ensemble(Section):
-    rule: Literal["mean", "logits", "geometric", "vote"] = "mean"
+    rule: Literal["mean", "logits", "vote"] = "mean"
 
 
 class Cluster(Section):
@@ -376,7 +424,7 @@ class Cluster(Section):
     def _known(cls, space: str) -> str:
         source, *steps = space.split("-")
         if source not in SOURCES or not set(steps) <= set(STEPS):
-            known = f"{', '.join(SOURCES)}, with any of {', '.join(STEPS)} behind it, such as pixels-pca-tsne"
+            known = f"{', '.join(SOURCES)}, followed by any of {', '.join(STEPS)}, such as pixels-pca-tsne"
             raise ValueError(f"unknown space '{space}'; known: {known}")
         return space
 
@@ -392,7 +440,6 @@ class Tune(Section):
     factor: int = Field(3, ge=2, le=1000)
     median_rule: bool = True
     trial_minutes: float | None = Field(None, gt=0, le=1_000_000)
-    tensorboard: bool = False
 
 
 class Config(Section):
@@ -412,99 +459,85 @@ class Config(Section):
     tune: Tune = Tune()
     tuned_on: str | None = None
 
+    def with_training(self, **settings: Any) -> Config:
+        """Copy the config with other settings of training, which are not checked."""
+        return self.model_copy(update={"training": self.training.model_copy(update=settings)})
+
     @model_validator(mode="after")
-    def _not_too_many(self) -> Config:
+    def _members_are_few_and_differ(self) -> Config:
         members = self.seeds * len(self.architectures) * len(self.folds.trained)
         if members > MOST_MEMBERS:
             raise ValueError(f"{members:,} networks are more than the {MOST_MEMBERS:,} that a run may have")
-        return self
-
-    @model_validator(mode="after")
-    def _labels_differ(self) -> Config:
-        labels = Counter(architecture.label for architecture in self.architectures)
-        for label, times in labels.items():
-            if times > 1:
-                raise ValueError(f"two architectures are called '{label}'; give one a name of its own")
+        (label, times), *_ = Counter(architecture.label for architecture in self.architectures).most_common(1)
+        if times > 1:
+            raise ValueError(f"two architectures are called '{label}'; give one a name of its own")
         return self
 
 
-class _Yaml(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as the number it is, and refuses a key that stands twice.
-
-    It refuses aliases too, for nine short lines of them can stand for a billion values, and what is nested deeply.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            self._refuse("an alias stands here; write the value out")
-        if self.depth > DEEPEST:
-            self._refuse(f"nested more than {DEEPEST} deep")
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def _refuse(self, message: str) -> NoReturn:
-        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key, times in Counter(keys).items():
-            if times > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def _read_yaml(text: str) -> Any:
-    """The value that the text stands for.
-
-    Raises:
-        ValueError: it is not valid YAML; says why in one line.
-    """
-    loader = None
-    try:
-        loader = _Yaml(text)
-        return loader.get_single_data()
-    except Exception as error:  # beside its own errors those of int(), datetime() and others
-        raise ValueError(shown(str(error)) or type(error).__name__) from None
-    finally:
-        if loader:
-            loader.dispose()
-
-
-def load(path: Path | str, overrides: list[str] | None = None) -> Config:
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML config and apply `key.sub=value` overrides.
 
     Raises:
-        UserError: the file cannot be read, or a key or value in it is not valid.
+        UserError: the file cannot be read, or a key or value is not valid.
     """
-    values = read_file(Path(path))
-    config = parse(values, origin=str(path))
-    return revise(config, overrides, origin=str(path)) if overrides else config
+    config = parse(read_file(Path(path)), str(path))
+    return revise(config, overrides, str(path)) if overrides else config
 
 
-def merged(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """A config with nested settings in place of its own.
+def read_file(path: Path) -> dict[str, Any]:
+    """Read the nested settings of a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds no settings.
+    """
+    try:
+        text = limits.read_bytes(path, limits.CONFIG_BYTES, "config").decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
+    try:
+        values = yaml.parse(text)
+    except ValueError as error:
+        raise UserError(f"config {path}: not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
+    return values
+
+
+def parse(values: dict[str, Any], origin: str) -> Config:
+    """Validate nested settings; `origin` names their source in an error.
 
     Raises:
         UserError: a key or value is not valid.
     """
-    resolved = config.model_dump()
-    _merge(resolved, values)
-    return parse(resolved, origin)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
+
+
+def parse_recorded(values: dict[str, Any], origin: str) -> Config:
+    """Validate the settings that a run recorded, perhaps in an earlier version, whose keys are named in a warning.
+
+    Raises:
+        UserError: a key or value is not valid.
+    """
+    values, changes = copy.deepcopy(values), []
+    tune, ensemble = (values.get(name) if isinstance(values.get(name), dict) else {} for name in ("tune", "ensemble"))
+    if tune.pop("tensorboard", None) is not None:
+        changes.append("tune.tensorboard is ignored")
+    if ensemble.get("rule") == "geometric":  # the normalised geometric mean of softmaxes
+        ensemble["rule"] = "logits"
+        changes.append("ensemble.rule geometric is logits")
+    if changes:
+        logger.warning("%s is of an earlier version: %s", origin, ", ".join(changes))
+    return parse(values, origin)
 
 
 def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """A config with `values` in the places of their dotted keys, such as `training.epochs`.
+    """Put `values` in the places of their dotted keys, such as `training.epochs`.
 
     Raises:
         UserError: a key or value is not valid.
@@ -515,23 +548,29 @@ def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
     return parse(resolved, origin)
 
 
-def revise(config: Config, overrides: list[str], origin: str, preset: Path | None = None) -> Config:
-    """A config with the values of a preset file and `key.sub=value` overrides in place of its own.
+def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict[str, Any] | None = None) -> Config:
+    """Put nested settings, then `key.sub=value` overrides, in the place of a config's own.
 
     Raises:
-        UserError: the file cannot be read, or a key or value is not valid.
+        UserError: a key or value is not valid.
     """
     resolved = config.model_dump()  # where every place that an override can name is spelled out
-    if preset:
-        _merge(resolved, read_file(preset))
-        origin += f" with {preset}"
+    _merge(resolved, settings or {})
     for override in overrides:
-        _apply(resolved, override)
+        key, equals, text = override.partition("=")
+        label = f"override '{shown(override)}'"
+        if not equals or not key:
+            raise UserError(f"{label}: expected key=value, such as training.epochs=3")
+        try:
+            value = yaml.parse(text)
+        except ValueError:
+            raise UserError(f"{label}: '{shown(text)}' is not a YAML value") from None
+        _put(resolved, key, value, label)
     return parse(resolved, f"{origin} with {' '.join(overrides)}" if overrides else origin)
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
-    """Put nested settings in the place of those that were there."""
+    """Put nested settings in the place of those that are there."""
     for key, value in others.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -539,50 +578,25 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
             values[key] = value
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The nested settings of a YAML file."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"config {path}: {reason}; see configs/ for the ones that exist") from None
-    if len(content) > MOST_BYTES:
-        raise UserError(f"config {path}: is no config but a file of more than {MOST_BYTES:,} bytes")
-    try:
-        values = _read_yaml(text)
-    except ValueError as error:
-        raise UserError(f"config {path}: not valid YAML: {error}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise UserError(f"config {path}: expected 'key: value' lines, found a {type(values).__name__}")
-    return values
+def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
+    """Put a value at a dotted path, whose missing groups are made; a whole number in it indexes a list."""
+    *parents, last = path.split(".")
+    node: Any = values
+    for parent in parents:
+        node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
+        if not isinstance(node, dict | list):
+            raise UserError(f"{origin}: '{shown(parent)}' is a single value, not a group")
+    node[_index(last, node, origin) if isinstance(node, list) else last] = value
 
 
-def parse(values: dict[str, Any], origin: str) -> Config:
-    """Validate nested settings; `origin` says in an error where they came from."""
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"config {shown(origin)}: {shown(_explain(error))}") from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `key.sub=value`; a whole number in the path indexes a list."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError(f"override '{shown(override)}': expected key=value, such as training.epochs=3")
-    try:
-        value = _read_yaml(text)
-    except ValueError:
-        raise UserError(f"override '{shown(override)}': '{shown(text)}' is not a YAML value") from None
-    _put(values, path, value, f"override '{shown(override)}'")
+def _index(text: str, items: list[Any], origin: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
+        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
+    return int(text)
 
 
 def value_at(values: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path of nested settings; None where there is none."""
+    """Value at a dotted path of nested settings; None where there is none."""
     node: Any = values
     for part in path.split("."):
         if isinstance(node, list):
@@ -590,26 +604,6 @@ def value_at(values: dict[str, Any], path: str) -> Any:
         else:
             node = node.get(part) if isinstance(node, dict) else None
     return node
-
-
-def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
-    """Put a value in the place of a dotted path, whose groups are made where they are missing."""
-    *parents, last = path.split(".")
-    node: Any = values
-    for parent in parents:
-        node = node[_index(parent, node, origin)] if isinstance(node, list) else node.setdefault(parent, {})
-        if not isinstance(node, dict | list):
-            raise UserError(f"{origin}: '{shown(parent)}' is a single value, not a group")
-    if isinstance(node, list):
-        node[_index(last, node, origin)] = value
-    else:
-        node[last] = value
-
-
-def _index(text: str, items: list[Any], origin: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
-    return int(text)
 
 
 def _explain(error: ValidationError) -> str:
@@ -622,14 +616,11 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] in ("value_error", "missing"):
         return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, found {_repr(problem['input'])}"
-
-
-def _repr(value: Any) -> str:
     try:
-        return repr(value)
+        found = repr(problem["input"])
     except (ValueError, RecursionError):  # Python writes out no number of thousands of digits, and no deep nesting
-        return "what cannot be written out"
+        found = "what cannot be written out"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {found}"
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -657,19 +648,364 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a source, read and check it, split it into folds."""
 
+from digits.data.dataset import Dataset, Rows, Split
 from digits.data.folds import assign
 from digits.data.source import DEMO, Source, find
-from digits.data.table import Dataset, Rows, read, read_images
-from digits.stages.kaggle.download import fetch
+from digits.data.table import read, read_images
 
-__all__ = ["DEMO", "Dataset", "Rows", "Source", "assign", "fetch", "find", "read", "read_images"]
+__all__ = ["DEMO", "Dataset", "Rows", "Source", "Split", "assign", "find", "read", "read_images"]
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/data/cache.py"] = r'''"""Cache of parsed rows: one file an entry, written under a temporary name, so that one rename makes it whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from digits.competition import COMPETITION
+from digits.data.dataset import Dataset
+from digits.data.source import Table
+from digits.files.atomic import TEMPORARY, replacing
+
+FORMAT = 2
+ENTRIES = 4  # that are kept
+STALE_SECONDS = 3600
+
+
+def entry(folder: Path, tables: Mapping[str, Table]) -> Path:
+    """Path of the entry for these files in their present state."""
+    state = []
+    for table in tables.values():
+        status = table.file.stat()
+        state.append([str(table.file.resolve()), table.member, status.st_size, status.st_mtime_ns])
+    return folder / f"{hashlib.sha256(json.dumps([FORMAT, state]).encode()).hexdigest()[:32]}.npy"
+
+
+def load(path: Path, origin: str) -> Dataset | None:
+    """Rows of an entry; None if there is none, or its content does not match its fingerprints."""
+    try:
+        with path.open("rb") as file:
+            fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
+        dataset = Dataset(COMPETITION.name, origin, *arrays)
+        whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
+    except MemoryError:
+        raise
+    except Exception:  # a damaged file can raise anything, and its source is read again
+        return None
+    return dataset if whole else None
+
+
+def store(dataset: Dataset, path: Path) -> None:
+    """Write an entry, and remove all but the newest ones of its folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fingerprints = np.array([dataset.fingerprint, dataset.test_fingerprint])
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for array in (fingerprints, dataset.train_images, dataset.train_labels, dataset.test_images):
+            np.save(file, array, allow_pickle=False)
+    entries = sorted(path.parent.glob("[!.]*.npy"), key=_age)
+    leftovers = [leftover for leftover in path.parent.glob(f"{TEMPORARY}*") if _age(leftover) > STALE_SECONDS]
+    for old in (*entries[ENTRIES:], *leftovers):
+        old.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; infinite if another process has removed it."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/data/csv.py"] = r'''"""Parse the rows of a table below its header.
+
+A well-formed table goes through pyarrow. Whatever pyarrow stumbles over is read again by a careful parser in plain
+Python, which either names the first problem or reads what pyarrow could not.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from digits.data.header import BYTES as HEADER_BYTES
+from digits.data.header import LABEL, Header, split_cells
+from digits.errors import UserError
+
+PIXEL_LIMIT = 255
+LABEL_LIMIT = 2**32 - 1
+CELL_CHARACTERS = 64  # no cell of a pixel table comes near
+EMPTY_LINES = 10_000  # at most: a zip holds millions of them in some kilobytes
+BLOCK_BYTES = 2**22  # that pyarrow parses at a time: as fast as more, in less memory
+
+# uint8 (n, pixels) and int64 (n,), the latter empty if the table has no labels
+PixelsAndLabels = tuple[np.ndarray, np.ndarray]
+
+
+def read(header: Header) -> PixelsAndLabels:
+    """Read all rows: images uint8 (n, side, side, 1), and labels int64 (n,) if the table has them.
+
+    Raises:
+        UserError: there are no rows, or a cell is wrong; the line names it.
+    """
+    side = header.side
+    pixels, labels = parse_fast(header) or parse_carefully(header)
+    if not len(pixels):
+        raise UserError(f"{header.table}: has a header but no rows; download it again")
+    return pixels.reshape(-1, side, side, 1), labels
+
+
+# --- with pyarrow ------------------------------------------------------------------------------------------
+
+
+def parse_fast(header: Header) -> PixelsAndLabels | None:
+    """Parse with pyarrow; None if it cannot, for a reason that the careful parser finds words for."""
+    try:
+        with header.table.open() as stream:
+            stream.readline(HEADER_BYTES)
+            pixels, labels = zip(*(_parse_block(block, header) for block in _blocks(stream)), strict=True)
+    except Exception:
+        return None
+    return np.concatenate(pixels), np.concatenate(labels)
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Some megabytes of whole lines at a time.
+
+    Raises:
+        ValueError: a line is longer, or there are signs that pyarrow takes too leniently: quotes, hexadecimal numbers.
+    """
+    rest = b""
+    while chunk := stream.read(BLOCK_BYTES):
+        lines, newline, rest = (rest + chunk).rpartition(b"\n")
+        if len(rest) > BLOCK_BYTES or any(sign in chunk for sign in (b'"', b"x", b"X")):
+            raise ValueError("not plain digits and commas")
+        yield lines + newline
+    yield rest
+
+
+def _parse_block(block: bytes, header: Header) -> PixelsAndLabels:
+    import pyarrow  # slow to import, and a cached read does without it
+    from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
+
+    if not block.strip(b"\r\n"):
+        return np.empty((0, len(header.pixels)), np.uint8), np.empty(0, np.int64)
+    types = {name: pyarrow.uint32() if name == LABEL else pyarrow.uint8() for name in header.names}
+    rows = read_csv(
+        pyarrow.BufferReader(block),
+        ReadOptions(column_names=header.names, block_size=len(block)),
+        convert_options=ConvertOptions(column_types=types, null_values=[]),
+    )
+    (batch,) = rows.to_batches()
+    columns = [np.from_dlpack(column) for column in batch.columns]  # pyarrow's to_numpy imports pandas
+    labels = np.empty(0) if header.label is None else columns.pop(header.label)
+    return np.stack(columns, axis=1), labels.astype(np.int64)
+
+
+# --- a cell at a time --------------------------------------------------------------------------------------
+
+
+def parse_carefully(header: Header) -> PixelsAndLabels:
+    """Parse as the fast parser does, a cell at a time.
+
+    Raises:
+        UserError: the first problem.
+    """
+    plain = {str(value): value for value in range(PIXEL_LIMIT + 1)}
+    label, names, table = header.label, header.pixels, header.table
+    pixels, labels = bytearray(), array("q")
+    for number, cells in _lines(header):
+        if len(cells) != len(header.names):
+            raise UserError(
+                f"{table}: line {number} has {len(cells)} cells, the header (line 1) {len(header.names)}; "
+                "the file is cut off or damaged, download it again"
+            )
+        where = f"{table}: line {number} (the header is line 1)"
+        if label is not None:
+            labels.append(_whole_number(cells.pop(label), LABEL_LIMIT, f"{where}, column {LABEL}", "label"))
+        values = [plain.get(cell) for cell in cells]
+        if None in values:  # padded, or wrong
+            values = [
+                _whole_number(cell, PIXEL_LIMIT, f"{where}, column {name}", "pixel")
+                for name, cell in zip(names, cells, strict=True)
+            ]
+        pixels += bytes(values)
+    return np.frombuffer(pixels, np.uint8).reshape(-1, len(names)), np.array(labels, np.int64)
+
+
+def _lines(header: Header) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line below the header, without empty lines."""
+    table, count = header.table, len(header.names)
+    limit = CELL_CHARACTERS * (count + 1)
+    number, empty = 1, 0
+    with table.open() as stream:
+        stream.readline(HEADER_BYTES)
+        while line := stream.readline(limit):
+            number += 1
+            if len(line) == limit:
+                raise UserError(f"{table}: line {number} is too long for {count} cells; download the file again")
+            text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+            if text:
+                yield number, split_cells(table, number, text)
+                continue
+            empty += 1
+            if empty > EMPTY_LINES:
+                last = f"the last of them line {number}"
+                raise UserError(f"{table}: {empty:,} lines are empty, {last}; download it again")
+
+
+def _whole_number(cell: str, limit: int, where: str, kind: str) -> int:
+    """Value of a cell of plain ASCII digits, from 0 to `limit`.
+
+    Raises:
+        UserError: it is anything else.
+    """
+    digits = cell.strip(" \t")
+    if digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= limit:
+        return int(digits)
+    raise UserError(f"{where}: {_fault(cell, limit)}; a {kind} is a whole number from 0 to {limit}")
+
+
+def _fault(cell: str, limit: int) -> str:
+    """Describe a cell that is no whole number within the limit."""
+    shown = repr(cell if len(cell) <= 24 else cell[:24] + "...")
+    if not cell.strip():
+        return "the cell is empty"
+    try:
+        value = float(cell)
+    except ValueError:
+        return f"{shown} is not a number"
+    if np.isnan(value):
+        return f"{shown} is missing"
+    if value < 0:
+        return f"{shown} is negative"
+    if value > limit:
+        return f"{shown} is over {limit}"
+    if not value.is_integer():
+        return f"{shown} is a fraction"
+    return f"{shown} is not written in plain digits"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/data/dataset.py"] = r'''"""The rows of a competition in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
+class Dataset:
+    """The rows of a competition, in the order of its CSVs.
+
+    name: of the competition, or "demo".
+    source: where the rows come from, for people.
+    train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
+    test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
+    """
+
+    name: str
+    source: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.train_images.shape[1:]
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The labels seen in training, ascending: int64 or str (c,)."""
+        return np.unique(self.train_labels)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Index of each training row's label in `classes`: int32 (n,)."""
+        return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
+
+    @property
+    def rows(self) -> Rows:
+        """The training rows."""
+        return Rows(self.train_images, self.targets, len(self.classes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the training pixels and labels."""
+        return _fingerprint(self.train_images, self.train_labels)
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """SHA-256 of the test pixels."""
+        return _fingerprint(self.test_images)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Labelled images.
+
+    images: uint8 (n, height, width, channels). targets: the index of each label, int32 (n,), below `classes`.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Select rows by number, int (m,), in their order."""
+        return Rows(self.images[rows], self.targets[rows], self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training rows of one network, and rows that are held out.
+
+    rows: the whole table, which is only read: processes may share it. learned, held_out: numbers of rows, int (r,) and
+    (h,).
+    """
+
+    rows: Rows
+    learned: np.ndarray
+    held_out: np.ndarray
+
+
+def _fingerprint(images: np.ndarray, *labels: np.ndarray) -> str:
+    """SHA-256 of arrays; a single channel does not count, so that the fingerprints of earlier versions are the same."""
+    digest = hashlib.sha256()
+    for values in (images[..., 0] if images.shape[-1] == 1 else images, *labels):
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
 '''
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/data/demo.py"] = r'''"""The embedded demo set: scikit-learn's 1,797 handwritten digits in the form of the competition.
 
-The originals are 8x8 pixels with values 0 to 16 (Alpaydin and Kaynak, 1998, UCI Machine Learning
-Repository). Like MNIST's, the digits here fill a 20x20 box that is placed by its centre of mass in 28x28.
+The originals are 8x8 pixels with values 0 to 16 (Alpaydin and Kaynak, 1998, UCI Machine Learning Repository). Like
+MNIST's, the digits here fill a 20x20 box that is placed by its centre of mass in 28x28.
 """
 
 from __future__ import annotations
@@ -679,20 +1015,20 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from digits.data.dataset import Dataset
 from digits.data.source import DEMO
-from digits.data.table import Dataset
 
 SIDE = 28
 BOX = 20
-# Shares of an image's maximum that become black and white. Enlarging blurs the strokes and rings around them;
-# these limits make edges about as steep, and ink about as plentiful, as MNIST's.
+# Shares of an image's maximum that become black and white. Enlarging blurs the strokes and rings around them; these
+# limits make edges about as steep, and ink about as plentiful, as MNIST's.
 BLACK, WHITE = 0.2, 0.75
 TEST_SHARE = 0.4
 SPLIT_SEED = 0
 
 
 def demo() -> Dataset:
-    """1,078 training and 719 test images, always the same ones; the test labels are known."""
+    """Make 1,078 training and 719 test images, always the same ones, whose test labels are known."""
     originals, labels = load_digits(return_X_y=True)
     images = _mnist_like(originals.reshape(-1, 8, 8))
     labels = labels.astype(np.int64)
@@ -702,16 +1038,16 @@ def demo() -> Dataset:
     return Dataset(
         name=DEMO,
         source="scikit-learn's handwritten digits, enlarged to 28x28",
-        train_images=images[train],
+        train_images=images[train, ..., None],
         train_labels=labels[train],
-        test_images=images[test],
+        test_images=images[test, ..., None],
         test_labels=labels[test],
     )
 
 
 def _mnist_like(originals: np.ndarray) -> np.ndarray:
     """Enlarge float (n, 8, 8) to uint8 (n, 28, 28), smooth, centred, in full contrast."""
-    # The spline is linear in the pixels, so its answer to each unit pixel, as a matrix, enlarges them all.
+    # The spline is linear in the pixels, so the enlarged unit pixels, as a matrix, enlarge every image.
     spline = zoom(np.eye(originals.shape[1]), (BOX / originals.shape[1], 1), order=3, mode="nearest", grid_mode=True)
     boxes = spline @ originals @ spline.T
     boxes /= boxes.max(axis=(1, 2), keepdims=True)
@@ -723,10 +1059,10 @@ def _mnist_like(originals: np.ndarray) -> np.ndarray:
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
-    """Where each box goes for its centre of mass to be the image's centre: int64 (n, 2), top and left."""
-    place = np.arange(BOX)
+    """Top and left of each box that put its centre of mass into the image's centre: int64 (n, 2)."""
+    index = np.arange(BOX)
     mass = boxes.sum(axis=(1, 2))
-    centre = np.stack([boxes.sum(axis=2) @ place, boxes.sum(axis=1) @ place], axis=1) / mass[:, None]
+    centre = np.stack([boxes.sum(axis=2) @ index, boxes.sum(axis=1) @ index], axis=1) / mass[:, None]
     corner = np.rint((SIDE - 1) / 2 - centre).astype(np.int64)
     return corner.clip(0, SIDE - BOX)
 '''
@@ -744,12 +1080,12 @@ from digits.errors import UserError
 
 
 def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The fold of each row: int64 (n,), from 0 to count - 1.
+    """Assign each row to a fold: int64 (n,), from 0 to count - 1.
 
-    Stratified by label over the distinct images; an exact duplicate goes where its first copy goes, so
-    that no network is scored on an image that it was trained on.
+    Stratified by label over the distinct images. An exact duplicate goes to the fold of its first copy, so that no
+    network is scored on an image that it was trained on.
 
-    images: uint8 (n, side, side). labels: int64 (n,). count: at least 2. seed: any whole number >= 0.
+    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0.
 
     Raises:
         UserError: a class has fewer distinct images than there are folds.
@@ -773,14 +1109,149 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
 
 
 def first_copies(images: np.ndarray) -> np.ndarray:
-    """Of each row the earliest with the same pixels, which may be itself: int64 (n,) of uint8 (n, side, side)."""
+    """Number of the first row with the same pixels as each row: int64 (n,) of uint8 (n, ...)."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256(image.tobytes()).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, row) for row, digest in enumerate(digests)), np.int64, len(images))
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, loose or zipped, and open them safely; download them on request."""
+FILES["digits/data/header.py"] = r'''"""Headers of the competition's tables: `label,pixel0,pixel1,...`, the label's column anywhere or nowhere."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
+
+from digits.competition import COMPETITION
+from digits.data.source import Table
+from digits.errors import UserError
+
+LABEL = COMPETITION.label
+BYTES = 2**20  # of the first line, at most
+PIXEL = re.compile(r"pixel\d+")
+
+
+@dataclass(frozen=True)
+class Header:
+    """First line of a table. names: of its columns, in order."""
+
+    table: Table
+    names: list[str]
+
+    @classmethod
+    def read(cls, table: Table) -> Header:
+        """Read the column names.
+
+        Raises:
+            UserError: the file does not begin like a CSV.
+        """
+        with table.open() as stream:
+            line = stream.readline(BYTES)
+        if not line:
+            raise UserError(f"{table}: is empty; download it again")
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UserError(f"{table}: is UTF-16 text; save it as UTF-8")
+        if line.lstrip().startswith(b"<"):
+            raise UserError(f"{table}: is a web page, not a CSV file (a login page?); download it again")
+        try:
+            text = line.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text or len(line) == BYTES:
+            raise UserError(f"{table}: is not a CSV file (binary content); download it again")
+        names = [name.strip() for name in split_cells(table, 1, text)]
+        if all(name.isascii() and name.isdigit() for name in names):
+            raise UserError(f"{table}: line 1 is numbers; add the header line {LABEL},pixel0,pixel1,...")
+        return Header(table, names)
+
+    @property
+    def label(self) -> int | None:
+        """Index of the label's column; None without one."""
+        return self.names.index(LABEL) if LABEL in self.names else None
+
+    @property
+    def pixels(self) -> list[str]:
+        """Names of the pixel columns."""
+        return [name for name in self.names if name != LABEL]
+
+    @cached_property
+    def side(self) -> int:
+        """Side of an image in pixels.
+
+        Raises:
+            UserError: a pixel column is missing, extra, misnamed, doubled or out of order; the line names it.
+        """
+        (name, times), *_ = Counter(self.names).most_common(1)
+        if times > 1:
+            raise UserError(f"{self.table}: column {name[:24]!r} appears twice; remove one")
+        for index, name in enumerate(self.pixels):
+            if name != f"pixel{index}":
+                raise UserError(f"{self.table}: {_misplaced(name, index, self.pixels)}")
+        count = len(self.pixels)
+        if not count or isqrt(count) ** 2 != count:
+            raise UserError(f"{self.table}: {count} pixel columns make no square image; download it again")
+        return isqrt(count)
+
+
+def check_pair(train: Header, test: Header) -> None:
+    """Check that one table has labels, the other has none, and that both have images of one size.
+
+    Raises:
+        UserError: they have not, or a column of one is wrong; the line names it.
+    """
+    if train.label is None:
+        if test.label is not None:
+            raise UserError(
+                f"{train.table}: has no '{LABEL}' column but {test.table.file.name} has; swap the two files"
+            )
+        first = ", ".join(repr(name[:24]) for name in train.names[:3])
+        raise UserError(f"{train.table}: has no '{LABEL}' column; its columns begin {first}")
+    if test.label is not None:
+        raise UserError(
+            f"{test.table}: has a '{LABEL}' column; a test file holds pixels only (a copy of {COMPETITION.train}?)"
+        )
+    if train.side != test.side:
+        raise UserError(
+            f"{test.table}: has {test.side}x{test.side} pixels an image, {train.table} has {train.side}x{train.side}; "
+            "take both from one competition"
+        )
+
+
+def split_cells(table: Table, number: int, text: str) -> list[str]:
+    """Cells of a line, whose number counts from 1.
+
+    Raises:
+        UserError: its quotes are misplaced.
+    """
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise UserError(f"{table}: line {number} has misplaced quotes ({error}); write it without quotes") from None
+
+
+def _misplaced(name: str, index: int, names: list[str]) -> str:
+    """Fault of a column that stands in the place of `pixel<index>`."""
+    expected, shown = f"pixel{index}", repr(name[:24])
+    is_pixel = PIXEL.fullmatch(name)
+    if is_pixel and expected in names:
+        return f"column {shown} comes before '{expected}'; sort the pixel columns"
+    if is_pixel:
+        return f"column '{expected}' is missing; download the file again"
+    if expected in names or (index == len(names) - 1 and isqrt(index) ** 2 == index):
+        return f"unexpected column {shown}; remove it"
+    return f"column {shown} stands where '{expected}' should; rename it"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, loose or zipped, and open them safely."""
 
 from __future__ import annotations
 
@@ -792,18 +1263,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO
 
-from digits.competition import COMPETITION, COMPETITION_URL
+from digits.competition import COMPETITION
 from digits.errors import UserError
 
 DEMO = "demo"
-KAGGLE_MOUNTS = (
-    Path("/kaggle/input/competitions/digit-recognizer"),
-    Path("/kaggle/input/digit-recognizer"),
-)
-TRAIN, TEST = TABLES = ("train.csv", "test.csv")
+KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
+TABLES = (COMPETITION.train, COMPETITION.test)
+BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
 
-# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a
-# high ratio alone is no sign of a bomb: it counts only in a member big enough to do harm.
+# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a high ratio
+# alone is no sign of a bomb: it counts only in a member big enough to do harm.
 MEMBER_LIMIT = 8 * 2**30
 RATIO_LIMIT = 200
 HARMLESS = 256 * 2**20
@@ -845,7 +1314,7 @@ class Table:
                 with self.file.open("rb") as stream:
                     yield stream
             else:
-                with zipfile.ZipFile(self.file) as archive, _member(archive, self.member) as stream:
+                with zipfile.ZipFile(self.file) as archive, _open_member(archive, self.member) as stream:
                     yield stream
         except (zipfile.BadZipFile, zlib.error, EOFError):
             raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
@@ -853,17 +1322,12 @@ class Table:
             raise _unreadable(self.file, error) from None
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member.
-
-    Raises:
-        BadZipFile: its own header is damaged, on which zipfile fails in several ways.
-    """
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     try:
         return archive.open(name)
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # zipfile fails in several ways on a member whose own header is damaged
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -883,12 +1347,12 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
             path = path.expanduser()
         locate(path)
         return Source("given", path, f"Data: {path}, as given.")
-    folder = root / COMPETITION
-    inputs = (("input", folder), ("input", root / f"{COMPETITION}.zip"))
-    for kind, path in (*inputs, *(("kaggle", mount) for mount in mounts)):
+    folder = root / COMPETITION.name
+    for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
-            return Source(kind, path, f"Data: the {COMPETITION} competition in {path}.")
+            kind = "kaggle" if path in mounts else "input"
+            return Source(kind, path, f"Data: the {COMPETITION.name} competition in {path}.")
     note = (
         f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
         "for the real competition run `make data` or give DATA=<folder or zip>."
@@ -897,7 +1361,7 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
 
 
 def locate(path: Path) -> dict[str, Table]:
-    """The tables "train.csv" and "test.csv" of a folder or zip.
+    """Find the tables of a folder or zip, by name: `train.csv` and `test.csv`.
 
     Raises:
         UserError: one is missing, or the zip is damaged or unsafe.
@@ -906,12 +1370,12 @@ def locate(path: Path) -> dict[str, Table]:
         if path.is_dir():
             return _in_folder(path)
         if path.suffix.lower() == ".csv":
-            raise UserError(f"{path}: is no folder or zip; give the folder that holds train.csv and test.csv")
+            raise UserError(f"{path}: is no folder or zip; give the folder that holds {BOTH}")
         if path.is_file():
             return {name: _in_zip(path, name) for name in TABLES}
     except OSError as error:
         raise _unreadable(path, error) from None
-    raise UserError(f"{path}: no such file or folder; give a folder with train.csv and test.csv, or their zip")
+    raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
 
 
 def _holds_data(path: Path) -> bool:
@@ -922,21 +1386,19 @@ def _holds_data(path: Path) -> bool:
 
 
 def _in_folder(folder: Path) -> dict[str, Table]:
-    found = {name: _in_files(folder, name) for name in TABLES}
-    present = {name: table for name, table in found.items() if table}
-    if len(present) == len(TABLES):
-        return present
-    if present:
-        (name,) = present
+    tables = {name: table for name in TABLES if (table := _in_files(folder, name))}
+    if len(tables) == len(TABLES):
+        return tables
+    if tables:
+        (name,) = tables
         (missing,) = set(TABLES) - {name}
         raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
     archives = sorted(folder.glob("*.zip"))
-    kaggles = folder / f"{COMPETITION}.zip"
+    kaggles = folder / f"{COMPETITION.name}.zip"
     if kaggles not in archives and len(archives) != 1:
-        several = f"several zips and no {kaggles.name}" if archives else "no train.csv, test.csv or zip of them"
-        raise UserError(f"{folder}: has {several}; put {kaggles.name} there, or the two CSV files")
-    archive = kaggles if kaggles in archives else archives[0]
-    return {name: _in_zip(archive, name) for name in TABLES}
+        found = f"several zips and no {kaggles.name}" if archives else f"no {', '.join(TABLES)} or zip of them"
+        raise UserError(f"{folder}: has {found}; put {kaggles.name} there, or the two CSV files")
+    return {name: _in_zip(kaggles if kaggles in archives else archives[0], name) for name in TABLES}
 
 
 def _in_files(folder: Path, name: str) -> Table | None:
@@ -956,10 +1418,10 @@ def _in_zip(path: Path, name: str) -> Table:
         raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
     for member in members:
         if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION_URL}")
+            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION.url}")
     found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
     if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one train.csv and one test.csv")
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
     (member,) = found
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
@@ -969,7 +1431,7 @@ def _in_zip(path: Path, name: str) -> Table:
     if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
         raise UserError(
             f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            f"a zip bomb? get the zip from {COMPETITION_URL}"
+            f"a zip bomb? get the zip from {COMPETITION.url}"
         )
     return Table(path, member.filename)
 
@@ -997,77 +1459,93 @@ from pathlib import Path
 
 import numpy as np
 
+from digits.competition import COMPETITION
 from digits.errors import UserError
+from digits.files import limits
 from digits.files.atomic import replacing
 
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
-HEADER = ["ImageId", "Label"]
-MOST_BYTES, MOST_BYTES_A_ROW = 2**20, 100  # of a file that is read: an id and a label take 10
+ID, FIRST = COMPETITION.submission[0], COMPETITION.first_id
+OF_PROBABILITIES = len(COMPETITION.submission) == 1
 SHOWN = 5  # problems of one kind that are named before they are only counted
 
 
 @dataclass
 class Verdict:
-    """What the validator found: `problems` make a file invalid, `remarks` do not."""
+    """Result of the validator: `problems` make a file invalid, `remarks` do not."""
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # int64 (n,), where every line could be read
+    labels: np.ndarray | None = None  # int64 or str (n,), the most probable ones, where every line could be read
 
     @property
     def valid(self) -> bool:
         return not self.problems
 
+    def add(self, problems: list[str]) -> None:
+        """Add problems of one kind, of which only the first are named."""
+        self.problems += problems[:SHOWN]
+        if len(problems) > SHOWN:
+            self.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
 
-def write(path: Path, labels: np.ndarray, classes: np.ndarray) -> None:
+
+def header(classes: np.ndarray) -> list[str]:
+    """Columns of a submission for these classes, int64 or str (c,)."""
+    return [ID, *map(str, classes)] if OF_PROBABILITIES else list(COMPETITION.submission)
+
+
+def write(path: Path, probabilities: np.ndarray, classes: np.ndarray) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
     Args:
-        labels: int64 (n,), in the order of the test rows.
-        classes: int64 (c,): the labels seen in training.
+        path: of the file.
+        probabilities: float (n, c), in the order of the test rows.
+        classes: int64 or str (c,): the labels seen in training, ascending.
 
     Raises:
         ValueError: the file is not valid, a bug.
     """
+    labels = classes[probabilities.argmax(axis=1)]
+    answers = probabilities if OF_PROBABILITIES else labels[:, None]
     with replacing(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows((number, int(label)) for number, label in enumerate(labels, start=1))
+            writer.writerow(header(classes))
+            writer.writerows([number, *answer] for number, answer in enumerate(answers.tolist(), start=FIRST))
         verdict = check(temporary, len(labels), classes)
         if not verdict.valid or not np.array_equal(verdict.labels, labels):
             raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
 
 
 def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
-    """Judge a submission file, whoever made it.
+    """Validate a submission file, whoever made it.
 
     Args:
-        path: the file.
+        path: of the file.
         rows: test rows that it must answer.
-        classes: int64 (c,): the labels seen in training.
+        classes: int64 or str (c,): the labels seen in training.
 
     Raises:
         UserError: it cannot be read as text.
     """
-    verdict = Verdict()
-    lines = _lines(path, MOST_BYTES + MOST_BYTES_A_ROW * rows, verdict)
+    verdict, columns = Verdict(), header(classes)
+    lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * len(columns) * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
         return verdict
-    _check_header(lines[0], verdict)
+    _check_header(lines[0], columns, verdict)
     _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
-    _check_labels(lines[1:], classes, verdict)
+    _check_answers(lines[1:], classes, verdict)
     return verdict
 
 
 def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
-    """Hold the labels of a readable file against those that a run's stored probabilities choose.
+    """Compare the labels of a readable file with those that a run's stored probabilities choose.
 
     Args:
         verdict: of `check`; gets the problems and remarks of the comparison.
-        chosen: int64 (n,), in the order of the test rows.
-        run: the run's name, for the words.
+        chosen: labels (n,), in the order of the test rows.
+        run: name of the run, for messages.
         own: whether the file claims to be that run's own, and so must agree in every row.
     """
     labels = verdict.labels
@@ -1077,34 +1555,26 @@ def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
     if own and agreement < 1:
         first = int(np.argmax(labels != chosen))
         verdict.problems.append(
-            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first at ImageId {first + 1}: "
-            f"{labels[first]} instead of {chosen[first]}"
+            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first "
+            f"at {ID} {first + FIRST}: {labels[first]} instead of {chosen[first]}"
         )
     elif agreement < 0.5:
-        verdict.problems.append(
-            f"only {agreement:.1%} of the labels agree with run '{run}': {_guess_order(labels, chosen)}"
-        )
+        by_name = np.array(sorted(range(FIRST, FIRST + len(labels)), key=str)) - FIRST
+        if (labels == chosen[by_name]).mean() > 0.9:
+            guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
+        else:
+            guess = "the rows are probably in another order, or of other images"
+        verdict.problems.append(f"only {agreement:.1%} of the labels agree with run '{run}': {guess}")
     else:
         verdict.remarks.append(f"agrees with run '{run}' on {agreement:.2%} of the rows")
 
 
-def _guess_order(labels: np.ndarray, chosen: np.ndarray) -> str:
-    by_name = np.array(sorted(range(1, len(labels) + 1), key=str)) - 1
-    if (labels == chosen[by_name]).mean() > 0.9:
-        return "the rows stand in file-name order (1, 10, 100, ...), not in number order"
-    return "the rows are probably in another order, or of other images"
-
-
 def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        content = limits.read_bytes(path, most, "submission")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
-    if len(content) > most:
-        raise UserError(f"submission {path}: is no submission but a file of more than {most:,} bytes")
-    try:
-        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"submission {path}: not a text file in UTF-8") from None
     if content.startswith(b"\xef\xbb\xbf"):
@@ -1122,48 +1592,60 @@ def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     return lines
 
 
-def _check_header(header: list[str], verdict: Verdict) -> None:
-    if header == HEADER:
+def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> None:
+    if found == columns:
         return
-    if header and header[0].strip().lstrip("-").isdigit():
-        verdict.problems.append(f"line 1: the header 'ImageId,Label' is missing, found '{','.join(header)[:60]}'")
-    else:
-        verdict.problems.append(f"line 1: the header must be 'ImageId,Label', found '{','.join(header)[:60]}'")
+    is_missing = bool(found) and found[0].strip().lstrip("-").isdigit()
+    must = f"the header '{','.join(columns)}' is missing" if is_missing else f"the header must be '{','.join(columns)}'"
+    verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
 def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
-    ids = [int(cell) if PLAIN.fullmatch(cell) else None for cell in cells]
-    unreadable = [(at, cell) for at, (cell, number) in enumerate(zip(cells, ids, strict=True), 2) if number is None]
-    _name(verdict, [f"line {at}: ImageId '{cell[:30]}' is not a plain whole number" for at, cell in unreadable])
-    known = [number for number in ids if number is not None]
-    if known == list(range(len(known))) and len(known) == len(cells):
-        verdict.problems.append("ImageId starts at 0; it must start at 1")
+    unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
+    verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
+    ids = [int(cell) for cell in cells if PLAIN.fullmatch(cell)]
+    if FIRST and ids == list(range(len(cells))):
+        verdict.problems.append(f"{ID} starts at 0; it must start at {FIRST}")
         return
-    repeated = [number for number, times in Counter(known).items() if times > 1]
-    _name(verdict, [f"ImageId {number} stands more than once" for number in repeated])
-    missing = sorted(set(range(1, rows + 1)).difference(known))
-    _name(verdict, [f"ImageId {number} is missing" for number in missing])
-    _name(verdict, [f"ImageId {number} is beyond the {rows} test rows" for number in known if not 1 <= number <= rows])
-    if not repeated and not missing and known != sorted(known):
-        verdict.problems.append("the rows are not in the order of ImageId 1, 2, 3, ...")
+    repeated = [number for number, times in Counter(ids).items() if times > 1]
+    verdict.add([f"{ID} {number} stands more than once" for number in repeated])
+    missing = sorted(set(range(FIRST, FIRST + rows)).difference(ids))
+    verdict.add([f"{ID} {number} is missing" for number in missing])
+    beyond = [number for number in ids if not FIRST <= number < FIRST + rows]
+    verdict.add([f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
+    if not repeated and not missing and ids != sorted(ids):
+        verdict.problems.append(f"the rows are not in the order of {ID} {FIRST}, {FIRST + 1}, {FIRST + 2}, ...")
 
 
-def _check_labels(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
-    allowed = {str(label) for label in classes}
-    problems = []
-    for at, line in enumerate(lines, start=2):
-        if len(line) != 2:
-            problems.append(f"line {at}: {len(line)} cells instead of 2")
+def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
+    count, allowed, problems = len(header(classes)), {str(label) for label in classes}, []
+    for number, line in enumerate(lines, start=2):
+        if len(line) != count:
+            problems.append(f"line {number}: {len(line)} cells instead of {count}")
+        elif OF_PROBABILITIES:
+            wrong = [cell for cell in line[1:] if not _is_probability(cell)]
+            problems += [f"line {number}: '{cell[:30]}' is not a probability from 0 to 1" for cell in wrong]
         elif line[1] not in allowed:
-            problems.append(f"line {at}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
-    _name(verdict, problems)
-    if not problems:
-        verdict.labels = np.array([int(line[1]) for line in lines], dtype=np.int64)
+            problems.append(f"line {number}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
+    verdict.add(problems)
+    if not problems and OF_PROBABILITIES:
+        verdict.labels = classes[np.array([line[1:] for line in lines], float).reshape(-1, count - 1).argmax(axis=1)]
+    elif not problems:
+        verdict.labels = np.array([line[1] for line in lines]).astype(classes.dtype)
+
+
+def _is_probability(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) <= 1
+    except ValueError:
+        return False
 
 
 def _why_not(label: str, allowed: set[str]) -> str:
+    if not all(name.isdigit() for name in allowed):
+        return "is not a label seen in training"
     try:
         number = float(label)
     except ValueError:
@@ -1171,123 +1653,30 @@ def _why_not(label: str, allowed: set[str]) -> str:
     if number.is_integer() and str(int(number)) in allowed:
         return f"must be written as a whole number, {int(number)}"
     return "is not a label seen in training"
-
-
-def _name(verdict: Verdict, problems: list[str]) -> None:
-    verdict.problems += problems[:SHOWN]
-    if len(problems) > SHOWN:
-        verdict.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/table.py"] = r'''"""Read the two CSVs straight into uint8 arrays, check every cell, keep the result in a cache.
-
-A well-formed table goes through pyarrow. Whatever pyarrow stumbles over is read again by a careful parser
-in plain Python, which either names the first problem or reads what pyarrow could not.
-"""
+FILES["digits/data/table.py"] = r'''"""Read the competition's two CSVs into uint8 arrays, with every cell checked, and cache them."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import hashlib
-import io
-import json
-import re
-import threading
-import time
-import weakref
-from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from math import isqrt
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn
 
 import numpy as np
 
 from digits.competition import COMPETITION
-from digits.data.source import TEST, TRAIN, Source, Table, locate
+from digits.data import cache, csv
+from digits.data.dataset import Dataset
+from digits.data.header import Header, check_pair
+from digits.data.source import Source, Table, locate
 from digits.errors import UserError
-from digits.files.atomic import TEMPORARY, replacing
-
-LABEL = "label"
-PIXEL_LIMIT = 255
-LABEL_LIMIT = 2**32 - 1
-HEADER_BYTES = 2**20
-MOST_EMPTY_LINES = 10_000
-BLOCK_BYTES = 2**22  # measured: a fifth faster than 1 MiB, no slower than 16 MiB
-RELEASE_SECONDS = 10  # for pyarrow to let go of a file; it takes some milliseconds
-
-CACHE_FORMAT = 1
-CACHE_ENTRIES = 4
-STALE_SECONDS = 3600
 
 
-# Compared by identity: arrays have no single truth value.
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """The rows of a competition, in the order of its CSVs.
-
-    name: "digit-recognizer" or "demo".
-    source: where the rows come from, for people.
-    train_images: uint8 (n, side, side); train_labels: int64 (n,).
-    test_images: uint8 (m, side, side); test_labels: int64 (m,), known for the demo set only.
-    """
-
-    name: str
-    source: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray | None = None
-
-    @property
-    def side(self) -> int:
-        """Height and width of an image in pixels."""
-        return self.train_images.shape[1]
-
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The labels seen in training, ascending: int64 (c,)."""
-        return np.unique(self.train_labels)
-
-    @cached_property
-    def targets(self) -> np.ndarray:
-        """Of each training row the place of its label in `classes`: int32 (n,)."""
-        return np.searchsorted(self.classes, self.train_labels).astype(np.int32)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the training pixels and labels."""
-        return _digest(self.train_images, self.train_labels)
-
-    @cached_property
-    def test_fingerprint(self) -> str:
-        """SHA-256 of the test pixels."""
-        return _digest(self.test_images)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Images with what they show: uint8 (n, side, side) and class indices int32 (n,)."""
-
-    images: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """The rows of these numbers, int (m,), in their order."""
-        return Rows(self.images[rows], self.targets[rows])
-
-
-def read(source: Source, cache: Path) -> Dataset:
+def read(source: Source, cache_folder: Path) -> Dataset:
     """Read, check and cache both tables; a later read of the same files comes from the cache.
 
-    cache: a folder, made where it is missing. The newest few entries stay in it.
+    cache_folder: made if it is missing. The newest few entries stay in it.
 
     Raises:
         UserError: a table is not what the competition ships; the line says where and what to do.
@@ -1298,346 +1687,35 @@ def read(source: Source, cache: Path) -> Dataset:
 
         return demo()
     tables = locate(source.path)
-    entry = cache / f"{_key(tables)}.npy"
-    dataset = _load(entry, str(source.path))
+    entry = cache.entry(cache_folder, tables)
+    dataset = cache.load(entry, str(source.path))
     if dataset is None:
         dataset = _parse(tables, str(source.path))
-        _store(dataset, entry)
-        _prune(cache)
+        cache.store(dataset, entry)
     return dataset
 
 
 def read_images(path: Path, side: int) -> np.ndarray:
-    """The images of one CSV, with or without labels: uint8 (n, side, side).
+    """Read the images of one CSV, with or without labels: uint8 (n, side, side, 1).
 
     Raises:
         UserError: it is not in the competition's form, or its images have another side.
     """
-    table = Table(path)
-    columns = _columns(table)
-    found = _side(table, columns)
-    if found != side:
-        raise UserError(f"{table}: has {found}x{found} pixels an image, the networks were trained on {side}x{side}")
-    return _rows(table, columns)[0].reshape(-1, side, side)
+    header = Header.read(Table(path))
+    if header.side != side:
+        found = f"{header.side}x{header.side}"
+        raise UserError(f"{path}: has {found} pixels an image, the networks were trained on {side}x{side}")
+    return csv.read(header)[0]
 
 
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for of in arrays:
-        digest.update(f"{of.dtype.str}{of.shape}".encode())
-        digest.update(np.ascontiguousarray(of))
-    return digest.hexdigest()
-
-
-# --- the cache: one file an entry, so that one rename makes it whole ---------------------------------------
-
-
-def _key(tables: dict[str, Table]) -> str:
-    """Names what the entry was read from: the files and their state."""
-    state = []
-    for table in tables.values():
-        status = table.file.stat()
-        state.append([str(table.file.resolve()), table.member, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps([CACHE_FORMAT, state]).encode()).hexdigest()[:32]
-
-
-def _load(entry: Path, origin: str) -> Dataset | None:
-    """The cached rows, or None where there is no entry or its content does not match its fingerprints."""
-    try:
-        with entry.open("rb") as file:
-            fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
-        dataset = Dataset(COMPETITION, origin, *arrays)
-        whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
-    except MemoryError:
-        raise
-    except Exception:  # a damaged file can raise anything, and is read from its source again whatever it is
-        return None
-    return dataset if whole else None
-
-
-def _store(dataset: Dataset, entry: Path) -> None:
-    """Write the entry under a temporary name, then rename it: another process sees all of it or nothing."""
-    fingerprints = np.array([dataset.fingerprint, dataset.test_fingerprint])
-    arrays = (fingerprints, dataset.train_images, dataset.train_labels, dataset.test_images)
-    with replacing(entry) as temporary, temporary.open("wb") as file:
-        for of in arrays:
-            np.save(file, of, allow_pickle=False)
-
-
-def _prune(cache: Path) -> None:
-    """Remove all but the newest entries, and what killed processes left behind."""
-    ages = {}
-    for path in (*cache.glob("[!.]*.npy"), *cache.glob(f"{TEMPORARY}*")):
-        try:
-            ages[path] = time.time() - path.stat().st_mtime
-        except FileNotFoundError:  # another process was faster
-            continue
-    unfinished = [path for path in ages if path.name.startswith(TEMPORARY)]
-    entries = sorted(ages.keys() - set(unfinished), key=ages.get)
-    stale = [path for path in unfinished if ages[path] > STALE_SECONDS]
-    for path in (*entries[CACHE_ENTRIES:], *stale):
-        path.unlink(missing_ok=True)
-
-
-# --- from CSV to arrays ------------------------------------------------------------------------------------
-
-
-def _parse(tables: dict[str, Table], origin: str) -> Dataset:
-    train, test = tables[TRAIN], tables[TEST]
-    train_columns, test_columns = _columns(train), _columns(test)
-    side = _check_columns(train, train_columns, test, test_columns)
-    train_pixels, train_labels = _rows(train, train_columns)
-    if (train_labels == train_labels[0]).all():
-        raise UserError(f"{train}: every label is {train_labels[0]}; training needs two classes or more")
-    test_pixels, _ = _rows(test, test_columns)
-    shape = (-1, side, side)
-    return Dataset(COMPETITION, origin, train_pixels.reshape(shape), train_labels, test_pixels.reshape(shape))
-
-
-def _rows(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """All rows below the header: pixels uint8 (n, pixels), labels int64 (n,) (empty without that column)."""
-    pixels, labels = _rows_fast(table, columns) or _rows_careful(table, columns)
-    if not len(pixels):
-        raise UserError(f"{table}: has a header but no rows; download it again")
-    return pixels, labels
-
-
-class _Plain(io.RawIOBase):
-    """Passes bytes on, but refuses quotes and hexadecimal numbers, which pyarrow takes too leniently.
-
-    `released` is set as soon as nobody holds this object any more.
-    """
-
-    def __init__(self, stream: BinaryIO, released: threading.Event) -> None:
-        self.stream = stream
-        released.clear()
-        weakref.finalize(self, released.set)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self.stream.read(size)
-        if any(sign in chunk for sign in (b'"', b"x", b"X")):
-            raise ValueError("not plain digits and commas")
-        return chunk
-
-
-def _rows_fast(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """All rows as pyarrow reads them; None where it cannot, and the careful parser says why in the user's words."""
-    released = threading.Event()
-    released.set()
-    try:
-        found = _read_with_pyarrow(table, columns, released)
-    except Exception:
-        found = None
-    released.wait(RELEASE_SECONDS)  # a program that ends while pyarrow's thread still holds the file would crash
-    return found
-
-
-def _read_with_pyarrow(table: Table, columns: list[str], released: threading.Event) -> tuple[np.ndarray, np.ndarray]:
-    import pyarrow  # slow to import, and a cached read does without it
-    from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
-
-    types = {name: pyarrow.uint32() if name == LABEL else pyarrow.uint8() for name in columns}
-    with table.open() as stream:
-        stream.readline(HEADER_BYTES)
-        rows = read_csv(
-            _Plain(stream, released),
-            ReadOptions(column_names=columns, block_size=BLOCK_BYTES),
-            convert_options=ConvertOptions(column_types=types, null_values=[]),
-        )
-    place = columns.index(LABEL) if LABEL in columns else None
-    pixels = np.empty((rows.num_rows, len(columns) - (place is not None)), np.uint8)
-    labels = np.empty(0 if place is None else rows.num_rows, np.int64)
-    start = 0
-    for batch in rows.to_batches():  # block by block, so that the transposition stays in the processor's cache
-        stop = start + batch.num_rows
-        arrays = [np.from_dlpack(column) for column in batch.columns]  # pyarrow's to_numpy imports pandas
-        if place is not None:
-            labels[start:stop] = arrays.pop(place)
-        pixels[start:stop] = np.stack(arrays).T
-        start = stop
-    return pixels, labels
-
-
-def _rows_careful(table: Table, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The same as the fast parser, a cell at a time; the first problem ends it with a UserError."""
-    plain = {str(value): value for value in range(PIXEL_LIMIT + 1)}
-    place = columns.index(LABEL) if LABEL in columns else None
-    names = [name for name in columns if name != LABEL]
-    pixels, labels = bytearray(), array("q")
-    with table.open() as stream:
-        for number, cells in _lines(table, stream, len(columns)):
-            if len(cells) != len(columns):
-                raise UserError(
-                    f"{table}: line {number} has {len(cells)} cells, the header (line 1) {len(columns)}; "
-                    "the file is cut off or damaged, download it again"
-                )
-            if place is not None:
-                label = cells.pop(place)
-                value = _whole(label, LABEL_LIMIT)
-                if value is None:
-                    _reject(table, number, LABEL, label, LABEL_LIMIT)
-                labels.append(value)
-            values = [plain.get(cell) for cell in cells]
-            if None in values:  # padded, or wrong
-                values = [_whole(cell, PIXEL_LIMIT) for cell in cells]
-            if None in values:
-                bad = values.index(None)
-                _reject(table, number, names[bad], cells[bad], PIXEL_LIMIT)
-            pixels += bytes(values)
-    return np.frombuffer(pixels, np.uint8).reshape(-1, len(names)), np.array(labels, np.int64)
-
-
-def _lines(table: Table, stream: BinaryIO, count: int) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of each line below the header; empty lines are passed over."""
-    limit = 64 * (count + 1)  # no cell of a pixel table comes near 64 characters
-    stream.readline(HEADER_BYTES)
-    number, empty = 1, 0
-    while line := stream.readline(limit):
-        number += 1
-        if len(line) == limit:
-            raise UserError(f"{table}: line {number} is too long for {count} cells; download the file again")
-        text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        if text:
-            yield number, _cells(table, number, text)
-            continue
-        empty += 1
-        if empty > MOST_EMPTY_LINES:  # a zip holds millions of them in some kilobytes
-            raise UserError(f"{table}: {empty:,} lines are empty, the last of them line {number}; download it again")
-
-
-def _cells(table: Table, number: int, text: str) -> list[str]:
-    if '"' not in text:
-        return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise UserError(f"{table}: line {number} has misplaced quotes ({error}); write it without quotes") from None
-
-
-def _whole(cell: str, limit: int) -> int | None:
-    """The value of a cell that is plain ASCII digits and within the limit, else None."""
-    digits = cell.strip(" \t")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-        return None
-    value = int(digits)
-    return value if value <= limit else None
-
-
-def _reject(table: Table, number: int, column: str, cell: str, limit: int) -> NoReturn:
-    kind = "label" if column == LABEL else "pixel"
-    raise UserError(
-        f"{table}: line {number} (the header is line 1), column {column}: {_fault(cell, limit)}; "
-        f"a {kind} is a whole number from 0 to {limit}"
-    )
-
-
-def _fault(cell: str, limit: int) -> str:
-    """What is wrong with a cell that `_whole` refused."""
-    shown = repr(cell if len(cell) <= 24 else cell[:24] + "...")
-    if not cell.strip():
-        return "the cell is empty"
-    try:
-        value = float(cell)
-    except ValueError:
-        return f"{shown} is not a number"
-    if np.isnan(value):
-        return f"{shown} is missing"
-    if value < 0:
-        return f"{shown} is negative"
-    if value > limit:
-        return f"{shown} is over {limit}"
-    if not value.is_integer():
-        return f"{shown} is a fraction"
-    return f"{shown} is not written in plain digits"
-
-
-# --- headers -----------------------------------------------------------------------------------------------
-
-
-def _columns(table: Table) -> list[str]:
-    """The column names in the first line.
-
-    Raises:
-        UserError: the file does not begin like a CSV.
-    """
-    with table.open() as stream:
-        line = stream.readline(HEADER_BYTES)
-    if not line:
-        raise UserError(f"{table}: is empty; download it again")
-    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{table}: is UTF-16 text; save it as UTF-8")
-    if line.lstrip().startswith(b"<"):
-        raise UserError(f"{table}: is a web page, not a CSV file (a login page?); download it again")
-    try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text or len(line) == HEADER_BYTES:
-        raise UserError(f"{table}: is not a CSV file (binary content); download it again")
-    columns = [name.strip() for name in _cells(table, 1, text)]
-    if all(_whole(name, LABEL_LIMIT) is not None for name in columns):
-        raise UserError(f"{table}: line 1 is numbers; add the header line label,pixel0,pixel1,...")
-    return columns
-
-
-def _check_columns(train: Table, train_columns: list[str], test: Table, test_columns: list[str]) -> int:
-    """The image side that both headers agree on.
-
-    Raises:
-        UserError: a column is missing, extra, misnamed, doubled or out of order; the line names it.
-    """
-    if LABEL not in train_columns:
-        if LABEL in test_columns:
-            raise UserError(f"{train}: has no '{LABEL}' column but {test.file.name} has; swap the two files")
-        raise UserError(f"{train}: has no '{LABEL}' column; its columns begin {_shown(train_columns)}")
-    if LABEL in test_columns:
-        raise UserError(f"{test}: has a '{LABEL}' column; a test file holds pixels only (a copy of train.csv?)")
-    side, test_side = _side(train, train_columns), _side(test, test_columns)
-    if side != test_side:
-        raise UserError(
-            f"{test}: has {test_side}x{test_side} pixels an image, {train} has {side}x{side}; "
-            "take both from one competition"
-        )
-    return side
-
-
-def _side(table: Table, columns: list[str]) -> int:
-    """The image side, from columns that are pixel0, pixel1, ... in order, with or without a label."""
-    seen = set()
-    for name in columns:
-        if name in seen:
-            raise UserError(f"{table}: column {name[:24]!r} appears twice; remove one")
-        seen.add(name)
-    names = [name for name in columns if name != LABEL]
-    for index, name in enumerate(names):
-        expected = f"pixel{index}"
-        if name != expected:
-            raise UserError(f"{table}: {_misplaced(name, expected, names, index)}")
-    side = isqrt(len(names))
-    if not names or side**2 != len(names):
-        raise UserError(f"{table}: {len(names)} pixel columns make no square image; download it again")
-    return side
-
-
-def _misplaced(name: str, expected: str, names: list[str], index: int) -> str:
-    """What to call a column that stands where `expected` should."""
-    shown = repr(name[:24])
-    if expected in names:
-        if re.fullmatch(r"pixel\d+", name):
-            return f"column {shown} comes before '{expected}'; sort the pixel columns"
-        return f"unexpected column {shown}; remove it"
-    if re.fullmatch(r"pixel\d+", name):
-        return f"column '{expected}' is missing; download the file again"
-    if index == len(names) - 1 and isqrt(index) ** 2 == index:
-        return f"unexpected column {shown}; remove it"
-    return f"column {shown} stands where '{expected}' should; rename it"
-
-
-def _shown(columns: list[str]) -> str:
-    return ", ".join(repr(name[:24]) for name in columns[:3])
+def _parse(tables: Mapping[str, Table], origin: str) -> Dataset:
+    train, test = (Header.read(tables[name]) for name in (COMPETITION.train, COMPETITION.test))
+    check_pair(train, test)
+    train_images, labels = csv.read(train)
+    if (labels == labels[0]).all():
+        raise UserError(f"{train.table}: every label is {labels[0]}; training needs two classes or more")
+    test_images, _ = csv.read(test)
+    return Dataset(COMPETITION.name, origin, train_images, labels, test_images)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -1647,10 +1725,10 @@ FILES["digits/ensemble/__init__.py"] = r'''"""From the members' logits to calibr
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/ensemble/alignment.py"] = r'''"""Bring the feature spaces of several networks into one, without labels.
 
-Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so theirs may never
-be pooled as they are. Images that all of them have seen the same way, the unlabelled test images, anchor
-their spaces: each is centred, scaled, and turned onto the mean of all (generalised orthogonal Procrustes
-analysis: J. C. Gower, "Generalized Procrustes Analysis", Psychometrika 40, 1975).
+Two networks of one recipe learn features that differ by an arbitrary rotation and scale, so their features may never be
+pooled raw. The unlabelled test images, which all of them have seen the same way, anchor their spaces: each is centred,
+scaled, and rotated onto the mean of all (generalised orthogonal Procrustes analysis: J. C. Gower, "Generalized
+Procrustes Analysis", Psychometrika 40, 1975).
 """
 
 from __future__ import annotations
@@ -1668,6 +1746,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from digits.errors import UserError
+from digits.files import arrays
+from digits.runs import Member, Run
+
+ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 MOST_ROUNDS = 100
 TOLERANCE = 1e-6  # of the mean residual: a gain that no figure shows
 PROBE_ROWS = 10_000
@@ -1675,7 +1758,7 @@ PROBE_ROWS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """The way from one network's space into the common one.
+    """Map from one network's space into the common one.
 
     mean: float (d,). scale: the root mean square distance of its anchors from their mean, or 1 where they are one
     point. rotation: float (d, c), its rows or its columns orthonormal, c the width of the widest space.
@@ -1688,8 +1771,30 @@ class Alignment:
     residual: float
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features of this network, float (n, d), in the common space: float (n, c)."""
+        """Bring features of this network, float (n, d), into the common space: float (n, c)."""
         return (features - self.mean) / self.scale @ self.rotation
+
+
+def of_run(run: Run) -> dict[str, Alignment]:
+    """Fit the alignment of every member of a finished run, by the member's name.
+
+    The anchors are `ANCHORS` test images, the same ones in every call. The widest member's features give the width
+    of the common space.
+
+    Raises:
+        UserError: a member is missing or damaged.
+    """
+    drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
+    members = run.members
+    alignments = align([_test_features(run, member)[drawn] for member in members])
+    return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
+
+
+def _test_features(run: Run, member: Member) -> np.ndarray:
+    try:
+        return arrays.read(run.whole(member) / "test.npz", features="f2")["features"]
+    except ValueError as error:
+        raise UserError(f"{error}; make the member anew: make submit RUN={run.folder.name}") from None
 
 
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
@@ -1720,7 +1825,7 @@ def _widened(features: np.ndarray, width: int) -> np.ndarray:
 
 
 def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
-    """Rotate all shapes onto their mean, until the mean stands still."""
+    """Rotate all shapes onto their mean until the mean no longer moves: rotations and residuals."""
     common, before = shapes[0], np.inf
     for _ in range(MOST_ROUNDS):
         rotations = [orthogonal_procrustes(shape, common)[0] for shape in shapes]
@@ -1734,14 +1839,14 @@ def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]
 
 
 def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
-    """How well the fold can be told from the features: accuracy of a cross-validated logistic regression.
+    """Accuracy of a cross-validated logistic regression that guesses the fold from the features.
 
-    Chance is one over the number of folds; features of unaligned networks give nearly 1, one fold alone NaN.
+    Chance is one over the number of folds. Features of unaligned networks give nearly 1, one fold alone NaN.
 
     Args:
         features: float (n, d), row by row.
         folds: int (n,).
-        seed: of the `PROBE_ROWS` rows that are looked at, and of how they are split.
+        seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
     """
     if len(np.unique(folds)) < 2:
         return float("nan")
@@ -1755,7 +1860,7 @@ def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/ensemble/calibration.py"] = r'''"""How far stated probabilities can be believed."""
+FILES["digits/ensemble/calibration.py"] = r'''"""Calibration of probabilities by a temperature."""
 
 from __future__ import annotations
 
@@ -1765,10 +1870,10 @@ from scipy.special import log_softmax
 
 
 def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
+    """Fit the T for which softmax(logits / T) has the lowest log loss, from 0.05 to 20.
 
     Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
-    sure a network says it is, never what it chooses.
+    confident a network is, never what it chooses.
 
     Args:
         logits: float (n, classes).
@@ -1782,47 +1887,6 @@ def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
 
     found = minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/ensemble/comparison.py"] = r'''"""Two classifiers on the same rows: what differs, and whether it could be chance."""
-
-from __future__ import annotations
-
-import numpy as np
-
-from digits.ensemble.interval import Interval, bootstrapped
-
-DRAWS = 10_000
-
-
-def accuracy_difference(a_right: np.ndarray, b_right: np.ndarray, generator: np.random.Generator) -> Interval:
-    """Accuracy of B minus accuracy of A with the interval of a paired bootstrap: bool (n,) each, row by row."""
-    rows = len(a_right)
-    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
-    shares = np.array([gained, lost, rows - gained - lost]) / rows
-    draws = generator.multinomial(rows, shares, DRAWS)  # the same as drawing rows: only three kinds differ
-    return bootstrapped((gained - lost) / rows, (draws[:, 0] - draws[:, 1]) / rows)
-
-
-def mean_difference(a: np.ndarray, b: np.ndarray, generator: np.random.Generator, draws: int = 1000) -> Interval:
-    """Mean of B minus mean of A: float (n,) each, row by row; a loss, say."""
-    differences = b - a
-    rows = len(differences)
-    means = np.array([differences[generator.integers(0, rows, rows)].mean() for _ in range(draws)])
-    return bootstrapped(float(differences.mean()), means)
-
-
-def mcnemar(a_right: np.ndarray, b_right: np.ndarray) -> float:
-    """The two-sided p-value of McNemar's exact test: bool (n,) each, row by row.
-
-    Of the rows that only one of the two got right, each should have an even share if they are equally good
-    (Q. McNemar, Psychometrika 12, 1947; exact binomial form).
-    """
-    from scipy.stats import binomtest  # takes longer to import than everything else here
-
-    gained, lost = int((b_right & ~a_right).sum()), int((a_right & ~b_right).sum())
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -1870,30 +1934,30 @@ def bootstrapped(value: float, draws: np.ndarray) -> Interval:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/ensemble/logits.py"] = r'''"""What the members of a run say of its rows: logits, the temperatures that make them credible, their combination."""
+FILES["digits/ensemble/logits.py"] = r'''"""Logits of a run's members: read, calibrated by temperatures, and combined."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digits import runs
-from digits.config import Config
-from digits.data import Dataset
 from digits.ensemble import calibration
 from digits.ensemble import rules as ensembling
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import Member, Run
 
-BELIEFS = "mean"  # the rule whose probabilities are believed, whichever rule makes the choices
+BELIEFS = "mean"  # the rule whose probabilities are reported, whichever rule makes the choices
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Logits:
-    """What one member gave: logits (n, classes) for its own held-out rows and for the test rows."""
+    """Logits of one member.
+
+    rows: its held-out rows, int (n,). oof: for them, float (n, c). test: for the test rows, float (m, c).
+    """
 
     member: Member
     rows: np.ndarray
@@ -1901,13 +1965,13 @@ class Logits:
     test: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Calibrated:
-    """Members whose softmax can be believed, and the temperatures that made it so.
+    """Members whose logits are divided by fitted temperatures.
 
     temperatures: by architecture, from the out-of-fold rows of all folds; they scale the test logits. by_fold: for each
-    fold those from the rows of all other folds, so that no row has a say in how it is scored; they scale the
-    out-of-fold logits.
+    fold those from the rows of all other folds, so that no row decides how it is scored; they scale the out-of-fold
+    logits.
     """
 
     members: list[Logits]
@@ -1915,13 +1979,8 @@ class Calibrated:
     by_fold: dict[int, dict[str, float]]
 
 
-def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> dict[str, np.ndarray]:
-    """The out-of-fold probabilities of a run, as `make submit` wrote them.
-
-    Args:
-        run: finished, or covered by `config`.
-        dataset: of the run.
-        config: only the rows of its folds; all rows by default.
+def read_ensemble(run: Run) -> dict[str, np.ndarray]:
+    """Read the out-of-fold probabilities of a run, as `make submit` wrote them.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
@@ -1931,21 +1990,26 @@ def read_ensemble(run: Run, dataset: Dataset, config: Config | None = None) -> d
     except ValueError:
         state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
         raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
-    if str(ensemble["fingerprint"]) != dataset.fingerprint:
-        raise UserError(f"run {run.folder} was made from other training rows than {dataset.name}; give its DATA=")
+    if str(ensemble["fingerprint"]) != run.dataset.fingerprint:
+        raise UserError(f"run {run.folder} was made from other training rows than {run.dataset.name}; give its DATA=")
     rows, classes = ensemble["rows"], ensemble["classes"]
-    if not np.array_equal(classes, dataset.classes) or not are_rows_of(rows, len(dataset.train_labels)):
+    if not np.array_equal(classes, run.dataset.classes) or not are_rows_of(rows, len(run.dataset.train_labels)):
         raise UserError(f"{run.oof}: damaged; make it anew: make submit RUN={run.folder.name}")
-    if records.read_twice(run.origin, data=dict)["data"].get("test") != dataset.test_fingerprint:
-        raise UserError(f"run {run.folder} was made from other test rows than {dataset.name}; give its DATA=")
-    return ensemble if config is None else _of_config(ensemble, run, config)
+    if records.read_twice(run.origin, data=dict)["data"].get("test") != run.dataset.test_fingerprint:
+        raise UserError(f"run {run.folder} was made from other test rows than {run.dataset.name}; give its DATA=")
+    return ensemble
 
 
-def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dict[str, np.ndarray]:
-    """The rows of the config's folds."""
-    members = runs.members(config)
-    alike = [member for member in members if (member.architecture, member.seed) == _kind(members[0])]
-    own = np.concatenate([arrays.read(run.whole(member) / "oof.npz", rows="i1")["rows"] for member in alike])
+def read_covered(run: Run) -> dict[str, np.ndarray]:
+    """Read the out-of-fold probabilities of the rows that the networks of the run's config have predicted.
+
+    Raises:
+        UserError: the run is not finished, was made from other rows, or lacks a network.
+    """
+    ensemble = read_ensemble(run)
+    first = run.members[0]
+    alike = [replace(first, fold=fold) for fold in run.config.folds.trained]
+    own = np.concatenate([run.member_arrays(member, "oof.npz", rows="i1")["rows"] for member in alike])
     kept = np.isin(ensemble["rows"], own)
     if kept.sum() != len(own):
         raise UserError(f"{run.oof}: lacks rows of its networks; make it anew: make submit RUN={run.folder.name}")
@@ -1953,51 +2017,35 @@ def _of_config(ensemble: dict[str, np.ndarray], run: Run, config: Config) -> dic
     return {name: array[kept] if name in of_rows else array for name, array in ensemble.items()}
 
 
-def _kind(member: Member) -> tuple[str, int]:
-    return member.architecture, member.seed
-
-
 def are_rows_of(rows: np.ndarray, count: int) -> bool:
-    """Whether these numbers, int (n,), name some of so many rows, each once and in their order."""
+    """These numbers, int (n,), are some of `count` rows, each once and in their order."""
     return len(rows) > 0 and rows[0] >= 0 and rows[-1] < count and bool((np.diff(rows) > 0).all())
 
 
 def load(run: Run, member: Member) -> Logits:
-    """Read what a trained member gave.
+    """Read the logits of a trained member.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    folder = run.whole(member)
-    try:
-        oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2")
-        test = arrays.read(folder / "test.npz", logits="f2")
-    except ValueError as error:
-        raise UserError(f"{error}; delete the folder and train the member anew: make train") from None
+    run.whole(member)
+    oof = run.member_arrays(member, "oof.npz", rows="i1", logits="f2")
+    test = run.member_arrays(member, "test.npz", logits="f2")
     return Logits(member, oof["rows"], oof["logits"], test["logits"])
 
 
 def folds(members: Iterable[Logits]) -> list[int]:
-    """The folds that the members were trained for, in their order."""
+    """Folds of the members, in their order."""
     return list(dict.fromkeys(logits.member.fold for logits in members))
 
 
 def of_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of one fold: those that judge the same out-of-fold rows."""
+    """Members of one fold: those that predict the same out-of-fold rows."""
     return [logits for logits in members if logits.member.fold == fold]
 
 
-def without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
-    """The members of all other folds."""
+def _without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
     return [logits for logits in members if logits.member.fold != fold]
-
-
-def by_architecture(members: Iterable[Logits]) -> dict[str, list[Logits]]:
-    """The members of each architecture."""
-    groups: dict[str, list[Logits]] = {}
-    for logits in members:
-        groups.setdefault(logits.member.architecture, []).append(logits)
-    return groups
 
 
 def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
@@ -2007,14 +2055,16 @@ def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
         members: as they were loaded.
         targets: the class of every training row, int (n,).
     """
-    architectures = by_architecture(members)
+    architectures: dict[str, list[Logits]] = {}
+    for logits in members:
+        architectures.setdefault(logits.member.architecture, []).append(logits)
     overall = {name: temperature(peers, targets) for name, peers in architectures.items()}
     fitted = {
-        fold: {name: temperature(without_fold(peers, fold), targets) for name, peers in architectures.items()}
+        fold: {name: temperature(_without_fold(peers, fold), targets) for name, peers in architectures.items()}
         for fold in folds(members)
     }
     scaled = [
-        dataclasses.replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
+        replace(logits, oof=logits.oof / fitted[fold][name], test=logits.test / overall[name])
         for name, peers in architectures.items()
         for fold in folds(peers)
         for logits in of_fold(peers, fold)
@@ -2023,7 +2073,7 @@ def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
 
 
 def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
-    """That of all their out-of-fold rows together; 1 where there are none."""
+    """Temperature fitted on the pooled out-of-fold rows of members; 1 if there are none."""
     if not members:
         return 1.0
     rows = np.concatenate([logits.rows for logits in members])
@@ -2033,7 +2083,7 @@ def temperature(members: Sequence[Logits], targets: np.ndarray) -> float:
 def ensemble_temperatures(
     members: Sequence[Logits], calibrated: Calibrated, targets: np.ndarray
 ) -> tuple[dict[int, float], float]:
-    """A further temperature, of the ensemble's own log-probabilities: by fold, and from all folds.
+    """Fit a further temperature, of the ensemble's own log-probabilities: for each fold, and from all folds.
 
     The mean of several softmaxes is less sure than it is right, even where each of them is calibrated. A fold's
     temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
@@ -2047,8 +2097,8 @@ def ensemble_temperatures(
     fitted = {}
     for fold, temperatures in calibrated.by_fold.items():
         others = [
-            dataclasses.replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
-            for logits in without_fold(members, fold)
+            replace(logits, oof=logits.oof / temperatures[logits.member.architecture])
+            for logits in _without_fold(members, fold)
         ]
         fitted[fold] = _ensemble_temperature(others, targets)
     return fitted, _ensemble_temperature(calibrated.members, targets)
@@ -2064,7 +2114,7 @@ def _ensemble_temperature(members: Sequence[Logits], targets: np.ndarray) -> flo
 def sharpened(
     rows: np.ndarray, beliefs: np.ndarray, members: Iterable[Logits], temperatures: Mapping[int, float]
 ) -> np.ndarray:
-    """Out-of-fold probabilities float (n, c) of `rows`, int (n,) ascending, with their fold's further temperature."""
+    """Apply each fold's further temperature to the probabilities float (n, c) of `rows`, int (n,) ascending."""
     divisors = np.empty((len(rows), 1))
     for logits in members:
         divisors[np.searchsorted(rows, logits.rows)] = temperatures[logits.member.fold]
@@ -2072,12 +2122,12 @@ def sharpened(
 
 
 def test(members: Iterable[Logits], rule: str) -> np.ndarray:
-    """The probabilities of the test rows, float (m, c)."""
+    """Probabilities of the test rows, float (m, c)."""
     return ensembling.combine(np.stack([logits.test for logits in members]), rule)
 
 
 def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scored training rows (n,), ascending, with the probabilities (n, c) of those who never saw them."""
+    """Scored training rows (n,), ascending, with the probabilities (n, c) by the members that never saw them."""
     rows, probabilities = [], []
     for fold in folds(members):
         peers = of_fold(members, fold)
@@ -2088,13 +2138,30 @@ def out_of_fold(members: Sequence[Logits], rule: str) -> tuple[np.ndarray, np.nd
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/ensemble/metrics.py"] = r'''"""Scores and what they say about rows nobody has scored yet."""
+FILES["digits/ensemble/metrics.py"] = r'''"""Scores by name, and what they say about rows that nobody has scored yet."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from digits.ensemble.interval import LEVEL, Interval
+from digits.competition import COMPETITION
+from digits.ensemble.interval import LEVEL, Interval, bootstrapped
+from digits.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that a competition may ask for.
+
+    label: for sentences. score: of probabilities float (n, c) and targets int (n,). greater_is_better: its direction.
+    """
+
+    label: str
+    score: Callable[[np.ndarray, np.ndarray], float]
+    greater_is_better: bool = True
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -2112,6 +2179,27 @@ def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(log_losses(probabilities, targets).mean())
 
 
+def macro_f1(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the classes of the harmonic mean of precision and recall."""
+    from sklearn.metrics import f1_score  # takes longer to import than everything else here
+
+    return float(f1_score(targets, probabilities.argmax(axis=1), average="macro", zero_division=0))
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", accuracy),
+    "log_loss": Metric("log loss", log_loss, greater_is_better=False),
+    "macro_f1": Metric("macro F1", macro_f1),
+}
+
+
+def of_competition() -> Metric:
+    """The metric of `competition.py`."""
+    if COMPETITION.metric not in METRICS:
+        raise UserError(f"competition.py: unknown metric '{COMPETITION.metric}'; known: {', '.join(METRICS)}")
+    return METRICS[COMPETITION.metric]
+
+
 def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
     """Rows by class and choice, int (classes, classes), from int (n,) each."""
     counts = np.zeros((classes, classes), int)
@@ -2119,8 +2207,18 @@ def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarr
     return counts
 
 
+def resampled(
+    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator, draws: int = 500
+) -> Interval:
+    """Score of some rows with the interval of a bootstrap over them: probabilities (n, c), targets (n,)."""
+    rows = len(targets)
+    samples = (generator.integers(0, rows, rows) for _ in range(draws))
+    scores = np.array([metric.score(probabilities[sample], targets[sample]) for sample in samples])
+    return bootstrapped(metric.score(probabilities, targets), scores)
+
+
 def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> Interval:
-    """What a test accuracy will be, from out-of-fold rows.
+    """Expected test accuracy with its interval, from out-of-fold rows.
 
     The interval is that of a beta-binomial: it covers the chance in which rows were scored (Jeffreys
     posterior of the true accuracy) and the chance in which test rows were drawn, both from one
@@ -2132,7 +2230,7 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
         unseen: test rows.
         gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
     """
-    from scipy.stats import betabinom  # takes longer to import than everything else here
+    from scipy.stats import betabinom  # takes long to import, too
 
     expected = min(correct / scored + gain, 1.0)
     right = expected * scored + 0.5
@@ -2142,9 +2240,9 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
 
 
 def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) -> float:
-    """The accuracy that averaging over the folds adds on the test rows, estimated without labels.
+    """Accuracy that averaging over the folds adds on the test rows, estimated without labels.
 
-    An out-of-fold row is judged by one fold's networks, a test row by those of all folds. Where a fold
+    An out-of-fold row is predicted by one fold's networks, a test row by those of all folds. Where a fold
     disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
     ensemble's choice is right. It is exact in expectation where that mean is calibrated.
 
@@ -2158,7 +2256,7 @@ def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) ->
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/ensemble/rules.py"] = r'''"""How the members' logits become one set of probabilities."""
+FILES["digits/ensemble/rules.py"] = r'''"""Rules that combine the logits of members into one set of probabilities."""
 
 from __future__ import annotations
 
@@ -2174,7 +2272,7 @@ def combine(logits: np.ndarray, rule: str) -> np.ndarray:
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Their logarithms, of the same shape: logits of which they are the softmax; zero counts as the least number."""
+    """Logits whose softmax these probabilities are, of the same shape; zero counts as the least positive number."""
     return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
@@ -2182,34 +2280,28 @@ def _mean(logits: np.ndarray) -> np.ndarray:
     return softmax(logits, axis=2).mean(axis=0)
 
 
-def _geometric(logits: np.ndarray) -> np.ndarray:
+def _logits(logits: np.ndarray) -> np.ndarray:
+    """Softmax of the mean logits, which is the normalised geometric mean of the softmaxes."""
     return softmax(logits.mean(axis=0), axis=1)
 
 
 def _vote(logits: np.ndarray) -> np.ndarray:
-    """The share of members that chose each class; ties go to the higher mean probability."""
+    """Share of members that chose each class; ties go to the higher mean probability."""
     classes = logits.shape[2]
     votes = np.eye(classes)[logits.argmax(axis=2)].mean(axis=0)
     return (1 - 1e-6) * votes + 1e-6 * _mean(logits)
 
 
-# The normalised geometric mean of softmaxes is the softmax of the mean logits: one rule with two names.
-RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "logits": _geometric,
-    "geometric": _geometric,
-    "vote": _vote,
-}
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mean": _mean, "logits": _logits, "vote": _vote}
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/errors.py"] = r'''"""The exception that stands for a user's mistake, words for what a machine refuses, and text that is not ours."""
+FILES["digits/errors.py"] = r'''"""The error of a user, words for what a machine refuses, and safe quotes of text that is not ours."""
 
 from __future__ import annotations
 
 import errno
 import functools
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -2219,13 +2311,13 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command goes on with what is finished"
-GPU = "the same command goes on with what is finished, and on the processor with GPU=0"
-OF_BACKENDS = {
+MEMORY = "give fewer WORKERS=, or more memory (a GPU's: GPU=0); the same command resumes"
+GPU = "the same command resumes, on the processor with GPU=0"
+BACKEND_ERRORS = {
     *("InternalError", "UnknownError", "AbortedError", "FailedPreconditionError", "NotFoundError"),
     *("UnimplementedError", "JaxRuntimeError", "XlaRuntimeError", "RuntimeError"),
 }
-OF_GPUS = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
+GPU_MESSAGES = re.compile("cuda|cudnn|cublas|gpu|dnn library|no algorithm worked", re.IGNORECASE)
 REFUSALS = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -2240,29 +2332,27 @@ REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link stands where a file or folder is needed",
 }
-LONGEST = 300  # characters of what is not ours
+LONGEST = 300  # characters of a quote
 
 
 class UserError(Exception):
     """What was wrong, where, and what to do, in one line.
 
-    The command line prints it without a traceback and ends with status 2; every other exception is a
-    bug and keeps its traceback.
+    The command line prints it without a traceback and ends with status 2; every other exception is a bug and keeps its
+    traceback.
     """
 
 
 def plain(error: BaseException) -> str | None:
-    """What to say of a user's mistake, a disk that refuses or too little memory; None of every other error, a bug."""
+    """Explain a user's mistake, a disk that refuses or too little memory; None for every other error, a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, BrokenExecutor):
         return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
-    if type(error).__name__ in OF_BACKENDS and OF_GPUS.search(str(error)):
+    if type(error).__name__ in BACKEND_ERRORS and GPU_MESSAGES.search(str(error)):
         return f"the GPU failed: {shown(str(error))}; {GPU}"
-    if type(error).__name__ == "PicklingError" and (refusal := _refusal(error)):  # joblib's, of large arrays
-        return f"temporary files that hand the rows to the workers (TMPDIR): {plain(refusal)}"
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return f"{error.strerror}; {REFUSALS[errno.ENOSPC]}"
     if isinstance(error, OSError) and error.errno in REFUSALS:
@@ -2282,7 +2372,7 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            print("\ninterrupted; the same command goes on with what is finished", file=sys.stderr)
+            print("\ninterrupted; the same command resumes", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
             line = plain(error)
@@ -2294,37 +2384,29 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
     return guarded
 
 
-def _refusal(error: BaseException) -> OSError | None:
-    """Error of the system while joblib wrote an array, which passes it on as the text of its cause."""
-    found = re.search(r"^OSError: \[Errno (\d+)\]", str(error.__cause__), re.MULTILINE)
-    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
-
-
 def _is_memory(error: BaseException) -> bool:
-    """Memory ran out, said in another way: a backend's, the system's as it loads a library or starts a thread, or
-    Python's own where a library's C code failed without a word.
-    """
-    backends = type(error).__name__ == "ResourceExhaustedError" or (
-        type(error).__name__ in OF_BACKENDS and "RESOURCE_EXHAUSTED" in str(error)
+    """Memory ran out in a backend, while a library was loaded or a thread started, or in C code that gave no reason."""
+    backend = type(error).__name__ == "ResourceExhaustedError" or (
+        type(error).__name__ in BACKEND_ERRORS and "RESOURCE_EXHAUSTED" in str(error)
     )
     loading = isinstance(error, ImportError) and re.search("allocate memory|map segment", str(error))
     thread = isinstance(error, RuntimeError) and str(error) == "can't start new thread"
     wordless = isinstance(error, SystemError) and re.search("without (setting an )?exception", str(error))
-    return backends or bool(loading or thread or wordless)
+    return backend or bool(loading or thread or wordless)
 
 
 def printable(text: str) -> str:
-    """Text with escapes for what cannot be printed: a file's name can hold codes that command a terminal."""
-    return text if text.isprintable() else "".join(of if of.isprintable() else ascii(of)[1:-1] for of in text)
+    """Escape what cannot be printed: the name of a file can hold codes that command a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def one_line(text: str) -> str:
-    """Text in one line of printable characters."""
+    """Put text in one line of printable characters."""
     return printable(" ".join(text.split()))
 
 
 def shown(text: str) -> str:
-    """The beginning of a text that is not ours, in one line."""
+    """Quote the beginning of a text that is not ours, in one line."""
     line = one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 '''
@@ -2342,6 +2424,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from digits.competition import COMPETITION
 from digits.figures.style import canvas, caption, styled
 
 
@@ -2360,24 +2443,18 @@ def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
     axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * most))
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            right = row == column
-            axes.text(
-                column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="#999999" if right else "black"
-            )
+            colour = "#999999" if row == column else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes)
-    axes.set(title="Confusion matrix, out of fold", xlabel="predicted digit", ylabel="label")
+    axes.set(title="Confusion matrix, out of fold", xlabel=f"predicted {COMPETITION.noun}", ylabel="label")
     axes.grid(visible=False)
-    caption(figure, _caption(wrong, counts.sum(), classes))
+    text = f"{wrong.sum():,} of {counts.sum():,} rows are wrong"
+    if wrong.any():
+        label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
+        text += f"; most often {classes[label]} is taken for {classes[chosen]} ({most})"
+    caption(figure, text)
     return figure
-
-
-def _caption(wrong: np.ndarray, rows: int, classes: np.ndarray) -> str:
-    told = f"{wrong.sum():,} of {rows:,} rows are wrong"
-    if not wrong.any():
-        return told
-    label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
-    return f"{told}; most often a {classes[label]} is taken for a {classes[chosen]} ({wrong.max()})"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2395,14 +2472,14 @@ from digits.files.atomic import replacing
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier call wrote, the metrics first: a folder that has them is whole."""
+    """Remove what an earlier call wrote, the metrics first: they are the seal of a complete folder."""
     for name in ("metrics.json", "*.csv", "*.png"):
         for path in folder.glob(name):
             path.unlink()
 
 
 def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
-    """Save every figure under its name, those of `grey` without colours; their captions by the names of the files."""
+    """Save every figure under its name, those named in `grey` without colours; return the captions by file name."""
     captions = {}
     for name, figure in figures:
         with replacing(folder / f"{name}.png") as temporary:
@@ -2412,11 +2489,12 @@ def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/history.py"] = r'''"""How training went."""
+FILES["digits/figures/history.py"] = r'''"""How training went. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -2427,13 +2505,8 @@ from digits.figures.style import PALETTE, SERIES, canvas, caption, error_rate, l
 
 
 @styled
-def training_history(histories: dict[str, np.ndarray]) -> Figure:
-    """Loss and error rate of every member by epoch, a colour an architecture.
-
-    Args:
-        histories: for each member's name, such as `default-s0-f3`, a structured array (epochs,) with the
-            fields epoch, loss, held_out_loss, accuracy and held_out_accuracy.
-    """
+def training_history(histories: Mapping[str, np.ndarray]) -> Figure:
+    """Loss and error rate by epoch of every member, such as `default-s0-f3`; a colour an architecture."""
     figure, (left, right) = canvas(2)
     architectures = list(dict.fromkeys(name.split("-")[0] for name in histories))
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
@@ -2451,9 +2524,8 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
     log_percent(right.yaxis)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    last = [1 - history["held_out_accuracy"][-1] for history in histories.values()]
-    seen = f"{len(histories)} members; held-out error after the last epoch {_range(last)}"
-    caption(figure, f"{seen}, on the rows that are scored after every epoch")
+    errors = f"{len(histories)} members; held-out error after the last epoch {_range(histories.values())}"
+    caption(figure, f"{errors}, on the rows that are scored after every epoch")
     return figure
 
 
@@ -2461,69 +2533,56 @@ def training_history(histories: dict[str, np.ndarray]) -> Figure:
 def fold_histories(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> Figure:
     """Held-out loss and error rate of every fold by epoch: a column an architecture, a colour a fold.
 
-    Args:
-        histories: for each architecture and fold those of its seeds, as `training_history` takes them.
+    histories: those of all seeds by architecture and fold.
     """
     figure = Figure(figsize=(max(6.4, 4.8 * len(histories)), 7), layout="constrained")
     panels = figure.subplots(2, len(histories), squeeze=False, sharex="col", sharey="row")
-    for column, (architecture, folds) in zip(panels.T, histories.items(), strict=True):
-        for axes, field, transform in zip(column, ("loss", "accuracy"), (np.asarray, error_rate), strict=True):
-            _draw_folds(axes, folds, field, transform)
-        column[0].set_title(architecture)
-        column[1].set_xlabel("epoch")
-        column[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for (losses, errors), (architecture, folds) in zip(panels.T, histories.items(), strict=True):
+        _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
+        rates = {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
+        _draw_folds(errors, rates)
+        losses.set_title(architecture)
+        errors.set_xlabel("epoch")
+        errors.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0, 0].set_ylabel("held-out log loss (nats)")
-    if _is_steep(panels[0]):
+    heights = np.concatenate([line.get_ydata() for axes in panels[0] for line in axes.lines])
+    if heights.max() > 5 * heights.min() > 0:  # a logarithmic axis shows more than a tick or two
         panels[0, 0].set_yscale("log")
         plain_log(panels[0, 0].yaxis)
     panels[1, 0].set(ylabel="held-out rows that were wrong", yscale="log")
     for axes in panels[1]:
         log_percent(axes.yaxis)
     panels[0, -1].legend(title="fold", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, f"held-out error after the last epoch: {_told(histories)}; on the rows scored after every epoch")
+    texts = [_last_errors(architecture, folds) for architecture, folds in histories.items()]
+    caption(figure, f"held-out error after the last epoch: {'; '.join(texts)}; on the rows scored after every epoch")
     return figure
 
 
-def _draw_folds(
-    axes: Axes,
-    folds: Mapping[int, Sequence[np.ndarray]],
-    field: str,
-    transform: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    for place, (fold, of_seeds) in enumerate(folds.items()):
-        for number, history in enumerate(of_seeds):
-            curve = transform(history[f"held_out_{field}"])
-            label = f"{fold}" if number == 0 else None
-            mark = "." if len(curve) == 1 else None  # one epoch alone makes no line
-            axes.plot(history["epoch"], curve, marker=mark, color=SERIES[place % len(SERIES)], lw=1.3, label=label)
-    means = np.mean([transform(of[f"held_out_{field}"]) for of in _alike(folds)], axis=0)
+def _draw_folds(axes: Axes, folds: Mapping[int, Sequence[np.ndarray]]) -> None:
+    """Draw the curves of all seeds, float (epochs,) each, by fold, and their mean."""
+    for index, (fold, curves) in enumerate(folds.items()):
+        for seed, curve in enumerate(curves):
+            label = f"{fold}" if seed == 0 else None
+            marker = "." if len(curve) == 1 else None  # one epoch alone makes no line
+            epochs = np.arange(1, len(curve) + 1)
+            axes.plot(epochs, curve, marker=marker, color=SERIES[index % len(SERIES)], lw=1.3, label=label)
+    every = list(chain(*folds.values()))
+    shortest = min(map(len, every))  # early stopping ends them at different epochs
+    means = np.mean([curve[:shortest] for curve in every], axis=0)
     axes.plot(np.arange(1, len(means) + 1), means, color="black", lw=2.2, label="mean")
 
 
-def _is_steep(panels: Iterable[Axes]) -> bool:
-    """Whether a logarithmic axis would show more than a tick or two."""
-    heights = np.concatenate([line.get_ydata() for axes in panels for line in axes.lines])
-    return bool(heights.max() > 5 * heights.min() > 0)
+def _last_errors(architecture: str, folds: Mapping[int, Sequence[np.ndarray]]) -> str:
+    """Such as `small 1.00% to 2.00%, worst in fold 0`."""
+    errors = f"{architecture} {_range(chain(*folds.values()))}"
+    worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
+    return f"{errors}, worst in fold {worst}" if len(folds) > 1 else errors
 
 
-def _alike(folds: Mapping[int, Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """All histories, cut to the shortest: early stopping ends them at different epochs."""
-    every = [history for of_seeds in folds.values() for history in of_seeds]
-    shortest = min(map(len, every))
-    return [history[:shortest] for history in every]
-
-
-def _told(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> str:
-    told = []
-    for architecture, folds in histories.items():
-        last = [1 - history["held_out_accuracy"][-1] for of_seeds in folds.values() for history in of_seeds]
-        worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
-        told.append(f"{architecture} {_range(last)}" + (f", worst in fold {worst}" if len(folds) > 1 else ""))
-    return "; ".join(told)
-
-
-def _range(values: list[float]) -> str:
-    low, high = min(values), max(values)
+def _range(histories: Iterable[np.ndarray]) -> str:
+    """Lowest and highest held-out error after the last epoch."""
+    errors = [1 - history["held_out_accuracy"][-1] for history in histories]
+    low, high = min(errors), max(errors)
     return f"{low:.2%}" if low == high else f"{low:.2%} to {high:.2%}"
 '''
 
@@ -2546,36 +2605,46 @@ from digits.figures.style import PALETTE, caption, styled
 
 GREYS = 32
 GAP = 2  # pixels between images
-INCHES, LINE = 1.15, 0.145  # an image with its gap on a sheet with captions, and a line of these
+INCHES, LINE = 1.15, 0.145  # width of an image with its gap on a sheet, height of a line of its caption
 
 
 def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
-    """Images (n, side, side) side by side on white, row after row: one image, ink dark, 0..1.
+    """Images side by side on white, row after row, as one image in 0..1.
 
-    above: pixels that stay free over each image.
+    Args:
+        images: (n, height, width, channels). With one channel ink is bright, and is drawn dark and in full contrast;
+            with several they are 0..255.
+        columns: images in a row.
+        above: pixels that stay free over each image.
+
+    Returns:
+        (h, w) of one channel, else (h, w, channels).
     """
-    side = images.shape[1]
-    rows = -(-len(images) // columns)
-    sheet = np.zeros((rows * (side + GAP + above) + GAP, columns * (side + GAP) + GAP))
-    for place, image in enumerate(images):
-        top, left = _corner(place, side, columns, above)
-        sheet[top : top + side, left : left + side] = image / max(float(image.max()), 1.0)
-    return 1 - sheet
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (height + GAP + above) + GAP, columns * (width + GAP) + GAP, channels))
+    for index, image in enumerate(images):
+        top, left = _corner(index, (height, width), columns, above)
+        shown = 1 - image / max(float(image.max()), 1.0) if channels == 1 else image / 255
+        sheet[top : top + height, left : left + width] = shown
+    return sheet[..., 0] if channels == 1 else sheet
 
 
-def _corner(place: int, side: int, columns: int, above: int) -> tuple[int, int]:
-    """The top and left pixel of an image of a tile."""
-    return place // columns * (side + GAP + above) + GAP + above, place % columns * (side + GAP) + GAP
+def _corner(index: int, size: tuple[int, int], columns: int, above: int = 0) -> tuple[int, int]:
+    """Top and left pixel of an image of a tile."""
+    height, width = size
+    return index // columns * (height + GAP + above) + GAP + above, index % columns * (width + GAP) + GAP
 
 
 def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray | None = None) -> None:
-    """Draw images on axes without ticks, a frame around those for which `framed`, bool (n,), says so."""
+    """Draw images on axes without ticks, with a frame around those selected by `framed`, bool (n,)."""
     axes.imshow(tile(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    pitch = images.shape[1] + GAP
-    for place in np.flatnonzero(framed) if framed is not None else ():
-        corner = (place % columns * pitch + GAP / 2 - 0.5, place // columns * pitch + GAP / 2 - 0.5)
-        axes.add_patch(Rectangle(corner, pitch, pitch, fill=False, edgecolor=PALETTE[1], lw=1.8))
+    height, width = images.shape[1:3]
+    for index in np.flatnonzero(framed) if framed is not None else ():
+        top, left = _corner(index, (height, width), columns)
+        corner = (left - (GAP + 1) / 2, top - (GAP + 1) / 2)
+        axes.add_patch(Rectangle(corner, width + GAP, height + GAP, fill=False, edgecolor=PALETTE[1], lw=1.8))
 
 
 @styled
@@ -2583,14 +2652,14 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     """Images with a line or several over each.
 
     Args:
-        images: uint8 (n, side, side), ink bright.
+        images: uint8 (n, height, width, channels), as for `tile`.
         captions: n short texts.
         title: of the sheet.
         note: what to see.
         columns: images side by side.
     """
-    side = images.shape[1]
-    inch = (side + GAP) / INCHES
+    size = images.shape[1:3]
+    inch = (size[1] + GAP) / INCHES
     above = round(inch * LINE * max((text.count("\n") + 1 for text in captions), default=0))
     tiles = tile(images, columns, above)
     figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.9), layout="constrained")
@@ -2598,26 +2667,24 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     axes = figure.subplots()  # one for all: an axes for each image takes a minute for a thousand
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
-    for place, text in enumerate(captions):
-        top, left = _corner(place, side, columns, above)
-        axes.text(left + side / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
+    for index, text in enumerate(captions):
+        top, left = _corner(index, size, columns, above)
+        axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
     caption(figure, note)
     return figure
 
 
 def save_grey(figure: Figure, path: Path) -> None:
     """Save a figure without colours as a PNG of `GREYS` greys: a third of the size, and nobody sees the difference."""
-    drawn = FigureCanvasAgg(figure)
-    drawn.draw()
-    grey = np.asarray(Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("L"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    grey = np.asarray(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("L"))
     steps = np.rint(np.rint(grey * ((GREYS - 1) / 255)) * (255 / (GREYS - 1)))
     Image.fromarray(steps.astype(np.uint8)).save(path, optimize=True)
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/style.py"] = r'''"""The one style sheet. Colours: Okabe and Ito's palette, and P. Tol's "muted" where eight are too few; the
-colour-blind tell them apart too.
-"""
+FILES["digits/figures/style.py"] = r'''"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many."""
 
 from __future__ import annotations
 
@@ -2628,10 +2695,9 @@ from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -2640,7 +2706,7 @@ SERIES = [  # ten and more groups
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
     "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
 ]  # fmt: skip
-LETTERS_AN_INCH = 14  # of a caption
+LETTERS_PER_INCH = 14  # of a caption
 SHEET: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.facecolor": "white",
@@ -2655,7 +2721,7 @@ SHEET: dict[str, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make a figure function draw in the house style, and leave everybody else's alone."""
+    """Draw a figure function in this style, and leave Matplotlib's settings as they are."""
 
     @functools.wraps(draw)
     def drawing(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -2666,51 +2732,36 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def canvas(columns: int, width: float = 5.2, height: float = 3.9) -> tuple[Figure, np.ndarray]:
-    """A figure with a row of axes: (figure, Axes array (columns,))."""
+    """Figure with a row of axes: (figure, Axes array (columns,))."""
     figure = Figure(figsize=(width * columns, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
 def log_percent(axis: Axis) -> None:
-    """A logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`, ticks at 1, 2 and 5 of every decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def confidence_axis(axes: Axes, least: float) -> None:
-    """A horizontal axis of doubt, 1 minus confidence: logarithmic, from 1 down to `least`, labelled as confidence.
-
-    Nearly all rows of a good classifier lie beyond 99 %, where a plain axis shows nothing.
-    """
-    doubts = [0.5, *(10.0**-decade for decade in range(1, 13))]
-    axes.set(xscale="log", xlim=(1, least), xlabel="confidence (%)")
-    axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _confidence(doubt: float) -> str:
-    """Such as `99.9`, or `6 nines` where so many digits would run into each other."""
-    nines = round(-np.log10(doubt))
-    return f"{100 * (1 - doubt):.6g}" if nines < 5 else f"{nines} nines"
+    """Format a logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`."""
+    _format_log(axis, lambda value, _: f"{100 * value:.4g} %")
 
 
 def plain_log(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers, ticks at 1, 2 and 5 of every decade."""
+    """Format a logarithmic axis with plain numbers."""
+    _format_log(axis, lambda value, _: f"{value:.4g}")
+
+
+def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
+    """Place ticks at 1, 2 and 5 of every decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
 
 
 def caption(figure: Figure, text: str) -> None:
-    """What to see, under the figure, on as many lines as its width asks for."""
-    letters = int(LETTERS_AN_INCH * figure.get_figwidth())
+    """Write what to see under the figure, on as many lines as its width asks for."""
+    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
     figure.supxlabel(textwrap.fill(text, letters), fontsize=9, color="#444444")
 
 
 def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """What a logarithmic axis can show of an accuracy; a perfect one stands at its foot instead of nowhere."""
+    """One minus the accuracy, and at least 1e-4, for a logarithmic axis."""
     return np.maximum(1 - np.asarray(accuracy), 1e-4)
 '''
 
@@ -2719,7 +2770,7 @@ FILES["digits/files/__init__.py"] = r'''"""Files that are whole or absent, and f
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/files/arrays.py"] = r'''"""Arrays in .npz files, without pickles: the same arrays give the same bytes, and damage is found."""
+FILES["digits/files/arrays.py"] = r'''"""Arrays in .npz files, without pickles: damage is found."""
 
 from __future__ import annotations
 
@@ -2744,12 +2795,12 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 
     Args:
         path: of the file.
-        expected: arrays that must be there, with the letter of their kind in NumPy (`i`, `f`, `U`) and their number of
-            dimensions, such as `rows="i1"`.
+        expected: arrays that must be there: the letters of their possible kinds in NumPy (`i`, `f`, `U`) and their
+            number of dimensions, such as `rows="i1"` or `classes="iU1"`.
 
     Raises:
-        ValueError: it is missing, damaged, or holds anything but plain arrays, or not those expected, or floats that
-            are no numbers among them.
+        ValueError: it is missing or damaged, holds anything but plain arrays, lacks an expected one, or an expected
+            one holds NaN or infinity.
     """
     try:
         content = path.read_bytes()
@@ -2757,9 +2808,10 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         for name, form in expected.items():
-            found = f"{arrays[name].dtype.kind}{arrays[name].ndim}"
-            if found != form or (found.startswith("f") and not np.isfinite(arrays[name]).all()):
-                raise ValueError(f"no such array '{name}' as there should be")
+            values = arrays[name]
+            fits = values.dtype.kind in form[:-1] and values.ndim == int(form[-1])
+            if not fits or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+                raise ValueError(f"array '{name}' has another form")
     except MemoryError:
         raise
     except Exception as error:  # a damaged zip fails in a dozen ways, all of them this one
@@ -2768,21 +2820,21 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 
 
 def read_probabilities(path: Path) -> dict[str, np.ndarray]:
-    """Read `test.npz` of a run, or `oof.npz`, which holds rows and labels too.
+    """Read a run's `test.npz`, or its `oof.npz`, which holds rows and labels too.
 
     Raises:
         ValueError: it is missing, damaged, or its arrays do not fit together.
     """
-    of_rows = {"rows": "i1", "labels": "i1"} if path.name == "oof.npz" else {}
-    arrays = read(path, probabilities="f2", classes="i1", fingerprint="U0", **of_rows)
+    more = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
+    arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **more)
     rows, classes = arrays["probabilities"].shape
-    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in of_rows):
+    if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in more):
         raise ValueError(f"{path}: damaged: its arrays do not fit together")
     return arrays
 
 
 def _check_stored(content: bytes) -> None:
-    """Refuse arrays that unpack to more than their file, as ours are stored as they are, or with another checksum."""
+    """Refuse arrays that unpack to more than their file, as ours are not compressed, or with another checksum."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = sum(member.file_size for member in archive.infolist())
         if size > len(content):
@@ -2815,7 +2867,7 @@ TEMPORARY = ".tmp-"  # how the names of unfinished files begin
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+    """Give a temporary path with the suffix of `path`, and rename it to `path` when the block ends well.
 
     Until then, and after an error or a kill, the earlier file stays whole.
     """
@@ -2837,7 +2889,93 @@ def replacing(path: Path) -> Iterator[Path]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/files/records.py"] = r'''"""JSON objects and tables that carry their own checksums, and folders that are sealed with one."""
+FILES["digits/files/limits.py"] = r'''"""Limits on the size of files that others made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digits.errors import UserError
+
+CONFIG_BYTES = 100_000  # twenty times the longest config of the repository
+SUBMISSION_BYTES, SUBMISSION_ROW_BYTES = 2**20, 100  # an id and a label take 10
+
+
+def read_bytes(path: Path, most: int, kind: str) -> bytes:
+    """Content of a file of at most so many bytes; `kind` names the file in the error, such as `config`.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it is longer.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"{kind} {path}: is no {kind} but a file of more than {most:,} bytes")
+    return content
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/files/lock.py"] = r'''"""A folder that one process at a time works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from digits.errors import UserError
+from digits.files.atomic import TEMPORARY
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process, and remove the unfinished files of killed ones.
+
+    Raises:
+        UserError: another process holds it, or something in it leads elsewhere.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        message = "another process is working on it; wait for it, or choose another RUN="
+        raise UserError(f"run {folder}: {message}") from None
+    try:
+        check_contents(folder)
+        _remove_leftovers(folder)
+        try:
+            yield
+        finally:
+            _remove_leftovers(folder)  # of workers that were ended with the first that failed
+    finally:
+        lock.release()
+
+
+def check_contents(folder: Path) -> None:
+    """Check that a folder holds files and folders only, for runs come from other people too.
+
+    Raises:
+        UserError: a link leads out of it, where writing and deleting would follow, or a pipe would never end.
+    """
+    home = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise UserError(f"{path}: a link out of the run's folder; put what it leads to in its place, or delete it")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path}: neither a file nor a folder; delete it")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.rglob(f"{TEMPORARY}*"):
+        leftover.unlink(missing_ok=True)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/files/records.py"] = r'''"""JSON objects that carry their own checksums, folders that are sealed with one, and CSV tables."""
 
 from __future__ import annotations
 
@@ -2859,14 +2997,53 @@ from digits.files.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
-BLANK = b"sha256:" + 64 * b"0"  # holds the place of a checksum within the file that it is of
+BLANK = b"sha256:" + 64 * b"0"  # in the place of a checksum while the checksum of its own file is computed
+
+
+def signed(content: bytes) -> bytes:
+    """Put the SHA-256 of content in the place of its `BLANK`: one rename makes both whole."""
+    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
+
+
+def is_altered(content: bytes) -> bool:
+    """Content has a checksum, but not its own; content without any counts as unaltered."""
+    found = re.search(rb"sha256:[^\"]{64}", content)
+    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object that carries its own checksum, for `read_json`."""
+    """Write a JSON object with its own checksum, for `read_json`."""
     text = json.dumps(values | {"checksum": BLANK.decode()}, indent=2) + "\n"
     with replacing(path) as temporary:
         temporary.write_bytes(signed(text.encode()))
+
+
+def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
+    """Read a JSON object that must have the `expected` keys with values of these types.
+
+    Objects of earlier versions carry no checksum, and are read unchecked.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+    try:
+        values = None if is_altered(content) else json.loads(content.decode())
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(values.get(key), kind) for key, kind in expected.items()):
+        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
+    values.pop("checksum", None)
+    return values
 
 
 def write_twice(path: Path, values: dict[str, Any]) -> None:
@@ -2876,7 +3053,7 @@ def write_twice(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
-    """As `read_json`; a damaged object is read from its copy.
+    """Read as `read_json` does; if the object is damaged, read its copy.
 
     Raises:
         UserError: both are missing or damaged.
@@ -2892,7 +3069,7 @@ def read_twice(path: Path, **expected: type | UnionType) -> dict[str, Any]:
 
 
 def stands_twice(path: Path) -> bool:
-    """Whether an object was written by `write_twice`, even if it or its copy is gone."""
+    """An object was written by `write_twice`, even if it or its copy is gone."""
     return path.exists() or _copy_of(path).exists()
 
 
@@ -2900,93 +3077,126 @@ def _copy_of(path: Path) -> Path:
     return path.with_name(f".{path.name}")
 
 
-def with_nulls(value: Any) -> Any:
-    """The same, nested as it is, with null for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: with_nulls(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [with_nulls(of) for of in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
+def with_nulls(values: Any) -> Any:
+    """Replace NaN, which JSON does not know, with null in nested lists and dictionaries."""
+    if isinstance(values, dict):
+        return {key: with_nulls(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [with_nulls(value) for value in values]
+    return None if isinstance(values, float) and np.isnan(values) else values
 
 
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    """Write a table."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(lines)
 
 
-def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
-    """Read a JSON object of this run, which must have the `expected` keys with values of these types.
-
-    Objects of earlier versions carry no checksum, and are taken as they are.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
-    try:
-        values = None if is_altered(content) else json.loads(content.decode())
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), of) for key, of in expected.items()):
-        raise UserError(f"{path}: damaged; delete it, and repeat the command that wrote it")
-    values.pop("checksum", None)
-    return values
-
-
-def signed(content: bytes) -> bytes:
-    """The content with its own SHA-256 in the place of `BLANK`: one rename makes both whole."""
-    return content.replace(BLANK, b"sha256:" + hashlib.sha256(content).hexdigest().encode(), 1)
-
-
-def is_altered(content: bytes) -> bool:
-    """Whether content that was `signed` is no longer as it was; content without any checksum is not."""
-    found = re.search(rb"sha256:[^\"]{64}", content)
-    return found is not None and signed(content.replace(found[0], BLANK, 1)) != content
-
-
 def seal(folder: Path, record: dict[str, Any], name: str = "member.json", beside: Sequence[str] = ()) -> None:
-    """Write `name`: the record, and the checksum of every file that stands beside it.
+    """Write a record with the checksum of every file of its folder.
 
-    beside: patterns of files that have their place in the folder, but no part in what it stands for.
+    name: of the record. beside: patterns of files that have their place in the folder, but are not sealed.
     """
-    beside = (".*", name, *beside)
+    unsealed = (".*", name, *beside)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    own = [path for path in files if not any(path.match(pattern) for pattern in beside)]
-    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in own}})
-
-
-def publish(unfinished: Path, finished: Path) -> None:
-    """Rename a sealed member to its final name; from then on it is complete."""
-    if finished.exists():
-        shutil.rmtree(finished)
-    unfinished.rename(finished)
+    sealed = [path for path in files if not any(path.match(pattern) for pattern in unsealed)]
+    write_json(folder / name, record | {"sha256": {path.name: checksum(path) for path in sealed}})
 
 
 def is_whole(folder: Path, name: str = "member.json") -> bool:
-    """Whether a folder exists and every file in it is as it was sealed in `name`."""
+    """A folder is complete, and its checksums match those sealed in `name`."""
     try:
-        files = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
-        own = {path.name for path in folder.iterdir() if path.is_file()}
-        return bool(files) and files.keys() <= own and all(checksum(folder / of) == sha for of, sha in files.items())
+        sealed = read_json(folder / name, sha256=dict, seconds=float | dict)["sha256"]
+        present = {path.name for path in folder.iterdir() if path.is_file()}
+        matches = (file in present and checksum(folder / file) == expected for file, expected in sealed.items())
+        return bool(sealed) and all(matches)
     except (UserError, OSError):
         return False
 
 
-def checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def publish(unfinished: Path, finished: Path) -> None:
+    """Rename a sealed folder to its final name; from then on it is complete."""
+    if finished.exists():
+        shutil.rmtree(finished)
+    unfinished.rename(finished)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/files/yaml.py"] = r'''"""YAML that others wrote, with limits: no aliases, no deep nesting, no key twice."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any, NoReturn
+
+import yaml
+
+from digits.errors import shown
+
+DEEPEST = 20  # groups of values inside each other
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number.
+
+    Nine short lines of aliases can stand for a billion values, so an alias is refused.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            self._refuse("an alias stands here; write the value out")
+        if self.depth > DEEPEST:
+            self._refuse(f"nested more than {DEEPEST} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, times in keys.items():
+            if times > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
+def parse(text: str) -> Any:
+    """Value of a YAML text.
+
+    Raises:
+        ValueError: it is not valid YAML; says why in one line.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        return loader.get_single_data()
+    except Exception as error:  # its own errors, and those of int(), datetime() and others
+        raise ValueError(shown(str(error)) or type(error).__name__) from None
+    finally:
+        if loader:
+            loader.dispose()
 '''
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/models/__init__.py"] = r'''"""The registry of architectures, and how a network is built and loaded.
 
 A builder is a function `name(images, classes, **options) -> logits` on Keras tensors: `images` float
-(batch, side, side, 1) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
+(batch, height, width, channels) in 0..1, `logits` float32 (batch, classes). One of its layers is named `features`;
 its float32 output (batch, d) is what the cluster stage looks at. Builders live one file a family and are
 imported when a network is built, so that reading a config loads no backend.
 """
@@ -3011,22 +3221,24 @@ if TYPE_CHECKING:
 
 NETS = {
     "default": "digits.models.residual",
-    "strided": "digits.models.strided",
+    "strided": "digits.models.poolfree",
     "full_resolution": "digits.models.full_resolution",
     "poolfree": "digits.models.poolfree",
     "deep": "digits.models.classic",
     "small": "digits.models.classic",
     "keras_example": "digits.models.classic",
-    "mlp": "digits.models.mlp",
+    "mlp": "digits.models.classic",
 }
 
 
-def build(architecture: Architecture, side: int, classes: int, precision: str, seed: int) -> keras.Model:
-    """A network with fresh weights; it takes raw pixels, float or uint8 (batch, side, side, 1) in 0..255.
+def build(
+    architecture: Architecture, shape: tuple[int, int, int], classes: int, precision: str, seed: int
+) -> keras.Model:
+    """Build a network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
 
     Args:
-        architecture: the net's name and the options of its builder.
-        side: image height and width in pixels.
+        architecture: name of the net and options of its builder.
+        shape: height, width and channels of an image.
         classes: number of logits.
         precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
         seed: of the initial weights and of dropout.
@@ -3041,22 +3253,21 @@ def build(architecture: Architecture, side: int, classes: int, precision: str, s
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        inputs = keras.Input((side, side, 1), name="pixels")
+        inputs = keras.Input(shape, name="pixels")
         logits = builder(keras.layers.Rescaling(1 / 255)(inputs), classes, **architecture.options)
         return keras.Model(inputs, logits, name=architecture.label)
     except ValueError as error:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras writes parts of it in bold
         lines = [line.strip() for line in plain.splitlines() if line.strip()]
+        size = "x".join(map(str, shape[:2]))
         reason = next(line for line in lines if not line.startswith("Exception encountered"))
-        raise UserError(f"architecture '{architecture.label}' on {side}x{side} images: {reason}") from error
+        raise UserError(f"architecture '{architecture.label}' on {size} images: {reason}") from error
     finally:
         keras.config.set_dtype_policy(policy_before)
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of a network's convolutions and dense layers for one image, forward; training takes three times
-    as many.
-    """
+    """Multiply-adds of the convolutions and dense layers for one image, forward; training takes three times as many."""
     from keras import layers
 
     return sum(
@@ -3067,7 +3278,7 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def load(path: Path) -> keras.Model:
-    """A stored network, in Keras' safe mode: nothing in the file is run.
+    """Load a stored network in Keras' safe mode: nothing in the file is run.
 
     Raises:
         UserError: it is missing or damaged, or no network of ours.
@@ -3078,8 +3289,8 @@ def load(path: Path) -> keras.Model:
 
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        form = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
-        if len(form) != 5 or None in form:
+        shapes = (*model.input_shape[1:], *model.output_shape[1:], *model.get_layer("features").output.shape[1:])
+        if len(shapes) != 5 or None in shapes:
             raise ValueError("no network that takes images and gives logits")
     except Exception as error:  # Keras raises a dozen kinds, for files that are cut off or made to harm
         raise UserError(f"{path}: cannot be loaded ({shown(str(error))})") from None
@@ -3087,10 +3298,10 @@ def load(path: Path) -> keras.Model:
 
 
 def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor]:
-    """The net's builder, which has all the options that the config gives it.
+    """Import the net's builder, and check the options that the config gives it.
 
     Raises:
-        UserError: it has not.
+        UserError: it lacks an option.
     """
     builder = getattr(importlib.import_module(NETS[architecture.net]), architecture.net)
     known = list(inspect.signature(builder).parameters)[2:]
@@ -3101,9 +3312,42 @@ def check_options(architecture: Architecture) -> Callable[..., keras.KerasTensor
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/models/classic.py"] = r'''"""The convolution-and-pooling nets that tutorials teach."""
+FILES["digits/models/blocks.py"] = r'''"""Parts that several nets share."""
+
+from typing import Any
 
 from keras import KerasTensor, layers
+
+from digits.models.normalization import FusedBatchNormalization
+
+
+def conv_norm_relu(x: KerasTensor, channels: int, size: int, **options: Any) -> KerasTensor:
+    """Convolution without bias, batch normalisation, rectifier; `options` are those of `Conv2D`."""
+    x = layers.Conv2D(channels, size, use_bias=False, kernel_initializer="he_normal", **options)(x)
+    return layers.Activation("relu")(FusedBatchNormalization()(x))
+
+
+def classify(features: KerasTensor, classes: int, dropout: float) -> KerasTensor:
+    """Dropout and the last dense layer: logits float32 (batch, classes)."""
+    x = layers.Dropout(dropout, dtype="float32")(features)
+    return layers.Dense(classes, dtype="float32", name="logits")(x)
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/models/classic.py"] = r'''"""The nets that tutorials teach."""
+
+from keras import KerasTensor, layers
+
+from digits.models.blocks import classify
+
+
+def mlp(images: KerasTensor, classes: int, *, width: int = 512, dropout: float = 0.2) -> KerasTensor:
+    """Two hidden layers with dropout, as in Keras' mnist_mlp.py; about 98 % on MNIST."""
+    x = layers.Flatten()(images)
+    x = layers.Dense(width, activation="relu")(x)
+    x = layers.Dropout(dropout)(x)
+    x = layers.Dense(width, activation="relu", dtype="float32", name="features")(x)
+    return classify(x, classes, dropout)
 
 
 def keras_example(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -3112,7 +3356,7 @@ def keras_example(images: KerasTensor, classes: int, *, dropout: float = 0.5) ->
     x = layers.Conv2D(64, 3, activation="relu")(x)
     x = layers.MaxPooling2D(2)(x)
     x = layers.Dropout(0.25)(x)
-    return _head(x, classes, 128, dropout)
+    return _dense_head(x, classes, dropout)
 
 
 def small(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -3121,7 +3365,7 @@ def small(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTe
     x = layers.MaxPooling2D(2)(x)
     x = layers.Conv2D(64, 3, activation="relu")(x)
     x = layers.MaxPooling2D(2)(x)
-    return _head(x, classes, 128, dropout)
+    return _dense_head(x, classes, dropout)
 
 
 def deep(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTensor:
@@ -3137,15 +3381,13 @@ def deep(images: KerasTensor, classes: int, *, dropout: float = 0.5) -> KerasTen
     x = layers.Flatten()(x)
     x = layers.Dense(512, activation="relu")(x)
     x = layers.BatchNormalization(momentum=0.9, dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return classify(x, classes, dropout)
 
 
-def _head(x: KerasTensor, classes: int, width: int, dropout: float) -> KerasTensor:
+def _dense_head(x: KerasTensor, classes: int, dropout: float) -> KerasTensor:
     x = layers.Flatten()(x)
-    x = layers.Dense(width, activation="relu", dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    x = layers.Dense(128, activation="relu", dtype="float32", name="features")(x)
+    return classify(x, classes, dropout)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3194,23 +3436,7 @@ def _squeeze_and_excite(x: KerasTensor, width: int) -> KerasTensor:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/models/mlp.py"] = r'''"""The multi-layer perceptron."""
-
-from keras import KerasTensor, layers
-
-
-def mlp(images: KerasTensor, classes: int, *, width: int = 512, dropout: float = 0.2) -> KerasTensor:
-    """Two hidden layers with dropout, as in Keras' mnist_mlp.py; about 98 % on MNIST."""
-    x = layers.Flatten()(images)
-    x = layers.Dense(width, activation="relu")(x)
-    x = layers.Dropout(dropout)(x)
-    x = layers.Dense(width, activation="relu", dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/models/normalization.py"] = r'''"""Batch normalisation with as few passes over memory as it can do with."""
+FILES["digits/models/normalization.py"] = r'''"""Batch normalisation with few passes over memory."""
 
 from __future__ import annotations
 
@@ -3224,9 +3450,9 @@ from keras import KerasTensor, layers
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation over the last axis in one TensorFlow kernel, without float32 copies of the activations.
 
-    Keras' own layer computes the moments apart and casts 16-bit activations to float32 and back: on a
-    processor the default net trains 1.4 times as fast with this one (2,780 against 1,950 images/s,
-    bfloat16, two cores). On JAX, Keras' own layer is used: XLA fuses it.
+    Keras' own layer computes the moments apart and casts 16-bit activations to float32 and back: on a processor the
+    default net trains 1.4 times as fast with this one (2,780 against 1,950 images/s, bfloat16, two cores). On JAX,
+    Keras' own layer is used: XLA fuses it.
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **options: Any) -> None:
@@ -3249,24 +3475,23 @@ class FusedBatchNormalization(layers.BatchNormalization):
             is_training=training,
         )
         if training:
-            self._follow(self.moving_mean, outputs.batch_mean)
-            self._follow(self.moving_variance, outputs.batch_variance)
+            self._update(self.moving_mean, outputs.batch_mean)
+            self._update(self.moving_variance, outputs.batch_variance)
         return outputs.y
 
-    def _follow(self, moving: keras.Variable, batch: KerasTensor) -> None:
+    def _update(self, moving: keras.Variable, batch: KerasTensor) -> None:
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
-
-
-def conv_norm_relu(x: KerasTensor, channels: int, size: int, **options: Any) -> KerasTensor:
-    """Convolution without bias, batch normalisation, rectifier; `options` are those of `Conv2D`."""
-    x = layers.Conv2D(channels, size, use_bias=False, kernel_initializer="he_normal", **options)(x)
-    return layers.Activation("relu")(FusedBatchNormalization()(x))
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/models/poolfree.py"] = r'''"""The pool-free net: strided convolutions learn what pooling would throw away."""
+FILES["digits/models/poolfree.py"] = r'''"""Nets without pooling: strided convolutions learn what pooling would throw away."""
+
+from collections.abc import Callable
+from typing import Any
 
 from keras import KerasTensor, layers
+
+from digits.models.blocks import classify, conv_norm_relu
 
 
 def poolfree(images: KerasTensor, classes: int, *, dropout: float = 0.4) -> KerasTensor:
@@ -3274,29 +3499,42 @@ def poolfree(images: KerasTensor, classes: int, *, dropout: float = 0.4) -> Kera
 
     The net of Kaggle's best honest public kernel (C. Deotte, "25 Million Images! [0.99757] MNIST").
     """
-    x = images
-    for width in (32, 64):
-        x = _conv_norm(x, width, 3)
-        x = _conv_norm(x, width, 3)
-        x = _conv_norm(x, width, 5, strides=2, padding="same")
+    return _net(images, classes, _conv_relu_norm, 1.0, dropout)
+
+
+def strided(images: KerasTensor, classes: int, *, width: float = 1.0, dropout: float = 0.4) -> KerasTensor:
+    """The partner of our own net in the ensemble: it keeps more detail for longer, and errs on other images.
+
+    The layers of `poolfree` with batch norm before the rectifier instead of behind it, in its fused form, and He's
+    initial weights; 0.33 M parameters. `width` multiplies every channel count.
+    """
+    return _net(images, classes, conv_norm_relu, width, dropout)
+
+
+def _net(
+    x: KerasTensor, classes: int, convolution: Callable[..., KerasTensor], width: float, dropout: float
+) -> KerasTensor:
+    for channels in (round(32 * width), round(64 * width)):
+        x = convolution(x, channels, 3)
+        x = convolution(x, channels, 3)
+        x = convolution(x, channels, 5, strides=2, padding="same")
         x = layers.Dropout(dropout)(x)
-    x = _conv_norm(x, 128, 4)
+    x = convolution(x, round(128 * width), 4)
     x = layers.Flatten(dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return classify(x, classes, dropout)
 
 
-def _conv_norm(x: KerasTensor, width: int, kernel: int, **options: object) -> KerasTensor:
-    x = layers.Conv2D(width, kernel, activation="relu", **options)(x)
+def _conv_relu_norm(x: KerasTensor, channels: int, size: int, **options: Any) -> KerasTensor:
+    x = layers.Conv2D(channels, size, activation="relu", **options)(x)
     return layers.BatchNormalization(momentum=0.9)(x)
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/models/residual.py"] = r'''"""Our own net: most of its work at 14x14 and 7x7, and as few passes over memory as it can do with."""
+FILES["digits/models/residual.py"] = r'''"""Our own net: most of its work at a half and a quarter of the image's side, with few passes over memory."""
 
 from keras import KerasTensor, layers
 
-from digits.models.normalization import conv_norm_relu
+from digits.models.blocks import classify, conv_norm_relu
 
 
 def default(
@@ -3319,98 +3557,285 @@ def default(
     x = layers.Add()([x, conv(x, 128)])
     x = conv(x, 128)
     x = layers.GlobalMaxPooling2D(dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return classify(x, classes, dropout)
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/models/strided.py"] = r'''"""The partner of our own net in the ensemble: it keeps more detail for longer, and errs on other images."""
-
-from keras import KerasTensor, layers
-
-from digits.models.normalization import conv_norm_relu
-
-
-def strided(images: KerasTensor, classes: int, *, width: float = 1.0, dropout: float = 0.4) -> KerasTensor:
-    """Conv 32-32-32(5x5, stride 2), 64-64-64(5x5, stride 2), 128(4x4); 0.33 M parameters.
-
-    The layers of `poolfree` with batch norm before the rectifier instead of behind it, in its fused form, and
-    He's initial weights. `width` multiplies every channel count.
-    """
-    x = images
-    for channels in (round(32 * width), round(64 * width)):
-        x = conv_norm_relu(x, channels, 3)
-        x = conv_norm_relu(x, channels, 3)
-        x = conv_norm_relu(x, channels, 5, strides=2, padding="same")
-        x = layers.Dropout(dropout)(x)
-    x = conv_norm_relu(x, round(128 * width), 4)
-    x = layers.Flatten(dtype="float32", name="features")(x)
-    x = layers.Dropout(dropout, dtype="float32")(x)
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/pipeline.py"] = r'''"""The order of stages up to a submission, for the command line and the kernel alike."""
+FILES["digits/pipeline.py"] = r'''"""Make what is missing: the order of stages, for the command line and the kernel alike."""
 
 from __future__ import annotations
 
+import math
+import os
+import shlex
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from digits import runs
+from digits import config, data
 from digits.config import Config
-from digits.data import Dataset
-from digits.ensemble import logits
-from digits.ensemble.logits import Logits
+from digits.data import DEMO, Dataset, Source
 from digits.errors import UserError
-from digits.runs import Member, Run
-from digits.stages import submit, train
-from digits.stages.train import Outcome
-from digits.workers.cost import Deadline
+from digits.files.lock import locked
+from digits.runs import Member, Run, RunFolder, members
+from digits.workers.budget import MOST_HOURS, Deadline, Resources
+
+if TYPE_CHECKING:
+    from digits.stages.train import Outcome
+
+CONFIGS = Path("configs")
 
 
-def make_submission(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    read_seconds: float,
-    rest: str | None = None,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    deadline: Deadline | None = None,
-    patient: bool = False,
-) -> Outcome:
+@dataclass(frozen=True)
+class Session:
+    """Options that most commands share.
+
+    data: a folder, a zip or `demo`; by default what is found. config_file: by default that of the data. run: name; by
+    default the config's. overrides: such as `training.epochs=3`. output: folder of all runs.
+    """
+
+    data: str | None = None
+    config_file: Path | None = None
+    run: str | None = None
+    overrides: Sequence[str] = ()
+    output: Path = Path("output")
+
+    @cached_property
+    def source(self) -> Source:
+        """Source of the rows; prints it."""
+        source = data.find(self.data)
+        print(source.note, flush=True)
+        return source
+
+    @cached_property
+    def dataset_and_seconds(self) -> tuple[Dataset, float]:
+        """The data, read and checked, and the time that it took."""
+        started = time.perf_counter()
+        return data.read(self.source, self.output / "cache"), time.perf_counter() - started
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.dataset_and_seconds[0]
+
+    @property
+    def default_name(self) -> str:
+        """Name of the default config and its run."""
+        return "demo" if self.source.kind == "demo" else "default"
+
+    @property
+    def config_path(self) -> Path:
+        return self.config_file or CONFIGS / f"{self.default_name}.yaml"
+
+    def config(self) -> Config:
+        """Load the config with its overrides."""
+        return config.load(self.config_path, list(self.overrides))
+
+    def new_run(self) -> Run:
+        """Run of the config on the data; cheap mistakes are found before the rows are read."""
+        settings = self.config()
+        folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
+        print(f"Run: {folder}, of {self.config_path}", flush=True)
+        return Run(folder, settings, self.dataset)
+
+    def folder(self) -> RunFolder:
+        """Folder of the run, whether it exists or not."""
+        return RunFolder.named(self.output, self.run or self.default_name)
+
+    def finished_run(self, preset: Path | None = None) -> Run:
+        """An existing run, as far as it is trained, with the session's overrides of what may change on it."""
+        folder = self.folder()
+        recorded = folder.adapted_config(list(self.overrides), preset)
+        covered = folder.covered_config(recorded)
+        if covered is not recorded:
+            some = f"{len(members(covered))} of its {len(members(recorded))} networks"
+            print(f"Run {folder.folder.name} is unfinished: this is of {some}", flush=True)
+        return Run(folder.folder, covered, self.dataset)
+
+    def command(self, target: str, workers: int | None) -> str:
+        """Make command with the options of this session."""
+        backend = os.environ.get("KERAS_BACKEND")
+        variables = {"BACKEND": backend if backend != "tensorflow" else None, "DATA": self.data}
+        variables |= {"CONFIG": self.config_file, "RUN": self.run, "WORKERS": workers, "SET": " ".join(self.overrides)}
+        return shlex.join(["make", target, *(f"{name}={value}" for name, value in variables.items() if value)])
+
+
+def resources(workers: int | None, scheduler: str | None, hours: str | None) -> Resources:
+    """Choose where members are trained, and for how many hours from now on.
+
+    Raises:
+        UserError: the hours are no positive number, or are given to a cluster, which has no limit.
+    """
+    began = time.monotonic()
+    if hours is None:
+        return Resources(workers, scheduler, Deadline(began))
+    try:
+        limit = float(hours)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit <= MOST_HOURS:
+        raise UserError(f"hours '{hours[:100]}': give a number over 0, such as HOURS=1.5 (at most {MOST_HOURS:g})")
+    if scheduler:
+        raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
+    return Resources(workers, scheduler, Deadline(began, limit))
+
+
+def explore_data(session: Session) -> None:
+    """Look at the data."""
+    settings, folder = session.config(), session.output / "eda" / session.dataset.name
+    from digits.stages.eda import stage
+
+    with locked(folder):
+        stage.run(settings, session.dataset, folder)
+
+
+def train(session: Session, resources: Resources) -> None:
+    """Train what is missing of a run."""
+    from digits.stages import train
+
+    run = session.new_run()
+    with run.locked():
+        count = len(train.run(run, resources).trained)
+        if count < len(run.members):
+            command = session.command("train", resources.workers)
+            print(f"Members: {count} of {len(run.members)}. To train the others: {command}", flush=True)
+
+
+def submit(session: Session, resources: Resources) -> None:
+    """Train what is missing of a run, and write its submission."""
+    run = session.new_run()
+    with run.locked():
+        make_submission(run, resources, session.dataset_and_seconds[1], session.command("submit", resources.workers))
+
+
+def make_submission(run: Run, resources: Resources, read_seconds: float, rest: str | None = None) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
     Args:
-        config, dataset: what is trained, on what.
-        run: where everything goes; the caller holds its lock.
-        read_seconds: that reading the data took; the table and the metrics show it.
-        rest: the command that trains the members for which there is no time.
-        workers, scheduler, deadline, patient: as those of `train.run`.
+        run: the caller holds its lock.
+        resources: where members are trained, and for how long.
+        read_seconds: time that reading the data took, for the table and the metrics.
+        rest: command that trains the members for which there is no time.
 
     Raises:
         UserError: not a single member was trained.
     """
+    from digits.ensemble import logits
+    from digits.stages import submit, train
+
     started = time.perf_counter()
-    loaded: dict[Member, Logits] = {}
+    loaded: dict[Member, Any] = {}
 
     def seconds() -> dict[str, float]:
         return {"read": read_seconds, "train": time.perf_counter() - started}
 
     def after(trained: list[Member]) -> None:
-        if len(trained) < len(runs.members(config)):  # the last one is followed by the closing table
+        if len(trained) < len(run.members):  # the last one is followed by the closing table
             loaded.update({member: logits.load(run, member) for member in trained if member not in loaded})
-            figures = submit.ensemble(config, dataset, run, [loaded[member] for member in trained], seconds())
-            scores = f"OOF accuracy {figures['oof_accuracy']:.5f}, predicted score {figures['predicted_score']:.5f}"
-            print(f"submission.csv: {len(trained)} of {figures['members_planned']} members, {scores}", flush=True)
+            metrics = submit.ensemble(run, [loaded[member] for member in trained], seconds())
+            scores = f"OOF accuracy {metrics['oof_accuracy']:.5f}, predicted score {metrics['predicted_score']:.5f}"
+            print(f"submission.csv: {len(trained)} of {len(run.members)} members, {scores}", flush=True)
 
-    outcome = train.run(config, dataset, run, workers, scheduler, deadline, after, patient)
+    outcome = train.run(run, resources, after)
     if not outcome.trained:
         reason = next(iter(outcome.problems.values()), "the time was over; the same command resumes its checkpoint")
         raise UserError(f"no member was trained: {reason}")
-    submit.run(config, dataset, run, seconds(), outcome.trained, rest)
+    submit.run(run, seconds(), outcome.trained, rest)
     return outcome
+
+
+def tune(session: Session, space_file: Path | None, workers: int | None, scheduler: str | None) -> None:
+    """Search for a better config, or resume a search; by default in the space that is meant for the data."""
+    from digits.stages.tune import stage
+    from digits.stages.tune.search import Search
+    from digits.stages.tune.space import load
+
+    name = "demo.yaml" if session.source.kind == "demo" else "accuracy.yaml"
+    space_file = space_file or CONFIGS / "spaces" / name
+    space = load(space_file, config.load(session.config_path), list(session.overrides))
+    name = session.run or space_file.stem
+    RunFolder.named(session.output, name)  # which checks the name
+    folder = session.output / "tune" / name
+    print(f"Search: {folder}, of {space_file}", flush=True)
+    stage.run(Search(space, space_file, session.dataset, folder), workers, scheduler)
+
+
+def report(run: Run) -> None:
+    """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
+
+    output = run.folder.parent
+    explored = output / "eda" / run.dataset.name
+    with run.locked(), locked(explored):
+        if not report.is_evaluated(run):
+            evaluate.run(run)
+        if not report.is_explored(explored, run.dataset):
+            eda.run(run.config, run.dataset, explored)
+        report.run(run, explored, output / "tune")
+
+
+def explore(session: Session, port: int | None) -> None:
+    """Open the explorer on the named run, the default one, or one made of the demo set; cluster it first if needed."""
+    from digits.stages.cluster import stage as cluster
+    from digits.stages.explore import stage as explore
+
+    if session.run is None and not session.folder().metrics.exists():
+        print(f"There is no finished run {session.folder().folder} yet: here is the demo set's", flush=True)
+        session = Session(DEMO, output=session.output)
+        if not session.folder().metrics.exists():
+            submit(session, Resources())
+    folder = session.folder()
+    if not (folder.clusters / "metrics.json").exists():
+        run = session.finished_run()
+        with run.locked():
+            cluster.run(run)
+    explore.run(folder, session.data, session.output / "cache", port)
+
+
+def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
+    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along.
+
+    Returns:
+        Whether every picture could be read.
+    """
+    from digits.stages.predict import export, exported, stage
+
+    if not images:
+        raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
+    if session.run:
+        folder = session.folder()
+        current = export.current(folder, folder.covered_config(folder.recorded_config()))
+        ensemble = current or export.make(session.finished_run())
+    else:
+        ensemble = exported.load(exported.PRETRAINED)
+    return stage.run(ensemble, images, session.output / "predictions", split)
+
+
+def finish(run: Run, explored: Path) -> None:
+    """Cluster, evaluate, explore and report a run, of which some members may be missing.
+
+    Args:
+        run: the caller holds its lock.
+        explored: folder of the exploration of the data.
+    """
+    from digits.stages.cluster import stage as cluster
+    from digits.stages.eda import stage as eda
+    from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import stage as report
+
+    try:
+        run = replace(run, config=run.covered_config(run.config))
+    except UserError as error:
+        print(f"No clusters and no report: {error}", flush=True)
+        return
+    cluster.run(run)
+    evaluate.run(run)
+    eda.run(run.config, run.dataset, explored)
+    report.run(run, explored, run.folder.parent / "tune")
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3428,10 +3853,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-WINDOW = 120.0  # seconds of training that the time left is judged by: what slowed it down before is forgotten
+WINDOW = 120.0  # seconds of training whose speed predicts the time left: what slowed it down before is forgotten
 SILENCE = 60.0  # seconds without a line, at most
 
 
@@ -3451,7 +3877,7 @@ class Task:
 
 
 class TimeLeft:
-    """Time that is left for networks trained side by side, from their speed over the last `WINDOW` seconds.
+    """Time left for networks trained side by side, from their speed over the last `WINDOW` seconds.
 
     The speed is that of a busy worker, so that it stays right when fewer networks than workers are left. What happens
     between two networks, such as predictions and the start of the next one, counts as time of a busy worker too.
@@ -3465,27 +3891,28 @@ class TimeLeft:
         self.workers = workers
         self._tasks = tasks
         self._images = {name: float((task.epochs - task.done) * task.images) for name, task in tasks.items()}
-        self._total = self._macs_left()
-        self._samples: deque[tuple[float, float, float, float]] = deque()  # time, MACs, images and busy seconds so far
+        self._total = sum(self._macs_left())
+        self._samples: deque[tuple[float, np.ndarray]] = deque()  # time; MACs, images and busy seconds until then
 
     def update(self, now: float, name: str, epochs: float) -> None:
-        """A network has trained that many of its epochs, those of earlier calls among them."""
-        left = max(0.0, (self._tasks[name].epochs - epochs) * self._tasks[name].images)
-        trained = max(0.0, self._images[name] - left)  # none where a network restarts from an earlier epoch
-        _, macs, images, busy = self._at(now)
+        """Set the trained epochs of a network, those of earlier calls included."""
+        task = self._tasks[name]
+        left = max(0.0, (task.epochs - epochs) * task.images)
+        trained = max(0.0, self._images[name] - left)  # none if a network restarts from an earlier epoch
+        work = self._work(now) + np.array([trained * task.macs, trained, 0.0])
         self._images[name] = left
-        self._samples.append((now, macs + trained * self._tasks[name].macs, images + trained, busy))
+        self._samples.append((now, work))
         while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW:
             self._samples.popleft()
 
     def end(self, now: float, name: str) -> None:
-        """A network is trained no further, whatever was left of it."""
-        self._samples.append(self._at(now))
+        """End the training of a network, whatever is left of it."""
+        self._samples.append((now, self._work(now)))
         self._images[name] = 0.0
 
     def share(self) -> float:
         """Share of the training that was left at the start and is done, 0..1."""
-        return 1 - self._macs_left() / self._total if self._total else 1.0
+        return 1 - sum(self._macs_left()) / self._total if self._total else 1.0
 
     def images_per_second(self, now: float) -> float | None:
         """Speed of all workers together; None before anything is trained."""
@@ -3495,26 +3922,22 @@ class TimeLeft:
     def seconds(self, now: float) -> float | None:
         """Seconds until the last network is trained; None before anything is trained."""
         macs, _, busy = self._recent(now)
-        left = [self._images[name] * task.macs for name, task in self._tasks.items()]
-        return makespan([work * busy / macs for work in left], self.workers) if macs else None
+        return makespan([left * busy / macs for left in self._macs_left()], self.workers) if macs else None
 
-    def _recent(self, now: float) -> tuple[float, float, float]:
+    def _recent(self, now: float) -> np.ndarray:
         """MACs, images and busy seconds of the last `WINDOW` seconds."""
-        _, *last = self._at(now)
-        _, *first = self._samples[0] if self._samples else self._at(now)
-        return tuple(after - before for after, before in zip(last, first, strict=True))
+        return self._work(now) - self._samples[0][1] if self._samples else np.zeros(3)
 
-    def _at(self, now: float) -> tuple[float, float, float, float]:
-        if not self._samples:
-            return now, 0.0, 0.0, 0.0
-        before, macs, images, busy = self._samples[-1]
-        return now, macs, images, busy + (now - before) * self._busy()
+    def _work(self, now: float) -> np.ndarray:
+        """MACs, images and busy seconds since the first sample."""
+        before, work = self._samples[-1] if self._samples else (now, np.zeros(3))
+        return work + np.array([0.0, 0.0, (now - before) * self._busy()])
 
     def _busy(self) -> int:
         return min(self.workers, sum(images > 0 for images in self._images.values()))
 
-    def _macs_left(self) -> float:
-        return sum(self._images[name] * task.macs for name, task in self._tasks.items())
+    def _macs_left(self) -> list[float]:
+        return [self._images[name] * task.macs for name, task in self._tasks.items()]
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
@@ -3526,9 +3949,9 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
 
 
 class TrainingLines:
-    """Shows how the networks of a run are trained: a line an epoch, with the time left for all of them.
+    """Shows the training of a run's networks: a line an epoch, with the time left for all of them.
 
-    On a terminal also a bar for the whole run; elsewhere a line a minute where no epoch ends.
+    On a terminal also a bar for the whole run; elsewhere a line a minute if no epoch ends.
 
     Args:
         tasks: by name, in the order in which they will be trained.
@@ -3539,9 +3962,7 @@ class TrainingLines:
 
     def __init__(self, tasks: Mapping[str, Task], workers: int, live: bool, until: float = math.inf) -> None:
         self.left = TimeLeft(tasks, workers)
-        self._tasks = tasks
-        self._until = until
-        self._live = live
+        self._tasks, self._until, self._live = tasks, until, live
         self._printed = time.monotonic()
         columns = (BarColumn(24), TextColumn("{task.description}", markup=False))
         self._bar = Progress(*columns, transient=True, disable=not live)
@@ -3570,21 +3991,21 @@ class TrainingLines:
             self.within(name, message["epoch"], message["share"])
 
     def within(self, name: str, epoch: int, share: float) -> None:
-        """A share of an epoch, 0..1, is done; epochs count from 0."""
+        """Note that a share of an epoch, 0..1, is done; epochs count from 0."""
         self.left.update(time.monotonic(), name, epoch + share)
 
     def after(self, name: str, row: Mapping[str, float], images: int) -> None:
-        """An epoch is done: its row of the history, and the images that were trained on."""
-        now, done, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
-        self.left.update(now, name, done)
+        """Print a finished epoch: its row of the history, and its speed on so many images."""
+        now, epoch, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
+        self.left.update(now, name, epoch)
         self._print(
-            f"{task.title} epoch {done}/{task.epochs}  loss {row['loss']:.4f}"
+            f"{task.title} epoch {epoch}/{task.epochs}  loss {row['loss']:.4f}"
             f"  held-out accuracy {row['held_out_accuracy']:.4f}"
             f"  {images / row['seconds']:,.0f} images/s  {duration(self._seconds(now) or 0.0)} left"
         )
 
     def tick(self) -> None:
-        """Show the state of the whole run where it is time to; called every second or so."""
+        """Show the state of the whole run if it is time to; called every second or so."""
         now = time.monotonic()
         if self._live:
             self._bar.update(self._whole, completed=self.left.share(), description=self._state(now))
@@ -3609,7 +4030,7 @@ class TrainingLines:
 
 
 class Steps:
-    """Times the steps of a stage and tells each when it is done; on a terminal also the one at work.
+    """Times the steps of a stage and prints each when it is done; on a terminal also the present one.
 
     seconds: by step.
     """
@@ -3627,17 +4048,17 @@ class Steps:
 
 
 def is_terminal() -> bool:
-    """Whether people read what is printed, as it is printed."""
+    """People read what is printed, as it is printed."""
     return sys.stdout.isatty()
 
 
 def console() -> Console:
-    """For tables: as wide as the terminal, or as a table needs where there is none."""
+    """Console for tables: as wide as the terminal, or as a table needs without one."""
     return Console(width=None if is_terminal() else 120, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Format seconds: `48 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -3647,12 +4068,12 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """The time of day that many seconds from now, such as `14:05`; with the day where it is not within one."""
+    """Format the time of day so many seconds from now: `14:05`; with the date if that is more than a day."""
     return time.strftime("%H:%M" if seconds < 86400 else "%a %d %b, %H:%M", time.localtime(time.time() + seconds))
 
 
 def about(seconds: float) -> str:
-    """Seconds that are known roughly: `40 s`, `49 min`, `2 h 05 min`."""
+    """Format seconds that are known roughly: `40 s`, `49 min`, `2 h 05 min`."""
     return f"{round(seconds / 60)} min" if 120 <= seconds < 3570 else duration(seconds)
 '''
 
@@ -3673,24 +4094,25 @@ clusters/         what `make cluster` found
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
-from digits.config import Config, differences, parse, replaced, revise
+from digits.config import Config, differences, parse_recorded, read_file, replaced, revise
 from digits.data import Dataset
 from digits.errors import UserError
-from digits.files import records
-from digits.files.atomic import TEMPORARY
+from digits.files import arrays, records
+from digits.files.lock import locked
 from digits.training import backend
 
 logger = logging.getLogger(__name__)
 
+MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
+RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
 
 
@@ -3717,15 +4139,35 @@ def members(config: Config) -> list[Member]:
     ]
 
 
+def training_order(config: Config) -> list[Member]:
+    """Members in the order of training: a network of every architecture before the second fold of any.
+
+    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
+    rows of a fold have all kinds of networks.
+    """
+    return sorted(members(config), key=lambda member: (member.seed, member.fold))
+
+
 @dataclass(frozen=True)
-class Run:
-    """The paths of one run folder."""
+class RunFolder:
+    """Paths and records of one run."""
 
     folder: Path
 
+    @classmethod
+    def named(cls, output: Path, name: str) -> RunFolder:
+        """Name a run.
+
+        Raises:
+            UserError: no folder can have that name, or it is taken for something else.
+        """
+        if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
+            raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
+        return RunFolder(output / name)
+
     @property
     def origin(self) -> Path:
-        """What says what the run was made from."""
+        """Record of the run's config and data."""
         return self.folder / "run.json"
 
     @property
@@ -3746,39 +4188,58 @@ class Run:
 
     @property
     def clusters(self) -> Path:
-        """The folder of what `make cluster` wrote."""
+        """Folder of `make cluster`."""
         return self.folder / "clusters"
 
     @property
     def evaluation(self) -> Path:
-        """The folder of what `make evaluate` wrote."""
+        """Folder of `make evaluate`."""
         return self.folder / "evaluation"
 
     @property
     def exported(self) -> Path:
-        """What `make export` wrote."""
+        """File of `make export`."""
         return self.folder / "ensemble.onnx"
 
     def member(self, member: Member) -> Path:
-        """Where a finished member stands."""
+        """Folder of a finished member."""
         return self.folder / "members" / member.name
 
     def whole(self, member: Member) -> Path:
-        """Where a finished member stands, once every file in it is found as it was written.
+        """Folder of a finished member, after the checksum of every file in it.
 
         Raises:
             UserError: it is missing or damaged.
         """
         folder = self.member(member)
         if not records.is_whole(folder):
-            raise UserError(
-                f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
-                f"make submit RUN={self.folder.name}"
-            )
+            raise self._damaged(member)
         return folder
 
+    def member_arrays(self, member: Member, name: str, **expected: str) -> dict[str, np.ndarray]:
+        """Read `oof.npz` or `test.npz` of a finished member.
+
+        Args:
+            member: of this run.
+            name: of the file in its folder.
+            expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`: `rows="i1"`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            return arrays.read(self.member(member) / name, **expected)
+        except ValueError:
+            raise self._damaged(member) from None
+
+    def _damaged(self, member: Member) -> UserError:
+        return UserError(
+            f"member {member.name} of run {self.folder} is missing or damaged; make it anew: "
+            f"make submit RUN={self.folder.name}"
+        )
+
     def clustered(self) -> Path:
-        """The folder of what `make cluster` wrote, once every file of it is found as it was written.
+        """Folder of `make cluster`, after the checksum of every file in it.
 
         Raises:
             UserError: a file is missing or damaged.
@@ -3790,76 +4251,36 @@ class Run:
         return self.clusters
 
     def history(self, member: Member) -> np.ndarray:
-        """How the training of a finished member went: a structured array (epochs,), its fields those of the file."""
+        """Training history of a finished member: a structured array (epochs,) with the columns of its file."""
         return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)
 
     def unfinished(self, member: Member) -> Path:
-        """Where a member is made, until it is whole."""
+        """Folder of a member until it is finished."""
         return self.folder / "members" / f".{member.name}"
 
     def member_lock(self, member: Member) -> Path:
-        """What a process holds while it makes a member."""
+        """Lock that a process holds while it trains a member."""
         return self.folder / "members" / f".{member.name}.lock"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for this process, as `files.lock.locked` does."""
+        return locked(self.folder)
 
-        Raises:
-            UserError: another process holds it, or something in it leads elsewhere.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            message = "another process is working on it; wait for it, or choose another RUN="
-            raise UserError(f"run {self.folder}: {message}") from None
-        try:
-            self.check_contents()
-            self._remove_leftovers()
-            try:
-                yield
-            finally:
-                self._remove_leftovers()  # of workers that were ended with the first that failed
-        finally:
-            lock.release()
-
-    def _remove_leftovers(self) -> None:
-        """The unfinished files of processes that were killed while they wrote."""
-        for leftover in self.folder.rglob(f"{TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)
-
-    def check_contents(self) -> None:
-        """Check that the folder holds files and folders alone, for runs come from other people too.
-
-        Raises:
-            UserError: a link in it leads out of it, where writing and deleting would follow, or a pipe would never end.
-        """
-        home = self.folder.resolve()
-        for path in self.folder.rglob("*"):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                raise UserError(
-                    f"{path}: a link out of the run's folder; put what it leads to in its place, or delete it"
-                )
-            if path.exists() and not path.is_file() and not path.is_dir():
-                raise UserError(f"{path}: neither a file nor a folder; delete it")
-
-    def config(self) -> Config:
-        """The config that the run was made from.
+    def recorded_config(self) -> Config:
+        """Config that the run was made from.
 
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
         if not records.stands_twice(self.origin):
             raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
-        return parse(records.read_twice(self.origin, config=dict)["config"], origin=str(self.origin))
+        return parse_recorded(records.read_twice(self.origin, config=dict)["config"], str(self.origin))
 
-    def covered(self, config: Config) -> Config:
-        """The config of those networks of an unfinished run that make something whole.
+    def covered_config(self, config: Config) -> Config:
+        """Config of the networks of an unfinished run that can be evaluated together.
 
-        These are the networks of its first folds that have all their networks, or of the architectures that are trained
-        in every fold, whichever are more. A finished run is covered by its own config.
+        These are the networks of its first complete folds, or of the architectures that are trained in every fold,
+        whichever are more. A finished run keeps its own config.
 
         Raises:
             UserError: no fold has all its networks yet.
@@ -3871,7 +4292,7 @@ class Run:
         missing = [member for member in planned if not self.member(member).exists()]
         folds = min((member.fold for member in missing), default=len(config.folds.trained))
         unfinished = {member.architecture for member in missing}
-        kept = [of.model_dump() for of in config.architectures if of.label not in unfinished]
+        kept = [net.model_dump() for net in config.architectures if net.label not in unfinished]
         parts = [{"folds.limit": folds}] * (folds > 0) + [{"architectures": kept}] * bool(kept)
         if not parts:
             raise UserError(
@@ -3880,21 +4301,35 @@ class Run:
             )
         return max((replaced(config, part, str(self.origin)) for part in parts), key=lambda part: len(members(part)))
 
-    def adapted(self, overrides: list[str], preset: Path | None = None) -> Config:
+    def adapted_config(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
 
         Raises:
-            UserError: as `config` does, or one of the settings shaped the members.
+            UserError: as `recorded_config`, or one of the settings shaped the members.
         """
-        before = self.config()
-        after = revise(before, overrides, str(self.origin), preset)
-        changed = differences(*(_shaping(of.model_dump(mode="json")) for of in (after, before)))
+        before = self.recorded_config()
+        origin = f"{self.origin} with {preset}" if preset else str(self.origin)
+        after = revise(before, overrides, origin, read_file(preset) if preset else None)
+        changed = differences(*(_shaping(settings.model_dump(mode="json")) for settings in (after, before)))
         if changed:
             raise UserError(f"run {self.folder} is finished, and made otherwise: {', '.join(changed)}")
         return after
 
-    def claim(self, config: Config, dataset: Dataset) -> None:
-        """Take the folder for this config and data, or check that it was made from them.
+
+@dataclass(frozen=True, eq=False)
+class Run(RunFolder):
+    """A run: its folder, its config and its data."""
+
+    config: Config
+    dataset: Dataset
+
+    @property
+    def members(self) -> list[Member]:
+        """Every member of the config, in the order of ensembling."""
+        return members(self.config)
+
+    def claim(self) -> None:
+        """Take the folder for this config and this data, or check that it was made from them.
 
         How members are combined may change on a finished run; whatever shaped a member may not.
 
@@ -3902,41 +4337,36 @@ class Run:
             UserError: the run was made from another config or other data; says which keys differ.
         """
         record = {
-            "config": config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
             "data": {
-                "name": dataset.name,
-                "train": dataset.fingerprint,
-                "test": dataset.test_fingerprint,
+                "name": self.dataset.name,
+                "train": self.dataset.fingerprint,
+                "test": self.dataset.test_fingerprint,
             },
             "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
         if records.stands_twice(self.origin):
             before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
-            before.setdefault("backend", "tensorflow")  # runs of earlier versions had no other
-            changed = differences(
-                *(
-                    {"config": _shaping(made["config"]), "data": made["data"], "backend": made["backend"]}
-                    for made in (record, before)
-                )
-            )
-            if changed:
+            earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
+            theirs = {key: earlier[key] for key in record} | {"config": _shaping(before["config"])}
+            if changed := differences(record | {"config": _shaping(record["config"])}, theirs):
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "
                     f"choose another RUN=, or delete {self.folder} to start it anew"
                 )
-            if before["versions"] != backend.versions():
-                changed = differences(backend.versions(), before["versions"])
+            if changed := differences(backend.versions(), before["versions"]):
                 logger.warning("run %s was begun with other versions: %s", self.folder, ", ".join(changed))
         records.write_twice(self.origin, before | record)
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings that shape the members."""
     return {key: value for key, value in config.items() if key not in AFTERWARDS}
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/seeds.py"] = r'''"""One seed in the config; everything random derives its own from it."""
+FILES["digits/seeds.py"] = r'''"""Seeds derived from the one in the config."""
 
 from __future__ import annotations
 
@@ -3946,10 +4376,9 @@ import numpy as np
 
 
 def derive(seed: int | np.random.SeedSequence, *keys: str | int) -> np.random.SeedSequence:
-    """The seed sequence of one purpose, such as `derive(2026, "member", "default", 0, 3)`.
+    """Derive the seed of one purpose, such as `derive(2026, "member", "default", 0, 3)`.
 
-    Depends on the names alone, not on how many others were derived before: adding a fold or a worker
-    changes no other stream.
+    It depends on the keys alone, not on how many others were derived before: another fold or worker changes no stream.
     """
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     words = tuple(zlib.crc32(str(key).encode()) for key in keys)
@@ -3957,7 +4386,7 @@ def derive(seed: int | np.random.SeedSequence, *keys: str | int) -> np.random.Se
 
 
 def as_int(sequence: np.random.SeedSequence) -> int:
-    """A 32-bit seed for libraries that take a plain number."""
+    """Seed of 32 bits for libraries that take a plain number."""
     return int(sequence.generate_state(1)[0])
 '''
 
@@ -3981,11 +4410,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn import cluster, metrics, mixture
+from sklearn.base import ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -3997,75 +4428,7 @@ REFITS = 10
 REFIT_ROWS = 5_000
 NEIGHBOURS = 10  # for the densities of DBSCAN and HDBSCAN
 CHUNK = 256  # rows of the distance matrix at a time
-
-
-def kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Lloyd's k-means, the best of ten starts.
-
-    Args:
-        features: float (n, d).
-        k: number of clusters; ignored by those that find their own.
-        seed: of the starts.
-
-    Returns:
-        The cluster of every row, int (n,), as every clusterer of this module does.
-    """
-    return cluster.KMeans(k, n_init=10, random_state=seed).fit_predict(features)
-
-
-def minibatch_kmeans(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """k-means that looks at 4,096 rows at a time, the best of ten starts: for rows by the million."""
-    return cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed).fit_predict(features)
-
-
-def gaussian_mixture(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """A mixture of Gaussians with full covariances, each row to its most probable component."""
-    return mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed).fit_predict(features)
-
-
-def ward(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Agglomerative clustering by Ward's criterion."""
-    return cluster.AgglomerativeClustering(k, linkage="ward").fit_predict(features)
-
-
-def dbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """DBSCAN with epsilon at the knee of the k-distance curve; it finds its own number of clusters."""
-    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS).fit_predict(features)
-
-
-def hdbscan(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """HDBSCAN with clusters of at least 1 % of the rows; it finds their number itself."""
-    smallest = max(NEIGHBOURS, len(features) // 100)
-    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True).fit_predict(features)
-
-
-def spectral(features: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Spectral clustering of the graph of nearest neighbours."""
-    method = cluster.SpectralClustering(
-        k, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS, assign_labels="cluster_qr", random_state=seed
-    )
-    with warnings.catch_warnings():  # groups without a path between them are what is looked for
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        return method.fit_predict(features)
-
-
-@dataclass(frozen=True)
-class Clusterer:
-    """A way to cluster: `fit(features, k, seed)`, and how many rows it can take in reasonable time."""
-
-    fit: Callable[[np.ndarray, int, int], np.ndarray]
-    most_rows: int | None = None
-
-
-CLUSTERERS = {
-    "kmeans": Clusterer(kmeans),
-    "minibatch_kmeans": Clusterer(minibatch_kmeans),
-    "gaussian_mixture": Clusterer(gaussian_mixture),
-    "ward": Clusterer(ward, 10_000),
-    "dbscan": Clusterer(dbscan, 10_000),
-    "hdbscan": Clusterer(hdbscan, 10_000),
-    "spectral": Clusterer(spectral, 5_000),
-}
+EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 
 
 def neighbour_distances(features: np.ndarray) -> np.ndarray:
@@ -4079,50 +4442,92 @@ def knee(curve: np.ndarray) -> float:
 
     V. Satopaa et al., "Finding a 'Kneedle' in a Haystack", 2011, without the smoothing.
     """
-    place = np.linspace(0, 1, len(curve))
+    progress = np.linspace(0, 1, len(curve))
     span = curve[-1] - curve[0]
-    height = (curve - curve[0]) / span if span > 0 else place
-    return float(curve[np.argmax(place - height)])
+    height = (curve - curve[0]) / span if span > 0 else progress
+    return float(curve[np.argmax(progress - height)])
+
+
+@dataclass(frozen=True)
+class Clusterer:
+    """A way to cluster.
+
+    make: gives the estimator for features float (n, d), a number of clusters and a seed; those that find their own
+    number ignore it. most_rows: that it can take in reasonable time.
+    """
+
+    make: Callable[[np.ndarray, int, int], ClusterMixin]
+    most_rows: int | None = None
+
+    def fit(self, features: np.ndarray, k: int, seed: int) -> np.ndarray:
+        """The cluster of every row of features float (n, d), int (n,); NOISE for rows that are left out."""
+        with warnings.catch_warnings():  # groups without a path between them are what is looked for
+            warnings.filterwarnings("ignore", "Graph is not fully connected")
+            return self.make(features, k, seed).fit_predict(features)
+
+
+def _dbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """DBSCAN with epsilon at the knee of the k-distance curve."""
+    return cluster.DBSCAN(eps=knee(neighbour_distances(features)), min_samples=NEIGHBOURS)
+
+
+def _hdbscan(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    """HDBSCAN with clusters of at least 1 % of the rows."""
+    smallest = max(NEIGHBOURS, len(features) // 100)
+    return cluster.HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True)
+
+
+def _spectral(features: np.ndarray, k: int, seed: int) -> ClusterMixin:
+    graph = {"affinity": "nearest_neighbors", "n_neighbors": NEIGHBOURS}
+    return cluster.SpectralClustering(k, assign_labels="cluster_qr", random_state=seed, **graph)
+
+
+CLUSTERERS = {
+    "kmeans": Clusterer(lambda _, k, seed: cluster.KMeans(k, n_init=10, random_state=seed)),
+    "minibatch_kmeans": Clusterer(
+        lambda _, k, seed: cluster.MiniBatchKMeans(k, n_init=10, batch_size=4096, random_state=seed)
+    ),
+    "gaussian_mixture": Clusterer(lambda _, k, seed: mixture.GaussianMixture(k, reg_covar=1e-4, random_state=seed)),
+    "ward": Clusterer(lambda _, k, seed: cluster.AgglomerativeClustering(k, linkage="ward"), 10_000),
+    "dbscan": Clusterer(_dbscan, 10_000),
+    "hdbscan": Clusterer(_hdbscan, 10_000),
+    "spectral": Clusterer(_spectral, 5_000),
+}
 
 
 def contingency(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How many rows of each cluster, ascending, have each class, ascending: int (clusters, classes)."""
-    return metrics.cluster.contingency_matrix(clusters, targets)
+    """Rows by cluster and class, both ascending, without noise: int (clusters, classes)."""
+    kept = clusters != NOISE
+    return metrics.cluster.contingency_matrix(clusters[kept], targets[kept])
 
 
 def ordered(clusters: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The same clusters, numbered from 0 in the order of their most frequent class, the largest first: int (n,)."""
-    numbers = np.unique(clusters[clusters != NOISE])
-    majorities = [np.bincount(targets[clusters == number]).argmax() for number in numbers]
-    sizes = [(clusters == number).sum() for number in numbers]
+    """Number clusters from 0 in the order of their most frequent class, the largest first: int (n,)."""
+    kept = clusters != NOISE
+    table = contingency(clusters, targets)
+    order = np.lexsort((-table.sum(axis=1), table.argmax(axis=1))) if kept.any() else np.empty(0, int)
     renumbered = np.full(len(clusters), NOISE)
-    for place, old in enumerate(numbers[np.lexsort((np.negative(sizes), majorities))] if len(numbers) else ()):
-        renumbered[clusters == old] = place
+    for number, old in enumerate(np.unique(clusters[kept])[order]):
+        renumbered[clusters == old] = number
     return renumbered
 
 
 def purity(clusters: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows that have the most frequent class of their cluster; a row left out as noise counts as wrong.
+    """Share of rows that have the most frequent class of their cluster; noise counts as wrong.
 
     C. D. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval", 2008, section 16.3.
     """
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    return float(contingency(clusters[kept], targets[kept]).max(axis=1).sum() / len(targets))
+    return float(contingency(clusters, targets).max(axis=1, initial=0).sum() / len(targets))
 
 
 def hungarian_accuracy(clusters: np.ndarray, targets: np.ndarray) -> float:
     """Share of rows that are right when each class is given to one cluster at most, in the best way."""
-    kept = clusters != NOISE
-    if not kept.any():
-        return 0.0
-    table = contingency(clusters[kept], targets[kept])
+    table = contingency(clusters, targets)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(targets))
 
 
 def agreement(clusters: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Every score of a clustering against the classes; noise is one more cluster in all but the first two."""
+    """Scores of a clustering against the classes; noise is one more cluster in all but the first two."""
     homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(targets, clusters)
     return {
         "purity": purity(clusters, targets),
@@ -4152,7 +4557,8 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     member = np.zeros((len(kept), len(numbers)), np.float32)
     member[np.arange(len(kept)), own] = 1
 
-    def of_chunk(start: int) -> np.ndarray:
+    def summed_distances(start: int) -> np.ndarray:
+        """Sum the distances of a chunk of rows to each cluster: float32 (rows, clusters)."""
         rows = np.arange(start, min(start + CHUNK, len(kept)))
         distances = points[rows] @ points.T
         distances *= -2
@@ -4161,32 +4567,74 @@ def silhouettes(features: np.ndarray, clusters: np.ndarray) -> np.ndarray:
         np.maximum(distances, 0, out=distances)
         np.sqrt(distances, out=distances)
         distances[np.arange(len(rows)), rows] = 0
-        return _silhouettes((distances @ member).astype(np.float64), own[rows], sizes)
+        return distances @ member
 
     with threadpool_limits(1), Parallel(-1, prefer="threads") as parallel:  # a thread a chunk, not a product
-        values[kept] = np.concatenate(parallel(delayed(of_chunk)(start) for start in range(0, len(kept), CHUNK)))
-    return values
-
-
-def _silhouettes(sums: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """From the summed distances of rows to each cluster, float (n, clusters), and the cluster of each row, int (n,)."""
-    rows = np.arange(len(own))
+        chunks = parallel(delayed(summed_distances)(start) for start in range(0, len(kept), CHUNK))
+    sums, rows = np.concatenate(chunks).astype(np.float64), np.arange(len(kept))
     inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
     means = sums / sizes
     means[rows, own] = np.inf
     outside = means.min(axis=1)
     larger = np.maximum(inside, outside)
-    values = np.divide(outside - inside, larger, out=np.zeros(len(own)), where=larger > 0)
-    return np.where(sizes[own] > 1, values, 0.0)
+    silhouettes = np.divide(outside - inside, larger, out=np.zeros(len(kept)), where=larger > 0)
+    values[kept] = np.where(sizes[own] > 1, silhouettes, 0.0)
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """Rows in a space, float (n, d), with their clusters, int (n,), and the classes of their labels, int (n,)."""
+
+    space: np.ndarray
+    clusters: np.ndarray
+    targets: np.ndarray
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Numbers of the clusters, ascending, without noise."""
+        return np.unique(self.clusters[self.clusters != NOISE])
+
+    @cached_property
+    def majorities(self) -> np.ndarray:
+        """The most frequent class of each row's cluster, int (n,); NOISE for noise."""
+        majorities = np.full(len(self.clusters), NOISE)
+        for number in self.numbers:
+            rows = self.clusters == number
+            majorities[rows] = np.bincount(self.targets[rows]).argmax()
+        return majorities
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """Distance of each row to the centroid of its cluster, float (n,); NaN for noise."""
+        distances = np.full(len(self.clusters), np.nan)
+        for number in self.numbers:
+            rows = self.clusters == number
+            distances[rows] = np.linalg.norm(self.space[rows] - self.space[rows].mean(axis=0), axis=1)
+        return distances
+
+    @cached_property
+    def silhouettes(self) -> np.ndarray:
+        """Silhouette of each row, float (n,); NaN for noise, and for rows beyond a sample of `EXACT_ROWS`."""
+        drawn = np.random.default_rng(0).permutation(len(self.clusters))[:EXACT_ROWS]
+        values = np.full(len(self.clusters), np.nan)
+        values[drawn] = silhouettes(self.space[drawn], self.clusters[drawn])
+        return values
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Agreement with the classes, and the mean silhouette: NaN for one cluster, or for noise alone."""
+        finite = self.silhouettes[np.isfinite(self.silhouettes)]
+        silhouette = float(finite.mean()) if len(finite) else float("nan")
+        return agreement(self.clusters, self.targets) | {"silhouette": silhouette}
 
 
 def purity_interval(clusters: np.ndarray, targets: np.ndarray, seed: int) -> Interval:
     """Purity with its interval over the draw of rows, the clusters as they are."""
-    kept = clusters != NOISE
-    table = contingency(clusters[kept], targets[kept])
-    shares = np.append(table.ravel(), (~kept).sum()) / len(targets)
+    table = contingency(clusters, targets)
+    shares = np.append(table.ravel(), len(targets) - table.sum()) / len(targets)  # the last is that of the noise
     draws = np.random.default_rng(seed).multinomial(len(targets), shares, DRAWS)[:, :-1]
-    purities = draws.reshape(DRAWS, *table.shape).max(axis=2).sum(axis=1) / len(targets)
+    purities = draws.reshape(DRAWS, *table.shape).max(axis=2, initial=0).sum(axis=1) / len(targets)
     return bootstrapped(purity(clusters, targets), purities)
 
 
@@ -4201,9 +4649,9 @@ def mean_interval(values: np.ndarray, seed: int) -> Interval:
 
 
 def stability(features: np.ndarray, clusters: np.ndarray, method: str, k: int, seed: int) -> np.ndarray:
-    """How little the clusters depend on which rows there are: ARI of `REFITS` refits, float64 (refits,).
+    """Adjusted Rand index of each of `REFITS` refits with the clusters given, float64 (refits,).
 
-    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them with the clusters given.
+    Each refit clusters `REFIT_ROWS` rows drawn with replacement, and is compared on them.
     """
     draw = np.random.default_rng(seed)
     scores = []
@@ -4223,7 +4671,7 @@ class Sweep:
 
 
 def sweep(features: np.ndarray, most: int, seed: int) -> Sweep:
-    """k-means with 2 to `most` clusters."""
+    """Run k-means with 2 to `most` clusters."""
     ks = np.arange(2, most + 1)
     models = [cluster.KMeans(int(k), n_init=3, random_state=seed).fit(features) for k in ks]
     means = [np.nanmean(silhouettes(features, model.labels_)) for model in models]
@@ -4231,33 +4679,121 @@ def sweep(features: np.ndarray, most: int, seed: int) -> Sweep:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/comparison.py"] = r'''"""Compare clusterers and spaces on one sample of rows: CSV, Markdown and heat maps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from rich.progress import track
+from rich.table import Table
+
+from digits.config import Cluster, revise
+from digits.figures import folder as results
+from digits.files import records
+from digits.files.atomic import replacing
+from digits.progress import console
+from digits.runs import Run
+from digits.seeds import as_int, derive
+from digits.stages.cluster import clustering, figures, spaces
+from digits.stages.cluster.clustering import Clustering
+from digits.stages.cluster.features import gather
+
+METHODS = get_args(Cluster.model_fields["method"].annotation)
+SPACES = (  # what "all" means
+    "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
+    "aligned-pca", "aligned-tsne", "aligned-umap",
+)  # fmt: skip
+WIDE = ("homogeneity", "completeness")  # scores for which the console has no room
+SCORES = ("purity", "hungarian_accuracy", "silhouette", "nmi", "ari", *WIDE, "noise", "clusters")
+
+
+def compare(run: Run, methods: str | None, names: str | None) -> None:
+    """Write the table of clusterers and spaces.
+
+    Args:
+        run: finished; the caller holds its lock.
+        methods: names of clusterers with commas between them, or "all"; by default that of the config.
+        names: of spaces, the same way.
+
+    Raises:
+        UserError: there is no such method or space.
+    """
+    settings = run.config.cluster
+    chosen = METHODS if methods == "all" else (methods or settings.method).split(",")
+    reached = SPACES if names == "all" else (names or settings.space).split(",")
+    for method, name in itertools.product(chosen, reached):
+        revise(run.config, [f"cluster.method={method}", f"cluster.space={name}"], "of the comparison")
+    seed = as_int(derive(run.config.seed, "cluster"))
+    k = settings.k or len(run.dataset.classes)
+    sample = gather(run).sample(settings.table_rows, seed)
+    points: dict[str, np.ndarray] = {}
+    scores = {}
+    for name, method in track(list(itertools.product(reached, chosen)), "clustering", transient=True):
+        if name not in points:
+            points[name] = spaces.reach(name, sample.sources, seed, settings.perplexity)
+        clusters = clustering.CLUSTERERS[method].fit(points[name], k, seed)
+        scores[name, method] = Clustering(points[name], clusters, sample.targets).scores
+    lines = [(*key, *(f"{values[score]:.4g}" for score in SCORES)) for key, values in scores.items()]
+    _write(run.clusters, lines)
+    for score in ("purity", "silhouette"):
+        values = np.array([[scores[name, method][score] for name in reached] for method in chosen])
+        title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
+        heat_map = figures.score_table(values, chosen, reached, title)
+        results.draw(run.clusters, [(f"comparison_{score}", heat_map)])
+
+
+def _write(folder: Path, lines: Sequence[Sequence[str]]) -> None:
+    header = ("space", "method", *SCORES)
+    records.write_csv(folder / "comparison.csv", header, lines)
+    with replacing(folder / "comparison.md") as temporary:
+        text = "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *lines))
+        temporary.write_text(text, encoding="utf-8")
+    narrow = [index for index, name in enumerate(header) if name not in WIDE]
+    table = Table(*(header[index] for index in narrow))
+    for line in lines:
+        table.add_row(*(line[index] for index in narrow))
+    out = console()
+    out.print(table)
+    out.print(f"Written: {folder}/comparison.csv, comparison.md, comparison_purity.png, comparison_silhouette.png")
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/cluster/features.py"] = r'''"""The out-of-fold features of a finished run, brought into one space."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from digits import runs
-from digits.config import Config
-from digits.data import Dataset
-from digits.ensemble.alignment import Alignment, align
-from digits.ensemble.logits import read_ensemble
+from digits.ensemble import alignment
+from digits.ensemble.alignment import Alignment
+from digits.ensemble.logits import read_covered
 from digits.errors import UserError
 from digits.files import arrays
-from digits.runs import Member, Run
+from digits.runs import Run
 
-ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
+ALIGNMENT = {
+    "mean": "f1",
+    "scale": "f0",
+    "rotation": "f2",
+    "residual": "f0",
+}  # its fields, as `arrays.read` checks them
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What the members of a run say of its out-of-fold rows, in the order of the rows.
+    """Out-of-fold rows of a run, in the order of the rows, as its members see them.
 
     rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). probabilities:
     the ensemble's, float (n, classes). sources: float (n, d) by name, but of `pixels` the images, uint8
-    (n, side, side); see `analysis.spaces`. alignments: of every member, by its name.
+    (n, height, width, channels); see `cluster.spaces`. alignments: of every member, by its name; none if restored.
     """
 
     rows: np.ndarray
@@ -4268,113 +4804,95 @@ class Features:
     alignments: dict[str, Alignment]
 
     def sample(self, most: int | None, seed: int) -> Features:
-        """At most that many rows, drawn at random; all where `most` is None."""
+        """Draw at most that many rows at random; all where `most` is None."""
         if most is None or len(self.rows) <= most:
             return self
         drawn = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
-        return Features(
-            self.rows[drawn],
-            self.folds[drawn],
-            self.targets[drawn],
-            self.probabilities[drawn],
-            {name: of[drawn] for name, of in self.sources.items()},
-            self.alignments,
+        return dataclasses.replace(
+            self,
+            rows=self.rows[drawn],
+            folds=self.folds[drawn],
+            targets=self.targets[drawn],
+            probabilities=self.probabilities[drawn],
+            sources={name: source[drawn] for name, source in self.sources.items()},
         )
 
-    def store(self, run: Run, fingerprint: str) -> None:
+    def store(self, run: Run) -> None:
         """Keep what took time to gather in `clusters/features.npz`, for `restore`."""
-        fitted = {}
-        for name, of in self.alignments.items():
-            parts = {"mean": of.mean, "scale": of.scale, "rotation": of.rotation, "residual": of.residual}
-            fitted |= {f"{name}:{part}": np.asarray(value) for part, value in parts.items()}
         arrays.write(
             run.clusters / "features.npz",
             rows=self.rows,
             folds=self.folds,
             aligned=self.sources["aligned"],
             logits=self.sources["logits"],
-            fingerprint=np.array(fingerprint),
-            **fitted,
+            fingerprint=np.array(run.dataset.fingerprint),
         )
 
 
-def gather(run: Run, config: Config, dataset: Dataset) -> Features:
-    """Align the features of all members, average those of one row, and stand the rows of all folds together.
+def gather(run: Run) -> Features:
+    """Align the features of all members, average those of one row, and join the rows of all folds.
 
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset, config)
-    members = runs.members(config)
-    drawn = np.random.default_rng(0).permutation(len(dataset.test_images))[:ANCHORS]
-    alignments = align([_arrays(run, member, "test.npz")["features"][drawn] for member in members])
+    ensemble = read_covered(run)
+    members, alignments = run.members, alignment.of_run(run)
+    first = members[0]
     rows = ensemble["rows"]
     folds = np.empty(len(rows), int)
-    aligned = np.zeros((len(rows), alignments[0].rotation.shape[1]), np.float32)
-    logits = np.zeros((len(rows), len(dataset.classes)), np.float32)
-    raw = np.zeros((len(rows), len(alignments[0].mean)), np.float32)
-    for member, alignment in zip(members, alignments, strict=True):
-        of = _arrays(run, member, "oof.npz")  # one at a time: all together would take more memory than all else here
-        places = np.searchsorted(rows, of["rows"])
-        folds[places] = member.fold
-        aligned[places] += alignment(of["features"])
-        logits[places] += of["logits"]
-        if (member.architecture, member.seed) == (members[0].architecture, members[0].seed):
-            raw[places] = of["features"]
-    in_fold = len(members) / len(config.folds.trained)
+    aligned = np.zeros((len(rows), alignments[first.name].rotation.shape[1]), np.float32)
+    logits = np.zeros((len(rows), len(run.dataset.classes)), np.float32)
+    raw = np.zeros((len(rows), len(alignments[first.name].mean)), np.float32)
+    for member in members:  # one at a time: all together would take more memory than all else here
+        output = arrays.read(run.member(member) / "oof.npz")
+        own = np.searchsorted(rows, output["rows"])
+        folds[own] = member.fold
+        aligned[own] += alignments[member.name](output["features"])
+        logits[own] += output["logits"]
+        if (member.architecture, member.seed) == (first.architecture, first.seed):
+            raw[own] = output["features"]
+    in_fold = len(members) / len(run.config.folds.trained)
     aligned /= in_fold
     logits /= in_fold
-    sources = {"aligned": aligned, "raw": raw, "logits": logits, "pixels": _pixels(dataset, rows)}
-    named = {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
-    return Features(rows, folds, dataset.targets[rows], ensemble["probabilities"], sources, named)
+    return _features(run, ensemble, folds, {"aligned": aligned, "raw": raw, "logits": logits}, alignments)
 
 
-def restore(run: Run, config: Config, dataset: Dataset) -> Features:
-    """What `Features.store` kept, without the raw features.
+def restore(run: Run) -> Features:
+    """Read what `Features.store` kept: neither raw features nor alignments.
 
     Raises:
         UserError: the run was never clustered, the file is damaged, or it was made from other rows.
     """
-    ensemble = read_ensemble(run, dataset, config)
-    parts = {"mean": "f1", "scale": "f0", "rotation": "f2", "residual": "f0"}
-    names = [member.name for member in runs.members(config)]
-    forms = {f"{name}:{part}": form for name in names for part, form in parts.items()}
+    ensemble = read_covered(run)
+    rows = ensemble["rows"]
     try:
         kept = arrays.read(
-            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0", **forms
+            run.clusters / "features.npz", rows="i1", folds="i1", aligned="f2", logits="f2", fingerprint="U0"
         )
-        fitted = {name: {part: kept[f"{name}:{part}"] for part in parts} for name in names}
-        width = kept["aligned"].shape[1]
-        fits = all(of["rotation"].shape == (len(of["mean"]), width) and of["scale"] > 0 for of in fitted.values())
-        rows = ensemble["rows"]
-        fits &= np.array_equal(kept["rows"], rows) and len(rows) == len(kept["folds"]) == len(kept["aligned"])
-        fits &= kept["logits"].shape == (len(rows), len(dataset.classes))
-        fingerprint = str(kept["fingerprint"]) if fits else None
     except ValueError:
-        fingerprint = None
-    if fingerprint != dataset.fingerprint:
+        kept = None
+    if (
+        kept is None
+        or str(kept["fingerprint"]) != run.dataset.fingerprint
+        or not np.array_equal(kept["rows"], rows)
+        or not len(rows) == len(kept["folds"]) == len(kept["aligned"])
+        or kept["logits"].shape != (len(rows), len(run.dataset.classes))
+    ):
         raise UserError(f"run {run.folder} has no clusters yet; make them: make cluster RUN={run.folder.name}")
-    sources = {"aligned": kept["aligned"], "logits": kept["logits"], "pixels": _pixels(dataset, rows)}
-    alignments = {
-        name: Alignment(of["mean"], float(of["scale"]), of["rotation"], float(of["residual"]))
-        for name, of in fitted.items()
-    }
-    return Features(rows, kept["folds"], dataset.targets[rows], ensemble["probabilities"], sources, alignments)
+    return _features(run, ensemble, kept["folds"], {name: kept[name] for name in ("aligned", "logits")}, {})
 
 
-def _arrays(run: Run, member: Member, name: str) -> dict[str, np.ndarray]:
-    try:
-        return arrays.read(run.member(member) / name)
-    except ValueError:
-        raise UserError(
-            f"member {member.name} of run {run.folder} is missing or damaged; make it anew: "
-            f"make submit RUN={run.folder.name}"
-        ) from None
-
-
-def _pixels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The images of ascending rows, as bytes: floats would take more memory than everything else."""
-    return dataset.train_images if len(rows) == len(dataset.train_images) else dataset.train_images[rows]
+def _features(
+    run: Run,
+    ensemble: dict[str, np.ndarray],
+    folds: np.ndarray,
+    sources: dict[str, np.ndarray],
+    alignments: dict[str, Alignment],
+) -> Features:
+    images, rows = run.dataset.train_images, ensemble["rows"]
+    pixels = images if len(rows) == len(images) else images[rows]  # bytes: floats would take more memory than all else
+    targets, sources = run.dataset.targets[rows], sources | {"pixels": pixels}
+    return Features(rows, folds, targets, ensemble["probabilities"], sources, alignments)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -4391,6 +4909,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from digits.competition import COMPETITION
 from digits.figures.sheets import draw_tile
 from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
 
@@ -4398,38 +4917,9 @@ if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     from digits.stages.cluster.clustering import Sweep
 
 SIDE_BY_SIDE = 5  # clusters in a row of a figure that shows each
-
-
-def _colour(place: int) -> str:
-    return SERIES[place % len(SERIES)]
-
-
-@styled
-def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, title: str) -> Figure:
-    """A map twice: coloured by cluster and by digit, each group named where its middle lies.
-
-    Args:
-        points: float (n, 2).
-        clusters: int (n,).
-        labels: int (n,).
-        title: of the map.
-    """
-    figure, panels = canvas(2, width=5.6, height=5.4)
-    figure.suptitle(title)
-    for axes, groups, heading in zip(panels, (clusters, labels), ("by cluster", "by digit"), strict=True):
-        axes.scatter(*points[groups < 0].T, s=4, lw=0, color="#cccccc")
-        named = np.unique(groups[groups >= 0])
-        for place, group in enumerate(named):
-            axes.scatter(*points[groups == group].T, s=4, lw=0, alpha=0.6, color=_colour(place))
-        for group in named:
-            axes.text(*np.median(points[groups == group], axis=0), str(group), **NAMED)
-        axes.set(title=heading, xticks=[], yticks=[])
-    caption(
-        figure, f"{len(points):,} rows; distances between far groups and the axes mean nothing on a t-SNE or UMAP map"
-    )
-    return figure
-
-
+MEMBERS = 10  # of one cluster, side by side
+NEAREST = 12  # members of a cluster on either side of the sheet of centroids
+MISFITS = f"framed: another {COMPETITION.noun} than most of the cluster"
 NAMED = {
     "ha": "center",
     "va": "center",
@@ -4439,67 +4929,106 @@ NAMED = {
 }
 
 
+def _colour(index: int) -> str:
+    return SERIES[index % len(SERIES)]
+
+
+@styled
+def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, title: str) -> Figure:
+    """A map twice: coloured by cluster and by label, each group named where its middle lies.
+
+    points: float (n, 2). clusters: int (n,). labels: (n,).
+    """
+    figure, (left, right) = canvas(2, width=5.6, height=5.4)
+    figure.suptitle(title)
+    kept = clusters >= 0
+    left.scatter(*points[~kept].T, s=4, lw=0, color="#cccccc")
+    _groups(left, points[kept], clusters[kept])
+    _groups(right, points, labels)
+    left.set(title="by cluster", xticks=[], yticks=[])
+    right.set(title=f"by {COMPETITION.noun}", xticks=[], yticks=[])
+    caption(
+        figure, f"{len(points):,} rows; distances between far groups and the axes mean nothing on a t-SNE or UMAP map"
+    )
+    return figure
+
+
+def _groups(axes: Axes, points: np.ndarray, groups: np.ndarray) -> None:
+    names = np.unique(groups)
+    for index, name in enumerate(names):
+        axes.scatter(*points[groups == name].T, s=4, lw=0, alpha=0.6, color=_colour(index))
+    for name in names:
+        axes.text(*np.median(points[groups == name], axis=0), str(name), **NAMED)
+
+
 @styled
 def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """How many rows each cluster has, and of which digits.
+    """Rows of each cluster, stacked by class.
 
-    Args:
-        table: rows by cluster and class, int (clusters, classes).
-        numbers: of the clusters.
-        classes: int (classes,).
+    table: rows, int (clusters, classes). numbers: of the clusters. classes: labels (classes,).
     """
     figure, (axes,) = canvas(1, width=7.5, height=4.2)
-    places = np.arange(len(numbers))
     bottom = np.zeros(len(numbers))
     for column, label in enumerate(classes):
-        axes.bar(places, table[:, column], bottom=bottom, color=_colour(column), label=str(label))
+        color = _colour(column)
+        bars = axes.bar(range(len(numbers)), table[:, column], bottom=bottom, color=color, label=str(label))
         bottom += table[:, column]
-    for place, row in enumerate(table):
-        axes.annotate(
-            f"{classes[row.argmax()]}: {row.max() / max(row.sum(), 1):.1%}",
-            (place, row.sum()),
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
-    axes.set_xticks(places, list(numbers))
+    shares = table.max(axis=1) / np.maximum(table.sum(axis=1), 1)
+    tops = [f"{label}\n{share:.1%}" for label, share in zip(classes[table.argmax(axis=1)], shares, strict=True)]
+    axes.bar_label(bars, tops, fontsize=8)
+    axes.set_xticks(range(len(numbers)), list(numbers))
     axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
     axes.grid(axis="x", visible=False)
-    axes.legend(title="digit", loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, "over each bar: its most frequent digit and that digit's share")
+    axes.legend(title=COMPETITION.noun, loc="upper left", bbox_to_anchor=(1, 1))
+    caption(figure, f"over each bar: its most frequent {COMPETITION.noun} and the share of it")
     return figure
 
 
 @styled
 def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """Rows by cluster and digit as a matrix; the arguments are those of `cluster_sizes`."""
+    """Rows by cluster and class as a matrix; the arguments are those of `cluster_sizes`."""
     figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
     axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
-    for (row, column), count in np.ndenumerate(table):
-        if count:
-            colour = "white" if count > table.max() / 12 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
+    texts = [[f"{count:,}" if count else "" for count in row] for row in table]
+    _write_cells(axes, texts, table > table.max() / 12)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
-    axes.set(title="Rows by cluster and digit", xlabel="digit (label)")
-    axes.grid(visible=False)
+    noun = COMPETITION.noun
+    axes.set(title=f"Rows by cluster and {noun}", xlabel=f"{noun} (label)")
     caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
     return figure
 
 
 @styled
-def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
-    """The silhouettes of every cluster's rows, sorted, one band a cluster.
+def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str], name: str) -> Figure:
+    """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
+    figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
+    axes.imshow(np.ma.masked_invalid(scores), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    texts = [[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores]
+    _write_cells(axes, texts, scores > 0.6)
+    axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set(title=name)
+    return figure
 
-    Args:
-        values: float (n,), NaN for noise.
-        clusters: int (n,).
-    """
+
+def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
+    """Write into the cells of a matrix, in white where `dark`, bool (rows, columns)."""
+    for (row, column), is_dark in np.ndenumerate(dark):
+        if texts[row][column]:
+            colour = "white" if is_dark else "black"
+            axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=colour)
+    axes.grid(visible=False)
+
+
+@styled
+def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
+    """Sorted silhouettes of every cluster's rows, one band a cluster: float (n,), NaN for noise; clusters int (n,)."""
     figure, (axes,) = canvas(1, width=6.4, height=5.4)
     bottom, gap, ticks = 0, len(values) // 100, {}
-    for place, number in enumerate(np.unique(clusters[clusters >= 0])):
+    for index, number in enumerate(np.unique(clusters[clusters >= 0])):
         band = np.sort(values[(clusters == number) & np.isfinite(values)])
-        axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(place), lw=0)
+        axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(index), lw=0)
         ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
         bottom += len(band) + gap
     mean = np.nanmean(values)
@@ -4513,89 +5042,73 @@ def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
 
 
 @styled
-def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str, columns: int = 10) -> Figure:
-    """Members of one cluster, those that do not have its most frequent digit framed.
-
-    Args:
-        images: uint8 (n, side, side).
-        misfits: bool (n,).
-        title: of the sheet.
-        columns: images side by side.
-    """
-    rows = -(-len(images) // columns)
+def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str) -> Figure:
+    """Members of one cluster, uint8 (n, height, width, channels), the `misfits`, bool (n,), framed."""
+    rows = -(-len(images) // MEMBERS)
     figure = Figure(figsize=(6.5, 0.65 * rows + 0.8), layout="constrained")
     axes = figure.subplots()
-    draw_tile(axes, images, columns, misfits)
+    draw_tile(axes, images, MEMBERS, misfits)
     axes.set_title(title)
-    caption(figure, "framed: another digit than most of the cluster")
+    caption(figure, MISFITS)
     return figure
 
 
 @styled
-def centroid_sheet(
-    images: np.ndarray, labels: np.ndarray, clusters: np.ndarray, distances: np.ndarray, count: int = 12
-) -> Figure:
+def centroid_sheet(images: np.ndarray, misfits: np.ndarray, clusters: np.ndarray, distances: np.ndarray) -> Figure:
     """Of each cluster the rows nearest to its centroid and those farthest from it.
 
-    Args:
-        images: uint8 (n, side, side).
-        labels: int (n,).
-        clusters: int (n,).
-        distances: of each row to the centroid of its cluster, float (n,).
-        count: rows shown on either side.
+    images: uint8 (n, height, width, channels). misfits: bool (n,). clusters: int (n,). distances: of each row to the
+    centroid of its cluster, float (n,).
     """
     numbers = np.unique(clusters[clusters >= 0])
     figure = Figure(figsize=(11, 0.5 * len(numbers) + 1.2), layout="constrained")
     panels = figure.subplots(len(numbers), 2, squeeze=False)
-    for line, number in zip(panels, numbers, strict=True):
+    for (near, far), number in zip(panels, numbers, strict=True):
         rows = np.flatnonzero(clusters == number)
         rows = rows[np.argsort(distances[rows], kind="stable")]
-        most = np.bincount(labels[rows]).argmax()
-        for axes, shown in zip(line, (rows[:count], rows[::-1][:count]), strict=True):
-            draw_tile(axes, images[shown], count, labels[shown] != most)
-        line[0].annotate(f"{number} ", (0, 0.5), xycoords="axes fraction", ha="right", va="center")
+        for axes, shown in ((near, rows[:NEAREST]), (far, rows[::-1][:NEAREST])):
+            draw_tile(axes, images[shown], NEAREST, misfits[shown])
+        near.annotate(f"{number} ", (0, 0.5), xycoords="axes fraction", ha="right", va="center")
     panels[0, 0].set_title("nearest to the centroid")
     panels[0, 1].set_title("farthest from it")
-    caption(figure, "one line a cluster; framed: another digit than most of the cluster")
+    caption(figure, f"one line a cluster; {MISFITS}")
     return figure
 
 
 @styled
-def mean_images(images: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Figure:
-    """The mean image of every cluster: images uint8 (n, side, side), clusters and labels int (n,)."""
+def mean_images(images: np.ndarray, clusters: np.ndarray, majorities: np.ndarray) -> Figure:
+    """The mean image of every cluster.
+
+    images: uint8 (n, height, width, channels). clusters: int (n,). majorities: the most frequent label of each row's
+    cluster, (n,).
+    """
     numbers = np.unique(clusters[clusters >= 0])
-    rows = -(-len(numbers) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(8, 1.9 * rows + 0.6), layout="constrained")
-    for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:
+    lines = -(-len(numbers) // SIDE_BY_SIDE)
+    figure = Figure(figsize=(8, 1.9 * lines + 0.6), layout="constrained")
+    for axes in figure.subplots(lines, SIDE_BY_SIDE, squeeze=False).flat:
         axes.set_axis_off()
     for axes, number in zip(figure.axes, numbers, strict=False):
-        of = clusters == number
-        axes.imshow(images[of].mean(axis=0), cmap="gray_r")
-        axes.set_title(f"{number}: mostly {np.bincount(labels[of]).argmax()}, {of.sum():,} rows", fontsize=8)
+        rows = np.flatnonzero(clusters == number)
+        draw_tile(axes, images[rows].mean(axis=0, keepdims=True), 1)
+        axes.set_title(f"{number}: mostly {majorities[rows[0]]}, {len(rows):,} rows", fontsize=8)
     caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
     return figure
 
 
 @styled
-def cluster_sweep(swept: Sweep, classes: int, rows: int) -> Figure:
-    """Inertia and silhouette of k-means against k.
-
-    Args:
-        swept: the sweep.
-        classes: the number that stands out if clusters are digits.
-        rows: that the sweep saw.
-    """
+def cluster_sweep(sweep: Sweep, classes: int, rows: int) -> Figure:
+    """Inertia and silhouette of k-means on `rows` rows against k; the number of classes stands out."""
     figure, (left, right) = canvas(2, width=4.6, height=3.6)
-    left.plot(swept.k, swept.inertia / swept.inertia[0], "o-", ms=3, color=PALETTE[0])
-    left.set(title="Inertia", xlabel="clusters k", ylabel=f"share of that of k = {swept.k[0]}")
+    left.plot(sweep.k, sweep.inertia / sweep.inertia[0], "o-", ms=3, color=PALETTE[0])
+    left.set(title="Inertia", xlabel="clusters k", ylabel=f"share of that of k = {sweep.k[0]}")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.plot(swept.k, swept.silhouette, "o-", ms=3, color=PALETTE[0])
-    best = int(swept.k[swept.silhouette.argmax()])
+    right.plot(sweep.k, sweep.silhouette, "o-", ms=3, color=PALETTE[0])
+    best = int(sweep.k[sweep.silhouette.argmax()])
     right.set(title=f"Silhouette, highest at k = {best}", xlabel="clusters k", ylabel="mean silhouette")
     for axes in (left, right):
         axes.axvline(classes, color="#444444", ls="--", lw=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    caption(figure, f"k-means on {rows:,} rows; dashed: the number of digits")
+    caption(figure, f"k-means on {rows:,} rows; dashed: the number of {COMPETITION.nouns}")
     return figure
 
 
@@ -4612,47 +5125,67 @@ def neighbour_curve(distances: np.ndarray, epsilon: float, neighbours: int) -> F
 
 
 @styled
-def controls(scores: Mapping[str, tuple[float, float]], ceiling: float) -> Figure:
-    """Purity and silhouette of k-means in several spaces, side by side.
-
-    Args:
-        scores: purity and mean silhouette by space.
-        ceiling: out-of-fold accuracy.
-    """
-    figure, (left, right) = canvas(2, width=4.8, height=3.4)
-    places = np.arange(len(scores))
-    for axes, column, name in ((left, 0, "purity"), (right, 1, "silhouette")):
-        values = [of[column] for of in scores.values()]
-        axes.barh(places, values, color=PALETTE[0], height=0.6)
-        _values(axes, places, values)
-        axes.set_yticks(places, list(scores))
+def controls(scores: Mapping[str, Mapping[str, float]], ceiling: float) -> Figure:
+    """Purity and mean silhouette of k-means by space; the ceiling is the out-of-fold accuracy."""
+    figure, panels = canvas(2, width=4.8, height=3.4)
+    for axes, name in zip(panels, ("purity", "silhouette"), strict=True):
+        values = [of_space[name] for of_space in scores.values()]
+        bars = axes.barh(list(scores), values, color=PALETTE[0], height=0.6)
+        axes.bar_label(bars, fmt=" {:.3f}", fontsize=8)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set(title=name.capitalize(), xlim=(min(0, *values), 1.15 * max(values)))
-    left.axvline(ceiling, color="#444444", ls="--", lw=0.8)
+    panels[0].axvline(ceiling, color="#444444", ls="--", lw=0.8)
     caption(figure, f"k-means with the same k in every space; dashed: out-of-fold accuracy {ceiling:.4f}")
     return figure
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/findings.py"] = r'''"""What the scores of a clustering say, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
-def _values(axes: Axes, places: np.ndarray, values: Sequence[float]) -> None:
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """Say what `clusters/metrics.json` says; None stands for a score that is not defined."""
+    return [*_scores(record), *_alignment(record), *_caveat(record)]
 
 
-@styled
-def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str], name: str) -> Figure:
-    """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
-    figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
-    shown = np.ma.masked_invalid(scores)
-    axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), score in np.ndenumerate(scores):
-        text = f"{score:.3f}" if np.isfinite(score) else "-"
-        axes.text(column, row, text, ha="center", va="center", color="white" if score > 0.6 else "black")
-    axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
-    axes.set_yticks(range(len(methods)), methods)
-    axes.set(title=name)
-    axes.grid(visible=False)
-    return figure
+def _scores(record: Mapping[str, Any]) -> Iterator[str]:
+    low, high = record["purity_interval"]
+    text = (
+        f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
+        f"{record['purity']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    )
+    yield text + ("." if record["silhouette"] is None else f" and a silhouette of {record['silhouette']:.3f}.")
+    gap = record["oof_accuracy"] - record["purity"]
+    yield (
+        f"The networks' own accuracy, {record['oof_accuracy']:.4f}, is the ceiling; the purity is {abs(gap):.4f} "
+        f"{'below' if gap >= 0 else 'above'} it."
+    )
+
+
+def _alignment(record: Mapping[str, Any]) -> Iterator[str]:
+    before, after, chance = (record[f"fold_probe_{name}"] for name in ("before", "after", "chance"))
+    if before is None:  # one fold alone
+        return
+    raw, aligned = (record["controls"][name]["purity"] for name in ("raw", "aligned"))
+    yield (
+        f"Features of several networks pooled without alignment reach a purity of {raw:.3f}, aligned ones "
+        f"{aligned:.3f}."
+    )
+    yield (
+        f"A probe guesses the fold from the features: {before:.1%} right before alignment, {after:.1%} after it; "
+        f"chance is {chance:.1%}."
+    )
+
+
+def _caveat(record: Mapping[str, Any]) -> Iterator[str]:
+    if not record["space"].startswith("pixels"):
+        yield "The networks were trained on labels, so this is no record of unsupervised clustering."
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -4811,418 +5344,339 @@ def reach(name: str, sources: Mapping[str, np.ndarray], seed: int, perplexity: f
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/cluster/stage.py"] = r'''"""Cluster the out-of-fold features of a run, and say how far the clusters are the digits."""
+FILES["digits/stages/cluster/stage.py"] = r'''"""Cluster the out-of-fold features of a run, and say how far the clusters are the classes."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.progress import track
 from rich.table import Table
 
-from digits import runs
-from digits.config import Cluster, Config, revise
-from digits.data import Dataset
+from digits.competition import COMPETITION
+from digits.config import Cluster
 from digits.ensemble import alignment
 from digits.errors import UserError
+from digits.figures import folder as results
 from digits.figures import sheets
 from digits.files import arrays, records
-from digits.files.atomic import replacing
 from digits.progress import Steps, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, label_issues, spaces
-from digits.stages.cluster.clustering import NOISE
+from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
+from digits.stages.cluster.clustering import EXACT_ROWS, NOISE, Clustering
 from digits.stages.cluster.features import Features, gather
 
-EXACT_ROWS = 50_000  # of silhouettes: all pairs of them are measured; more would settle the mean's fourth digit
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
-METHODS = get_args(Cluster.model_fields["method"].annotation)
-SPACES = (  # what "all" means
-    "aligned", "raw", "logits", "pixels", "pixels-pca", "pixels-tsne", "pixels-umap",
-    "aligned-pca", "aligned-tsne", "aligned-umap",
-)  # fmt: skip
-SCORES = (
-    "purity",
-    "hungarian_accuracy",
-    "silhouette",
-    "nmi",
-    "ari",
-    "homogeneity",
-    "completeness",
-    "noise",
-    "clusters",
-)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Clustering:
-    """The clusters, int (n,), of rows in a space, float (n, d); NOISE where a row is left out."""
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A clustering of a run, and what it was made from.
 
-    space: np.ndarray
-    clusters: np.ndarray
+    features: all out-of-fold rows. sample: the rows that are clustered. clustering: theirs. k: clusters asked for.
+    seed: of everything random.
+    """
 
-    @cached_property
-    def numbers(self) -> np.ndarray:
-        """Of the clusters, ascending, without noise."""
-        return np.unique(self.clusters[self.clusters != NOISE])
+    run: Run
+    features: Features
+    sample: Features
+    clustering: Clustering
+    k: int
+    seed: int
+
+    @property
+    def settings(self) -> Cluster:
+        return self.run.config.cluster
+
+    @property
+    def classes(self) -> np.ndarray:
+        return self.run.dataset.classes
 
     @cached_property
-    def silhouettes(self) -> np.ndarray:
-        """Of each row, float (n,); NaN for noise, and for rows beyond a sample of `EXACT_ROWS`."""
-        drawn = np.random.default_rng(0).permutation(len(self.clusters))[:EXACT_ROWS]
-        values = np.full(len(self.clusters), np.nan)
-        values[drawn] = clustering.silhouettes(self.space[drawn], self.clusters[drawn])
-        return values
+    def labels(self) -> np.ndarray:
+        """Labels of the sample, (n,)."""
+        return self.classes[self.sample.targets]
 
     @cached_property
-    def distances(self) -> np.ndarray:
-        """Of each row to the centroid of its cluster, float (n,); NaN for noise."""
-        distances = np.full(len(self.clusters), np.nan)
-        for number in self.numbers:
-            of = self.clusters == number
-            distances[of] = np.linalg.norm(self.space[of] - self.space[of].mean(axis=0), axis=1)
-        return distances
+    def predictions(self) -> np.ndarray:
+        """Labels that the ensemble chooses for the sample, (n,)."""
+        return self.classes[self.sample.probabilities.argmax(axis=1)]
 
-    def majorities(self, targets: np.ndarray) -> np.ndarray:
-        """The most frequent class of each row's cluster, int (n,); NOISE for noise."""
-        majorities = np.full(len(self.clusters), NOISE)
-        for number in self.numbers:
-            of = self.clusters == number
-            majorities[of] = np.bincount(targets[of]).argmax()
-        return majorities
+    @cached_property
+    def queue(self) -> label_issues.Queue:
+        """Rows of the sample whose label may be wrong."""
+        sample = self.sample
+        features = sample.sources["aligned"]
+        return label_issues.label_queue(sample.probabilities, sample.targets, self.clustering.majorities, features)
 
 
-def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
-    """Write `clusters/` of a finished run: metrics, the cluster of every row, maps, figures, the label queue.
+def run(run: Run) -> dict[str, Any]:
+    """Write `clusters/`: metrics, the cluster of every row, maps, figures, the label queue.
 
     Args:
-        config: of the run, with how to cluster.
-        dataset: of the run.
         run: finished; the caller holds its lock.
 
     Returns:
         The metrics.
     """
-    settings, steps = config.cluster, Steps()
-    folder = run.clusters
-    seed = as_int(derive(config.seed, "cluster"))
-    k = settings.k or len(dataset.classes)
+    settings, steps = run.config.cluster, Steps()
     with steps.step("alignment"):
-        features = gather(run, config, dataset)
-    ceiling = float((features.probabilities.argmax(axis=1) == features.targets).mean())
-    most = clustering.CLUSTERERS[settings.method].most_rows
-    sample = features.sample(min(settings.rows or len(features.rows), most or len(features.rows)), seed)
-    if len(sample.rows) < len(features.rows):
-        print(f"  on a sample of {len(sample.rows):,} of {len(features.rows):,} rows", flush=True)
+        features = gather(run)
     with steps.step(f"{settings.method} in {settings.space}"):
-        result = _cluster(settings, sample, k, seed)
+        study = _cluster(run, features)
     with steps.step("scores"):
-        scores = _score(result, sample, settings.method, k, seed)
+        scores = _scores(study)
     with steps.step("controls"):
-        scores |= _control(features.sample(EXACT_ROWS, seed), k, seed)
+        scores |= _controls(study)
     with steps.step("sweep of k"):
-        few = np.random.default_rng(seed).permutation(len(sample.rows))[:SWEEP_ROWS]
-        swept = clustering.sweep(result.space[few], min(MOST_CLUSTERS, len(few) - 1), seed)
+        sweep = _sweep(study)
     with steps.step("label queue"):
-        queue = label_issues.label_queue(
-            sample.probabilities, sample.targets, result.majorities(sample.targets), sample.sources["aligned"]
-        )
+        queue = study.queue
     with steps.step("figures and files"):
-        _remove_earlier(folder)
-        for name, figure in _figures(result, sample, dataset, settings, scores, swept, queue, ceiling, seed):
-            _save(figure, folder / f"{name}.png")
-        _write_rows(folder / "clusters.csv", result, sample, dataset)
-        _write_queue(folder / "label_queue.csv", queue, sample, dataset)
-    maps = _draw_maps(steps, result, sample, dataset, settings, folder, seed)
-    features.store(run, dataset.fingerprint)
-    arrays.write(folder / "embedding.npz", fingerprint=np.array(dataset.fingerprint), **maps)
-    record = scores | {
-        "method": settings.method,
-        "space": settings.space,
-        "k": k,
-        "perplexity": settings.perplexity,
-        "rows": len(sample.rows),
-        "oof_accuracy": ceiling,
-        "anchor_residual": _residuals(features, config),
-        "seconds": steps.seconds,
-    }
-    records.seal(folder, records.with_nulls(record), "metrics.json", beside=BESIDE)
-    _print(run, record, len(queue.rows), folder)
+        _remove_earlier(study)
+        results.draw(run.clusters, _figures(study, scores, sweep))
+        _write_rows(study)
+        _write_queue(study)
+    maps = _draw_maps(study, steps)
+    features.store(run)
+    arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
+    record = records.with_nulls(scores | {"seconds": steps.seconds})
+    record["findings"] = findings.sentences(record)
+    records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
+    _print(run, record, len(queue.rows))
     return record
 
 
-def compare(config: Config, dataset: Dataset, run: Run, some_methods: str, some_spaces: str) -> None:
-    """Write the table of clusterers and spaces, all on the same sample of rows: CSV, Markdown and heat maps.
+# --- measures ----------------------------------------------------------------------------------------------
 
-    Args:
-        config: of the run, with the number of clusters and of rows.
-        dataset: of the run.
-        run: finished; the caller holds its lock.
-        some_methods: names of clusterers with commas between them, or "all".
-        some_spaces: names of spaces, the same way.
+
+def _cluster(run: Run, features: Features) -> Study:
+    """Cluster as many rows as the config or the method allows.
 
     Raises:
-        UserError: there is no such method or space.
+        UserError: there are fewer rows than clusters.
     """
-    methods = METHODS if some_methods == "all" else some_methods.split(",")
-    names = SPACES if some_spaces == "all" else some_spaces.split(",")
-    for method, name in itertools.product(methods, names):
-        revise(config, [f"cluster.method={method}", f"cluster.space={name}"], "of the comparison")
-    settings, folder = config.cluster, run.clusters
-    seed = as_int(derive(config.seed, "cluster"))
-    k = settings.k or len(dataset.classes)
-    sample = gather(run, config, dataset).sample(settings.table_rows, seed)
-    reached: dict[str, np.ndarray] = {}
-    cells = {}
-    for name, method in track(list(itertools.product(names, methods)), "clustering", transient=True):
-        if name not in reached:
-            reached[name] = spaces.reach(name, sample.sources, seed, settings.perplexity)
-        result = Clustering(reached[name], clustering.CLUSTERERS[method].fit(reached[name], k, seed))
-        agreement = clustering.agreement(result.clusters, sample.targets)
-        cells[method, name] = agreement | {"silhouette": _mean(result.silhouettes)}
-    _write_table(folder, cells, methods, names)
-    for score in ("purity", "silhouette"):
-        values = np.array([[cells[method, name][score] for name in names] for method in methods])
-        title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
-        _save(figures.score_table(values, methods, names, title), folder / f"comparison_{score}.png")
-
-
-def _cluster(settings: Cluster, sample: Features, k: int, seed: int) -> Clustering:
+    settings, count = run.config.cluster, len(features.rows)
+    seed = as_int(derive(run.config.seed, "cluster"))
+    sample = features.sample(
+        min(settings.rows or count, clustering.CLUSTERERS[settings.method].most_rows or count), seed
+    )
+    if len(sample.rows) < count:
+        print(f"  on a sample of {len(sample.rows):,} of {count:,} rows", flush=True)
+    k = settings.k or len(run.dataset.classes)
     if k >= len(sample.rows):
         raise UserError(f"cluster.k={k}: there are only {len(sample.rows):,} rows")
     space = spaces.reach(settings.space, sample.sources, seed, settings.perplexity)
     large = settings.method == "kmeans" and len(space) >= settings.minibatch_from
-    method = "minibatch_kmeans" if large else settings.method
-    clusters = clustering.CLUSTERERS[method].fit(space, k, seed)
-    return Clustering(space, clustering.ordered(clusters, sample.targets))
+    clusters = clustering.CLUSTERERS["minibatch_kmeans" if large else settings.method].fit(space, k, seed)
+    found = Clustering(space, clustering.ordered(clusters, sample.targets), sample.targets)
+    return Study(run, features, sample, found, k, seed)
 
 
-def _score(result: Clustering, sample: Features, method: str, k: int, seed: int) -> dict[str, Any]:
-    """Every score of the clustering itself."""
-    purity = clustering.purity_interval(result.clusters, sample.targets, seed)
-    silhouette = clustering.mean_interval(result.silhouettes, seed)
-    stability = clustering.stability(result.space, result.clusters, method, k, seed)
-    sizes = [int((result.clusters == number).sum()) for number in result.numbers]
-    return clustering.agreement(result.clusters, sample.targets) | {
+def _scores(study: Study) -> dict[str, Any]:
+    """Scores of the clustering itself, and what it was made with."""
+    found, settings, seed = study.clustering, study.settings, study.seed
+    purity = clustering.purity_interval(found.clusters, found.targets, seed)
+    silhouette = clustering.mean_interval(found.silhouettes, seed)
+    sizes = [int((found.clusters == number).sum()) for number in found.numbers]
+    stability = clustering.stability(found.space, found.clusters, settings.method, study.k, seed)
+    return found.scores | {
         "purity_interval": [purity.low, purity.high],
-        "silhouette": silhouette.value,
         "silhouette_interval": [silhouette.low, silhouette.high],
         "stability": float(stability.mean()),
         "sizes": sizes,
         "balance": min(sizes) / max(sizes) if sizes else 0.0,
+        "method": settings.method,
+        "space": settings.space,
+        "k": study.k,
+        "perplexity": settings.perplexity,
+        "rows": len(study.sample.rows),
     }
 
 
-def _control(features: Features, k: int, seed: int) -> dict[str, Any]:
-    """k-means elsewhere, and how well the fold can be told from the features."""
-    controls = {name: _kmeans(features.sources[name], features.targets, k, seed) for name in features.sources}
-    alone = [
-        _kmeans(features.sources["raw"][features.folds == fold], features.targets[features.folds == fold], k, seed)
-        for fold in np.unique(features.folds)
-    ]
-    controls["each fold by itself"] = tuple(np.mean(alone, axis=0).tolist())
+def _controls(study: Study) -> dict[str, Any]:
+    """k-means in every space and in each fold alone, and how far features betray their fold."""
+    features = study.features.sample(EXACT_ROWS, study.seed)
+    controls = {name: _kmeans(study, features.targets, source) for name, source in features.sources.items()}
+    raw, aligned = features.sources["raw"], features.sources["aligned"]
+    of_folds = [features.folds == fold for fold in np.unique(features.folds)]
+    alone = [_kmeans(study, features.targets[rows], raw[rows]) for rows in of_folds]
+    purities = [scores["purity"] for scores in alone]
+    controls["each fold by itself"] = {name: float(np.mean([scores[name] for scores in alone])) for name in alone[0]}
+    chosen = study.features.probabilities.argmax(axis=1)
     return {
-        "controls": {name: {"purity": of[0], "silhouette": of[1]} for name, of in controls.items()},
-        "each_fold_purity_std": float(np.std([purity for purity, _ in alone], ddof=1)) if len(alone) > 1 else 0.0,
-        "fold_probe_before": alignment.fold_probe(features.sources["raw"], features.folds, seed),
-        "fold_probe_after": alignment.fold_probe(features.sources["aligned"], features.folds, seed),
+        "controls": controls,
+        "each_fold_purity_std": float(np.std(purities, ddof=1)) if len(alone) > 1 else 0.0,
+        "fold_probe_before": alignment.fold_probe(raw, features.folds, study.seed),
+        "fold_probe_after": alignment.fold_probe(aligned, features.folds, study.seed),
         "fold_probe_chance": 1 / len(alone),
+        "oof_accuracy": float((chosen == study.features.targets).mean()),
+        "anchor_residual": _residuals(study),
     }
 
 
-def _kmeans(space: np.ndarray, targets: np.ndarray, k: int, seed: int) -> tuple[float, float]:
-    """Purity and mean silhouette of k-means; the space is a source of features, float or uint8 (n, ...)."""
-    space = spaces.vectors(space)
-    clusters = clustering.kmeans(space, k, seed)
-    return clustering.purity(clusters, targets), _mean(clustering.silhouettes(space, clusters))
+def _kmeans(study: Study, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
+    """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
+    space = spaces.vectors(source)
+    clusters = clustering.CLUSTERERS["kmeans"].fit(space, study.k, study.seed)
+    scores = Clustering(space, clusters, targets).scores
+    return {name: scores[name] for name in ("purity", "silhouette")}
 
 
-def _mean(silhouettes: np.ndarray) -> float:
-    """NaN where there is no silhouette: of one cluster, or of noise alone."""
-    finite = silhouettes[np.isfinite(silhouettes)]
-    return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _residuals(features: Features, config: Config) -> list[float]:
-    """The share of the anchors' variance that alignment leaves, a number a fold: the mean of its members."""
-    members = runs.members(config)
+def _residuals(study: Study) -> list[float]:
+    """Share of the anchors' variance that alignment leaves, of each fold: the mean of its members."""
+    residuals = {member: study.features.alignments[member.name].residual for member in study.run.members}
     return [
-        float(np.mean([features.alignments[member.name].residual for member in members if member.fold == fold]))
-        for fold in config.folds.trained
+        float(np.mean([residual for member, residual in residuals.items() if member.fold == fold]))
+        for fold in study.run.config.folds.trained
     ]
 
 
-def _figures(
-    result: Clustering,
-    sample: Features,
-    dataset: Dataset,
-    settings: Cluster,
-    scores: dict[str, Any],
-    swept: clustering.Sweep,
-    queue: label_issues.Queue,
-    ceiling: float,
-    seed: int,
-) -> Iterator[tuple[str, Figure]]:
+def _sweep(study: Study) -> clustering.Sweep:
+    few = np.random.default_rng(study.seed).permutation(len(study.sample.rows))[:SWEEP_ROWS]
+    return clustering.sweep(study.clustering.space[few], min(MOST_CLUSTERS, len(few) - 1), study.seed)
+
+
+# --- figures -----------------------------------------------------------------------------------------------
+
+
+def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Iterator[tuple[str, Figure]]:
     """Every figure but the maps, with the name of its file."""
-    images, labels = sample.sources["pixels"], dataset.classes[sample.targets]
-    if settings.method in ("dbscan", "hdbscan"):
-        curve = clustering.neighbour_distances(result.space)
+    found, images = study.clustering, study.sample.sources["pixels"]
+    if study.settings.method in ("dbscan", "hdbscan"):
+        curve = clustering.neighbour_distances(found.space)
         yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
-    if not len(result.numbers):
+    if not len(found.numbers):
         return
-    kept = result.clusters != NOISE
-    table = clustering.contingency(result.clusters[kept], sample.targets[kept])
-    classes = dataset.classes[np.unique(sample.targets[kept])]
-    yield "sizes", figures.cluster_sizes(table, result.numbers, classes)
-    yield "matrix", figures.cluster_matrix(table, result.numbers, classes)
-    if np.isfinite(result.silhouettes).any():
-        yield "silhouettes", figures.silhouette_plot(result.silhouettes, result.clusters)
-    yield "centroids", figures.centroid_sheet(images, labels, result.clusters, result.distances)
-    yield "means", figures.mean_images(images, result.clusters, labels)
-    yield "sweep", figures.cluster_sweep(swept, len(dataset.classes), min(SWEEP_ROWS, len(sample.rows)))
-    controls = {name: (of["purity"], of["silhouette"]) for name, of in scores["controls"].items()}
-    yield "controls", figures.controls(controls, ceiling)
-    draw = np.random.default_rng(seed)
-    majorities = dataset.classes[result.majorities(sample.targets)]
-    for number in result.numbers:
-        rows = draw.permutation(np.flatnonzero(result.clusters == number))
-        shown, misfits = rows[:SHEET], labels[rows] != majorities[rows]
-        title = f"Cluster {number}: {len(rows):,} rows, mostly {majorities[rows[0]]}, {misfits.sum()} misfits"
-        yield f"cluster_{number}", figures.cluster_sheet(images[shown], misfits[: len(shown)], title)
-    shown = queue.rows[:QUEUE_SHOWN]
-    chosen = dataset.classes[sample.probabilities[shown].argmax(axis=1)]
+    table = clustering.contingency(found.clusters, found.targets)
+    classes = study.classes[np.unique(found.targets[found.clusters != NOISE])]
+    misfits = found.targets != found.majorities
+    yield "sizes", figures.cluster_sizes(table, found.numbers, classes)
+    yield "matrix", figures.cluster_matrix(table, found.numbers, classes)
+    if np.isfinite(found.silhouettes).any():
+        yield "silhouettes", figures.silhouette_plot(found.silhouettes, found.clusters)
+    yield "centroids", figures.centroid_sheet(images, misfits, found.clusters, found.distances)
+    yield "means", figures.mean_images(images, found.clusters, study.classes[found.majorities])
+    yield "sweep", figures.cluster_sweep(sweep, len(study.classes), min(SWEEP_ROWS, len(study.sample.rows)))
+    yield "controls", figures.controls(scores["controls"], scores["oof_accuracy"])
+    draw = np.random.default_rng(study.seed)
+    for number in found.numbers:
+        rows = draw.permutation(np.flatnonzero(found.clusters == number))
+        most = study.classes[found.majorities[rows[0]]]
+        title = f"Cluster {number}: {len(rows):,} rows, mostly {most}, {misfits[rows].sum()} misfits"
+        yield f"cluster_{number}", figures.cluster_sheet(images[rows[:SHEET]], misfits[rows[:SHEET]], title)
+    yield "label_queue", _queue_sheet(study)
+
+
+def _queue_sheet(study: Study) -> Figure:
+    shown = study.queue.rows[:QUEUE_SHOWN]
     captions = [
-        f"row {sample.rows[row]}\n{labels[row]}, or {choice}?" for row, choice in zip(shown, chosen, strict=True)
+        f"row {row}\n{label}, or {prediction}?"
+        for row, label, prediction in zip(
+            study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
+        )
     ]
-    title = f"{len(shown)} of {len(queue.rows)} rows whose prediction, cluster and neighbours contradict their label"
-    yield "label_queue", sheets.sheet(images[shown], captions, title, "the least believed label first")
+    images = study.sample.sources["pixels"][shown]
+    count = len(study.queue.rows)
+    title = f"{len(shown)} of {count} rows whose prediction, cluster and neighbours contradict their label"
+    return sheets.sheet(images, captions, title, "the least believed label first")
 
 
-def _draw_maps(
-    steps: Steps,
-    result: Clustering,
-    sample: Features,
-    dataset: Dataset,
-    settings: Cluster,
-    folder: Path,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Draw the maps of a sample, and give their points by name, float32 (m, 2), and `rows`, the rows drawn."""
-    points: dict[str, np.ndarray] = {}
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(sample.rows))[: settings.map_rows])
+def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
+    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
+    settings, found, points = study.settings, study.clustering, {}
+    drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
     for name in ("pca", *settings.maps):
         with steps.step(f"{name} map"):
             if name == "pca":
-                points[name] = spaces.pca(result.space, seed, components=2)[drawn]
+                points[name] = spaces.pca(found.space, study.seed, components=2)[drawn]
             else:
-                points[name] = spaces.STEPS[name](result.space[drawn], seed, settings.perplexity)
-            labels = dataset.classes[sample.targets[drawn]]
+                points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
             title = f"{settings.space}: {name} map"
-            _save(figures.cluster_map(points[name], result.clusters[drawn], labels, title), folder / f"map_{name}.png")
-    return points | {"rows": sample.rows[drawn]}
+            figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
+            results.draw(study.run.clusters, [(f"map_{name}", figure)])
+    return points | {"rows": study.sample.rows[drawn]}
 
 
-def _remove_earlier(folder: Path) -> None:
-    """Metrics and figures of an earlier clustering, which may have had more clusters or another method."""
+# --- files and console -------------------------------------------------------------------------------------
+
+
+def _remove_earlier(study: Study) -> None:
+    """Remove an earlier clustering, which may have had more clusters or another method."""
+    folder = study.run.clusters
     (folder / "metrics.json").unlink(missing_ok=True)  # first: a folder that has them is whole
     for path in folder.glob("*.png"):
         if not path.name.startswith("comparison"):
             path.unlink()
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-
-
-def _write_rows(path: Path, result: Clustering, sample: Features, dataset: Dataset) -> None:
+def _write_rows(study: Study) -> None:
+    found = study.clustering
     columns = {
-        "row": sample.rows,
-        "label": dataset.classes[sample.targets],
-        "prediction": dataset.classes[sample.probabilities.argmax(axis=1)],
-        "confidence": [f"{value:.6f}" for value in sample.probabilities.max(axis=1)],
-        "cluster": result.clusters,
-        "distance": [f"{value:.6g}" for value in result.distances],
-        "silhouette": [f"{value:.6f}" for value in result.silhouettes],
+        "row": study.sample.rows,
+        "label": study.labels,
+        "prediction": study.predictions,
+        "confidence": [f"{value:.6f}" for value in study.sample.probabilities.max(axis=1)],
+        "cluster": found.clusters,
+        "distance": [f"{value:.6g}" for value in found.distances],
+        "silhouette": [f"{value:.6f}" for value in found.silhouettes],
     }
-    records.write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    records.write_csv(study.run.clusters / "clusters.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _write_queue(path: Path, queue: label_issues.Queue, sample: Features, dataset: Dataset) -> None:
-    labels = dataset.classes[sample.targets]
-    chosen = dataset.classes[sample.probabilities.argmax(axis=1)]
-    lines = [
-        (place, sample.rows[row], labels[row], chosen[row], f"{believed:.6f}", f"{share:.2f}")
-        for place, (row, believed, share) in enumerate(
-            zip(queue.rows, queue.believed, queue.neighbours, strict=True), 1
-        )
-    ]
-    records.write_csv(path, ["rank", "row", "label", "prediction", "label_probability", "neighbours_with_label"], lines)
+def _write_queue(study: Study) -> None:
+    queue = study.queue
+    columns = {
+        "rank": range(1, len(queue.rows) + 1),
+        "row": study.sample.rows[queue.rows],
+        "label": study.labels[queue.rows],
+        "prediction": study.predictions[queue.rows],
+        "label_probability": [f"{value:.6f}" for value in queue.believed],
+        "neighbours_with_label": [f"{value:.2f}" for value in queue.neighbours],
+    }
+    records.write_csv(study.run.clusters / "label_queue.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _write_table(
-    folder: Path, cells: dict[tuple[str, str], dict[str, float]], methods: Sequence[str], names: Sequence[str]
-) -> None:
-    lines = [
-        (name, method, *(f"{cells[method, name][score]:.4g}" for score in SCORES))
-        for name in names
-        for method in methods
-    ]
-    header = ["space", "method", *SCORES]
-    records.write_csv(folder / "comparison.csv", header, lines)
-    text = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(line) for line in lines)]
-    with replacing(folder / "comparison.md") as temporary:
-        temporary.write_text("".join(f"| {line} |\n" for line in text), encoding="utf-8")
-    narrow = [place for place, name in enumerate(header) if name not in ("homogeneity", "completeness")]
-    table = Table(*(header[place] for place in narrow))
-    for line in lines:
-        table.add_row(*(line[place] for place in narrow))
+def _print(run: Run, record: dict[str, Any], queued: int) -> None:
+    title = f"{record['method']} in {record['space']}, run {run.folder}"
+    table = Table(show_header=False, title=title, title_justify="left")
+    for name, text in _summary(record, queued):
+        table.add_row(name, text)
     out = console()
     out.print(table)
-    out.print(f"Written: {folder}/comparison.csv, comparison.md, comparison_purity.png, comparison_silhouette.png")
+    for sentence in record["findings"]:
+        out.print(sentence)
+    out.print(f"Written: {run.clusters}")
 
 
-def _print(run: Run, record: dict[str, Any], queued: int, folder: Path) -> None:
-    table = Table(
-        show_header=False, title=f"{record['method']} in {record['space']}, run {run.folder}", title_justify="left"
-    )
-    low, high = record["purity_interval"]
-    of = "features of networks that were trained on labels: no record of unsupervised clustering"
-    table.add_row(
-        "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
-    )
-    table.add_row("purity", f"{record['purity']:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    table.add_row("its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy")
-    low, high = record["silhouette_interval"]
-    table.add_row("silhouette", f"{record['silhouette']:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    table.add_row("accuracy, one cluster a digit", f"{record['hungarian_accuracy']:.5f}")
+def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
+    """Lines of the closing table."""
+    yield "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
+    for name in ("purity", "silhouette"):
+        value, interval = record[name], record[f"{name}_interval"]
+        known = value is not None
+        yield name, f"{value:.5f}, 95 % interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
+    yield "its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy"
+    yield f"accuracy, one cluster a {COMPETITION.noun}", f"{record['hungarian_accuracy']:.5f}"
     for name in ("nmi", "ari", "homogeneity", "completeness"):
-        table.add_row(name.upper() if len(name) == 3 else name, f"{record[name]:.5f}")
-    table.add_row("balance", f"smallest cluster / largest {record['balance']:.3f}")
-    table.add_row("stability", f"ARI {record['stability']:.4f} between {clustering.REFITS} bootstrap refits and this")
-    residuals = " ".join(f"{value:.3f}" for value in record["anchor_residual"])
-    table.add_row("anchor residual by fold", residuals)
-    probe = f"{record['fold_probe_before']:.3f} before alignment, {record['fold_probe_after']:.3f} after it"
-    table.add_row("fold probe", f"{probe} (chance {record['fold_probe_chance']:.3f})")
+        yield name.upper() if len(name) == 3 else name, f"{record[name]:.5f}"
+    yield "balance", f"smallest cluster / largest {record['balance']:.3f}"
+    yield "stability", f"ARI {record['stability']:.4f} between {clustering.REFITS} bootstrap refits and this"
+    yield "anchor residual by fold", " ".join(f"{value:.3f}" for value in record["anchor_residual"])
     for name, scores in record["controls"].items():
-        table.add_row(f"k-means, {name}", f"purity {scores['purity']:.5f}, silhouette {scores['silhouette']:.5f}")
-    table.add_row("label queue", f"{queued} rows")
-    table.add_row("time", duration(sum(record["seconds"].values())))
-    out = console()
-    out.print(table)
-    out.print(f"({of})")
-    out.print(f"Written: {folder}")
+        purity, silhouette = scores["purity"], scores["silhouette"]
+        shown = "none" if silhouette is None else f"{silhouette:.5f}"
+        yield f"k-means, {name}", f"purity {purity:.5f}, silhouette {shown}"
+    yield "label queue", f"{queued} rows"
+    yield "time", duration(sum(record["seconds"].values()))
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -5251,7 +5705,7 @@ LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal 
 
 @dataclass(frozen=True, eq=False)
 class TwoSampleTest:
-    """What the classifier made of the rows that it was not fitted to.
+    """How well the classifier tells rows apart that it was not fitted to.
 
     is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
     auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
@@ -5291,8 +5745,8 @@ def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSeq
     if size < LEAST // 2:
         return None
     draw = np.random.default_rng(derive(seed, "rows"))
-    drawn = [of[draw.permutation(len(of))[: 2 * size]] for of in (train, test)]
-    seen, judged = (np.concatenate([of[half] for of in drawn]) for half in (slice(size), slice(size, None)))
+    drawn = [table[draw.permutation(len(table))[: 2 * size]] for table in (train, test)]
+    seen, judged = (np.concatenate([table[half] for table in drawn]) for half in (slice(size), slice(size, None)))
     is_test = np.arange(2 * size) >= size
     model = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=15, random_state=as_int(derive(seed, "trees")))
     with threadpool_limits(1):  # more threads mostly wait for each other on so few rows
@@ -5315,15 +5769,17 @@ def _auc(positive: np.ndarray, scores: np.ndarray) -> Interval:
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/eda/duplicates.py"] = r'''"""Images that are there twice: byte by byte, or but for a little noise.
 
-Rows are those of the training table, then those of the test table, numbered through.
+Rows are those of the training table, then those of the test table, numbered through. Pairs of rows are a table with the
+columns `first` and `second`, the earlier row first; `distance`, Euclidean between the pixels in shares of white; and
+`ratio`, of that to the distance of the last of `NEIGHBOURS` neighbours. Each pair is there once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 
 import numpy as np
+import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -5340,42 +5796,18 @@ PROBES = 8  # cells that are searched for the neighbours of a row
 FITTED_ROWS = 10_000  # that the cells are found on
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs of rows, each pair once.
-
-    first, second: rows, int64 (p,), the first is the earlier. distance: Euclidean between the pixels in shares of
-    white, float64 (p,). ratio: of that to the distance of the last of `NEIGHBOURS` neighbours, float64 (p,).
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    distance: np.ndarray
-    ratio: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, chosen: np.ndarray | slice) -> Pairs:
-        """The pairs of these places, in their order."""
-        return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen], self.ratio[chosen])
-
-    def followed_by(self, others: Pairs) -> Pairs:
-        """These pairs, then the others."""
-        columns = (np.append(getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
-        return Pairs(*columns)
-
-    def where(self, train_rows: int) -> np.ndarray:
-        """In which tables the two rows of each pair are, "train", "test" or "across": str (p,)."""
-        return np.select([self.second < train_rows, self.first >= train_rows], ["train", "test"], "across")
+def tables(pairs: pd.DataFrame, train_rows: int) -> np.ndarray:
+    """The tables that the two rows of each pair are in, "train", "test" or "across": str (p,)."""
+    return np.select([pairs["second"] < train_rows, pairs["first"] >= train_rows], ["train", "test"], "across")
 
 
-def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
-    """Every copy beside the first image of its table that it is a copy of, and of the training table if it is a test
-    row: three copies of an image in one table are two pairs.
+def exact_pairs(images: np.ndarray, train_rows: int) -> pd.DataFrame:
+    """Pair every copy with the first such image of its table, and a test row with that of the training table too.
+
+    Three copies of an image in one table are two pairs.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         train_rows: how many of them, from the first on, are the training table.
     """
     rows = np.arange(len(images))
@@ -5385,12 +5817,12 @@ def exact_pairs(images: np.ndarray, train_rows: int) -> Pairs:
     copies = within != rows
     first = np.append(within[copies], anywhere[across])
     second = np.append(rows[copies], rows[across])
-    order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], np.zeros(len(first)), np.zeros(len(first)))
+    pairs = pd.DataFrame({"first": first, "second": second, "distance": 0.0, "ratio": 0.0})
+    return pairs.sort_values(["first", "second"], ignore_index=True)
 
 
-def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> Pairs:
-    """Pairs of different images that are closer than their surroundings suggest, the closest first.
+def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.SeedSequence) -> pd.DataFrame:
+    """Find pairs of different images that are closer than their surroundings suggest, the closest first.
 
     How far apart two images are says little by itself: two ones written by anybody are closer than two eights by one
     hand. So the distance to a neighbour is measured by that to the tenth neighbour of the same row (D. Lowe's test for
@@ -5407,13 +5839,13 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     is measured pixel by pixel.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         components: of each, float32 (n, d).
         seed: of the cells.
     """
     distinct = np.unique(first_copies(images))
     if len(distinct) < 3:
-        return _unique(*np.zeros((4, 0)))
+        return _unique(*np.zeros((2, 0), int), *np.zeros((2, 0)))
     near, apart = _neighbours(components[distinct], seed)
     closeness = np.divide(apart[:, 0], apart[:, -1], out=np.zeros(len(apart)), where=apart[:, -1] > 0)
     doubtful = closeness <= 2 * LIMIT  # components miss a part of every distance, so twice the limit
@@ -5427,19 +5859,18 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     return _unique(each[close], others[close], distances[close], ratios[close])
 
 
-def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> Pairs:
-    """As pairs, by ratio; of a pair that is there from both sides, the smaller ratio."""
-    first, second = np.minimum(rows, others).astype(np.int64), np.maximum(rows, others).astype(np.int64)
-    order = np.lexsort((second, first, ratios))
-    _, earliest = np.unique(np.stack([first, second], axis=1)[order], axis=0, return_index=True)
-    return Pairs(first, second, distances, ratios).take(order[np.sort(earliest)])
+def _unique(rows: np.ndarray, others: np.ndarray, distances: np.ndarray, ratios: np.ndarray) -> pd.DataFrame:
+    """Pairs by ratio; of a pair that is there from both sides, the smaller ratio."""
+    first, second = np.minimum(rows, others), np.maximum(rows, others)
+    pairs = pd.DataFrame({"first": first, "second": second, "distance": distances, "ratio": ratios})
+    return pairs.sort_values(["ratio", "first", "second"]).drop_duplicates(["first", "second"], ignore_index=True)
 
 
 def _distances(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Between the pixels of rows, int (r,), and of some others each, int (r, k): float64 (r, k), in shares of white."""
+    """Distances of rows, int (r,), to some others each, int (r, k): float64 (r, k), in shares of white."""
     distances = np.empty(others.shape)
-    for column, of in enumerate(others.T):
-        difference = images[rows].astype(np.float32) - images[of]
+    for column, other in enumerate(others.T):
+        difference = images[rows].astype(np.float32) - images[other]
         distances[:, column] = np.linalg.norm(difference.reshape(len(rows), -1), axis=1) / white(images)
     return distances
 
@@ -5456,8 +5887,8 @@ def _neighbours(points: np.ndarray, seed: np.random.SeedSequence) -> tuple[np.nd
     with threadpool_limits(1):  # threads that wait for each other after every cell take two and a half times as long
         for rows, around in _cells(points, count + 1, seed):
             index = NearestNeighbors(n_neighbors=count + 1, algorithm="brute").fit(points[around])
-            distances, places = index.kneighbors(points[rows])
-            found = around[places]
+            distances, indices = index.kneighbors(points[rows])
+            found = around[indices]
             others = found != rows[:, None]
             others[others.all(axis=1), -1] = False  # a row that does not find itself is one of many in one place
             near[rows] = found[others].reshape(-1, count)
@@ -5484,12 +5915,12 @@ def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iter
     for number in np.flatnonzero(sizes):
         nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
         enough = np.searchsorted(np.cumsum(sizes[nearest]), least) + 1
-        around = [members[of] for of in nearest[: max(PROBES, enough)]]
+        around = [members[other] for other in nearest[: max(PROBES, enough)]]
         yield members[number], np.sort(np.concatenate(around))
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda/exploration.py"] = r'''"""What the rows hold, before anything is trained: labels, ink, slant, blank pixels, principal components."""
+FILES["digits/stages/eda/exploration.py"] = r'''"""Measures of images before anything is trained: ink, slant, intensities, principal components."""
 
 from __future__ import annotations
 
@@ -5508,53 +5939,49 @@ BLOCK = 100_000  # rows that are brought from bytes to floats at a time
 
 
 class Shapes(NamedTuple):
-    """Of each image the ink, its mean intensity as a share of white, and the slant in degrees: float64 (n,) each."""
+    """Ink of each image, its mean intensity as a share of white, and its slant in degrees: float64 (n,) each."""
 
     ink: np.ndarray
     slant: np.ndarray
 
 
-def label_counts(targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many rows each class has: targets int (n,) below `classes`, int64 (classes,)."""
-    return np.bincount(targets, minlength=classes)
+def grey(images: np.ndarray) -> np.ndarray:
+    """Brightness of images, uint8 (n, height, width) of uint8 (n, height, width, channels)."""
+    return images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
 
 
 def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean and the standard deviation of every pixel in every class, in shares of white.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width).
         targets: the class of each, int (n,); each class has a row.
         classes: how many.
 
     Returns:
-        Two of float64 (classes, side, side).
+        Two of float64 (classes, height, width).
     """
-    groups = (images[targets == of] / white(images) for of in range(classes))
+    groups = (images[targets == target] / white(images) for target in range(classes))
     means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
     return np.stack(means), np.stack(deviations)
 
 
-def inked(images: np.ndarray) -> np.ndarray:
-    """Of each pixel the share of images that have any ink there: float64 (side, side); 0 where it is always blank."""
-    return np.count_nonzero(images, axis=0) / len(images)
-
-
 def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels of each class have each intensity: int64 (classes, 256) of uint8 (n, side, side)."""
+    """Pixels of each class by intensity, int64 (classes, 256): images uint8 (n, height, width), targets int (n,)."""
     levels = np.iinfo(images.dtype).max + 1
-    return np.stack([np.bincount(images[targets == of].ravel(), minlength=levels) for of in range(classes)])
+    groups = (images[targets == target].ravel() for target in range(classes))
+    return np.stack([np.bincount(pixels, minlength=levels) for pixels in groups])
 
 
 def shapes(images: np.ndarray) -> Shapes:
-    """The ink and the slant of images, uint8 (n, side, side).
+    """Measure ink and slant of images, uint8 (n, height, width).
 
-    The slant is that which deskewing takes away: of the line through the middles of the rows of pixels, fitted by
-    the second moments of the ink, mu11 / mu02. Upright is 0, a digit that leans to the right like italics is positive.
-    Without ink, or with ink in one row of pixels only, there is none: 0.
+    The slant is what deskewing takes away: that of the line through the middles of the rows of pixels, fitted by the
+    second moments of the ink, mu11 / mu02. Upright is 0, leaning to the right like italics is positive. Without ink, or
+    with ink in one row of pixels only, it is 0.
     """
-    place = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2  # from the middle: small sums lose no digits
-    y, x = (grid.ravel() for grid in np.meshgrid(place, place, indexing="ij"))
+    offsets = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])  # from the middle: small sums are exact
+    y, x = (grid.ravel() for grid in np.meshgrid(*offsets, indexing="ij"))
     weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
     sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
     mass = sums[:, 0]
@@ -5571,7 +5998,7 @@ def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     The projection is orthogonal: distances between components are never larger than between images.
 
     Args:
-        images: uint8 (n, side, side).
+        images: uint8 (n, height, width, channels).
         seed: of the rows.
 
     Returns:
@@ -5613,102 +6040,87 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from digits.competition import COMPETITION
 from digits.figures.sheets import GAP, draw_tile
 from digits.figures.style import PALETTE, canvas, caption, styled
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
+    import pandas as pd
+
     from digits.config import Augmentation
     from digits.stages.eda.drift import TwoSampleTest
-    from digits.stages.eda.duplicates import Pairs
 
-SIDE_BY_SIDE = 5  # digits in a row of a figure that has a panel for each
-PAIRS_ABREAST = 5
+NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
+SIDE_BY_SIDE = 5  # classes, or pairs, in a row of a figure that has a panel for each
 BINS = 32  # of the intensities that have ink
 BRIGHT = 0.9  # of white: the inside of a stroke
 FRAME = PALETTE[1]
 COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
+THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 
 
 @styled
-def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """How many rows each digit has: counts int (classes,), classes int (classes,)."""
+def label_distribution(counts: np.ndarray, classes: np.ndarray, note: str) -> Figure:
+    """Rows of each class: counts int (classes,), labels (classes,)."""
     figure, (axes,) = canvas(1, width=7.5, height=4)
-    places, rows = np.arange(len(classes)), int(counts.sum())
-    axes.bar(places, counts, color=PALETTE[0], width=0.7)
-    for place, count in enumerate(counts):
-        text = f"{count:,}\n{count / rows:.1%}"
-        axes.annotate(text, (place, count), (0, 2), textcoords="offset points", ha="center", va="bottom", **COUNT)
+    rows = int(counts.sum())
+    bars = axes.bar(range(len(classes)), counts, color=PALETTE[0], width=0.7)
+    axes.bar_label(bars, [f"{count:,}\n{count / rows:.1%}" for count in counts], padding=2, **COUNT)
     axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
-    axes.set_xticks(places, classes)
-    axes.set(title="Rows of each digit", xlabel="digit (label)", ylabel="training rows", ylim=(0, 1.16 * counts.max()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set(title=f"Rows of each {NOUN}", xlabel=f"{NOUN} (label)", ylabel="training rows")
+    axes.set(ylim=(0, 1.16 * counts.max()))
+    axes.yaxis.set_major_formatter(THOUSANDS)
     axes.grid(axis="x", visible=False)
-    most, fewest = counts.argmax(), counts.argmin()
-    told = (
-        f"the most frequent, {classes[most]} ({counts[most] / rows:.2%}), has {counts[most] / counts[fewest]:.2f} "
-        f"times the rows of the rarest, {classes[fewest]} ({counts[fewest] / rows:.2%})"
-    )
-    caption(figure, f"{rows:,} labelled rows; {told}; dashed: an even share, {1 / len(classes):.1%}")
+    caption(figure, f"{rows:,} labelled rows. {note} Dashed: an even share, {1 / len(classes):.1%}.")
     return figure
 
 
 @styled
-def digit_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
-    """Images of every digit drawn at random, a line a digit.
-
-    Args:
-        images: uint8 (classes, k, side, side); blank where a digit has fewer.
-        classes: int (classes,).
-        rows: that they were drawn from.
-    """
-    title = "Images of each digit"
-    note = f"{images.shape[1]} training images of each digit, drawn at random from {rows:,} rows and not selected"
-    return _lines(images, [str(of) for of in classes], title, note, framed=False)
+def class_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
+    """Images of every class, uint8 (classes, k, height, width, channels), drawn from so many rows, a line a class."""
+    note = f"{images.shape[1]} training images of each {NOUN}, drawn at random from {rows:,} rows and not selected"
+    return _lines(images, classes, f"Images of each {NOUN}", note)
 
 
 @styled
 def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray, settings: Augmentation) -> Figure:
-    """An image of every digit, and what augmentation makes of it each time.
+    """An image of every class, and what augmentation makes of it each time.
 
-    Args:
-        originals: uint8 (classes, side, side).
-        draws: of each, uint8 (classes, k, side, side).
-        classes: int (classes,).
-        settings: that they were drawn with.
+    originals: uint8 (classes, *shape). draws: of each, uint8 (classes, k, *shape). settings: that they were drawn with.
     """
     images = np.concatenate([originals[:, None], draws], axis=1)
     ink = draws.mean() / max(originals.mean(), 1e-9)
     moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
-    told = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
-    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {told}"
-    return _lines(images, [str(of) for of in classes], "Augmentation", note, framed=True)
+    text = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
+    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {text}"
+    return _lines(images, classes, "Augmentation", note, framed=True)
 
 
 def _ranges(settings: Augmentation) -> str:
-    """What the settings turn on, in words."""
-    off = "nothing is on"
-    affine = {
+    """Say what the settings turn on."""
+    strengths = {
         f"rotation up to {settings.rotation:g}°": settings.rotation,
         f"shift up to {settings.shift:.0%}": settings.shift,
         f"zoom up to {settings.zoom:.0%}": settings.zoom,
         f"shear up to {settings.shear:g}°": settings.shear,
+        f"elastic distortion of {settings.elastic.probability:.0%} of the images": settings.elastic.probability,
+        f"grid distortion of {settings.grid.probability:.0%} of the images": settings.grid.probability,
+        f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability,
     }
-    others = {
-        f"{name} distortion of {of.probability:.0%} of the images": of.probability
-        for name, of in (("elastic", settings.elastic), ("grid", settings.grid))
-    }
-    erased = {f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability}
-    return ", ".join(name for name, on in (affine | others | erased).items() if on) or off
+    return ", ".join(name for name, strength in strengths.items() if strength) or "nothing is on"
 
 
-def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, framed: bool) -> Figure:
-    """Images, uint8 (lines, k, side, side), with a name before every line; the first of each framed if so asked."""
-    lines, count, side = images.shape[:3]
+def _lines(images: np.ndarray, classes: np.ndarray, title: str, note: str, framed: bool = False) -> Figure:
+    """Images, uint8 (lines, k, *shape), with a name before every line; the first of each framed if so asked."""
+    lines, count, height = images.shape[:3]
     figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
     axes = figure.subplots()
-    draw_tile(axes, images.reshape(-1, side, side), count, (np.arange(lines * count) % count == 0) & framed)
-    for place, name in enumerate(names):
-        axes.text(-3, place * (side + GAP) + GAP + side / 2, name, ha="right", va="center", fontsize=11)
+    draw_tile(axes, images.reshape(-1, *images.shape[2:]), count, (np.arange(lines * count) % count == 0) & framed)
+    for index, label in enumerate(classes):
+        middle = index * (height + GAP) + GAP + height / 2
+        axes.text(-3, middle, str(label), ha="right", va="center", fontsize=11)
     axes.set_title(title)
     caption(figure, note)
     return figure
@@ -5716,11 +6128,9 @@ def _lines(images: np.ndarray, names: Sequence[str], title: str, note: str, fram
 
 @styled
 def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """How bright the pixels of every digit are, a panel a digit, all digits behind it.
+    """How bright the pixels of every class are, a panel a class, all classes behind it.
 
-    Args:
-        counts: pixels by digit and intensity, int (classes, levels); level 0 is blank.
-        classes: int (classes,).
+    counts: pixels by class and intensity, int (classes, levels); level 0 is blank.
     """
     rows = -(-len(classes) // SIDE_BY_SIDE)
     figure = Figure(figsize=(11, 1.9 * rows + 1.1), layout="constrained")
@@ -5731,39 +6141,35 @@ def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
     blank = counts[:, 0] / counts.sum(axis=1)
     for axes in panels.flat[len(classes) :]:
         axes.set_axis_off()
-    for axes, label, share, white in zip(panels.flat, classes, shares, blank, strict=False):
+    for axes, label, share, empty in zip(panels.flat, classes, shares, blank, strict=False):
         axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
         axes.stairs(overall, edges, color="black", lw=0.8)
-        axes.set_title(f"{label}: {white:.1%} blank", fontsize=9)
+        axes.set_title(f"{label}: {empty:.1%} blank", fontsize=9)
         axes.set(yscale="log", xlim=(0, counts.shape[1]))
     for axes in panels[-1]:
         axes.set_xlabel("intensity of the pixel")
     for axes in panels[:, 0]:
         axes.set_ylabel("share of pixels")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    caption(figure, _brightness(counts, blank, classes))
+        axes.yaxis.set_major_formatter(PERCENT)
+    ink = counts.sum(axis=0)[1:]
+    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
+    caption(
+        figure,
+        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, {_range(blank, classes, '.1%')}; "
+        f"of the pixels with ink {bright:.0%} are brighter than {BRIGHT:.0%} of white; black line: all {NOUNS}",
+    )
     return figure
 
 
-def _brightness(counts: np.ndarray, blank: np.ndarray, classes: np.ndarray) -> str:
-    ink = counts.sum(axis=0)[1:]
-    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
-    most, least = blank.argmax(), blank.argmin()
-    return (
-        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, from {blank[least]:.1%} of "
-        f"{classes[least]} to {blank[most]:.1%} of {classes[most]}; of the pixels with ink {bright:.0%} are brighter "
-        f"than {BRIGHT:.0%} of white; black line: all digits"
-    )
+def _range(values: np.ndarray, classes: np.ndarray, form: str) -> str:
+    """Say between which classes a value, float (classes,), lies."""
+    ends = (f"{values[index]:{form}} ({classes[index]})" for index in (np.argmin(values), np.argmax(values)))
+    return "from " + " to ".join(ends)
 
 
 @styled
 def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
-    """The mean image of every digit above the standard deviation of its pixels.
-
-    Args:
-        means, deviations: in shares of white, float (classes, side, side).
-        classes: int (classes,).
-    """
+    """The mean image of every class above the standard deviation of its pixels: float (classes, height, width) each."""
     figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
     panels = figure.subplots(2, len(classes), squeeze=False)
     for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
@@ -5777,15 +6183,14 @@ def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray)
     for axes, label in zip(panels[0], classes, strict=True):
         axes.set_title(str(label))
     spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
-    most, least = spread.argmax(), spread.argmin()
-    told = f"images of {classes[most]} differ most from their mean, a pixel by {spread[most]:.1%} of white (root mean"
-    caption(figure, f"{told} square), those of {classes[least]} least ({spread[least]:.1%})")
+    text = f"root mean square difference of a pixel from the mean of its {NOUN}, in shares of white"
+    caption(figure, f"{text}: {_range(spread, classes, '.1%')}")
     return figure
 
 
 @styled
 def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Where images have ink, and which pixels never do: shares of the images, float (side, side) each."""
+    """Where images have ink, and which pixels never do: shares of the images, float (height, width) each."""
     figure, panels = canvas(2, width=4.6, height=4.5)
     least = min(share[share > 0].min(initial=1) for share in (train, test))
     for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
@@ -5796,16 +6201,16 @@ def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
         axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
         axes.spines[:].set_visible(False)
         axes.grid(visible=False)
-    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=FuncFormatter(lambda of, _: f"{100 * of:.4g} %"))
+    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=PERCENT)
     bar.set_label("images with ink there")
     both, only = ((train == 0) & (test == 0)).sum(), ((train == 0) & (test > 0)).sum()
-    told = f"outlined: pixels without ink in any image, {both} of them in both tables"
-    caption(figure, f"{told}; {only} have ink in test images only")
+    text = f"outlined: pixels without ink in any image, {both} of them in both tables"
+    caption(figure, f"{text}; {only} have ink in test images only")
     return figure
 
 
 def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
-    """The borders between pixels inside a mask, bool (side, side), and those outside, the edge of the image too."""
+    """The borders between pixels inside a mask, bool (height, width), and those outside, the edge of the image too."""
     padded = np.pad(mask, 1)
     across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # between a pixel and the one above
     down = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # and the one to the left
@@ -5815,84 +6220,75 @@ def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
 
 @styled
 def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
-    """How ink and slant spread within every digit.
-
-    Args:
-        ink: mean intensity in shares of white, float (n,).
-        slant: degrees, positive to the right, float (n,).
-        targets: the place of each row's label in `classes`, int (n,).
-        classes: int (classes,).
-    """
+    """How ink, in shares of white, and slant, in degrees, spread within every class: float (n,), targets int (n,)."""
     figure, (left, right) = canvas(2, width=5.4, height=4.1)
-    for axes, values in ((left, ink), (right, slant)):
-        _violins(axes, [values[targets == of] for of in range(len(classes))])
+    inks, slants = ([values[targets == target] for target in range(len(classes))] for values in (ink, slant))
+    for axes, groups in ((left, inks), (right, slants)):
+        _violins(axes, groups)
         axes.set_xticks(range(len(classes)), classes)
-        axes.set_xlabel("digit (label)")
+        axes.set_xlabel(f"{NOUN} (label)")
         axes.grid(axis="x", visible=False)
     left.set(title="Ink", ylabel="mean intensity, share of white")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     right.set(title="Slant", ylabel="degrees from upright, to the right")
     right.axhline(0, color="#444444", ls="--", lw=0.8)
-    inks, slants = ([np.median(of[targets == place]) for place in range(len(classes))] for of in (ink, slant))
-    most, least, bent, straight = (np.argmax(inks), np.argmin(inks), np.argmax(slants), np.argmin(slants))
-    told = (
-        f"median ink: from {inks[least]:.1%} ({classes[least]}) to {inks[most]:.1%} ({classes[most]}); median slant: "
-        f"from {slants[straight]:.1f}° ({classes[straight]}) to {slants[bent]:.1f}° ({classes[bent]})"
-    )
-    caption(figure, f"{told}; box: the middle half of the rows; widths: how many rows have that value")
+    medians = [[np.median(group) for group in groups] for groups in (inks, slants)]
+    text = f"median ink: {_range(medians[0], classes, '.1%')}; median slant in degrees: "
+    text += _range(medians[1], classes, ".1f")
+    caption(figure, f"{text}; box: the middle half of the rows; widths: how many rows have that value")
     return figure
 
 
 def _violins(axes: Axes, groups: Sequence[np.ndarray]) -> None:
     """A violin with quartiles for each group, cut at one row in a thousand, so that strays do not set the scale."""
     kept = [group[(group >= np.quantile(group, 0.001)) & (group <= np.quantile(group, 0.999))] for group in groups]
-    places = np.arange(len(groups))
-    violins = axes.violinplot(kept, places, widths=0.9, showextrema=False)
+    violins = axes.violinplot(kept, range(len(groups)), widths=0.9, showextrema=False)
     for body in violins["bodies"]:
         body.set(facecolor=PALETTE[5], edgecolor="none", alpha=0.7)
-    for place, group in zip(places, groups, strict=True):
+    for index, group in enumerate(groups):
         low, middle, high = np.quantile(group, [0.25, 0.5, 0.75])
-        axes.plot([place, place], [low, high], color=PALETTE[0], lw=4, solid_capstyle="butt")
-        axes.plot(place, middle, "o", ms=3.5, color="white", mec=PALETTE[0])
+        axes.plot([index, index], [low, high], color=PALETTE[0], lw=4, solid_capstyle="butt")
+        axes.plot(index, middle, "o", ms=3.5, color="white", mec=PALETTE[0])
 
 
 @styled
 def closest_pairs(
-    images: np.ndarray, names: Sequence[tuple[str, str]], pairs: Pairs, limit: float, note: str
+    images: np.ndarray, names: Sequence[Sequence[str]], pairs: pd.DataFrame, limit: float, note: str
 ) -> Figure:
     """Pairs of images side by side, the duplicates framed.
 
-    Args:
-        images: uint8 (p, 2, side, side).
-        names: of the images of each pair.
-        pairs: p of them, with their distances.
-        limit: up to which ratio they are duplicates.
-        note: what to see.
+    images: uint8 (p, 2, *shape). names: of the two images of each pair. pairs: p of them, see `duplicates`. limit: up
+    to which ratio they are duplicates.
     """
-    rows = max(1, -(-len(images) // PAIRS_ABREAST))
-    figure = Figure(figsize=(2.1 * PAIRS_ABREAST, 1.62 * rows + 1.0), layout="constrained")
+    rows = max(1, -(-len(images) // SIDE_BY_SIDE))
+    figure = Figure(figsize=(2.1 * SIDE_BY_SIDE, 1.62 * rows + 1.0), layout="constrained")
     figure.suptitle("The closest pairs of images")
-    for axes in figure.subplots(rows, PAIRS_ABREAST, squeeze=False).flat:
+    for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:
         axes.set_axis_off()
-    for axes, both, told, distance, ratio in zip(figure.axes, images, names, pairs.distance, pairs.ratio, strict=False):
-        side = both.shape[1]
+    for axes, both, captions, pair in zip(figure.axes, images, names, pairs.itertuples(), strict=False):
+        height, width = both.shape[1:3]
         draw_tile(axes, both, 2)
-        for place, name in enumerate(told):
-            axes.text(place * (side + GAP) + GAP + side / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
-        how = "the same image" if not distance else f"distance {distance:.2f}, ratio {ratio:.2f}"
-        axes.text(side + 1.5 * GAP, side + 2 * GAP, how, ha="center", va="top", fontsize=7.5)
-        if ratio <= limit:
-            axes.add_patch(Rectangle((0, 0), 2 * side + 3 * GAP - 1, side + 2 * GAP - 1, fill=False, ec=FRAME, lw=1.8))
-    caption(figure, note)
+        for index, name in enumerate(captions):
+            axes.text(index * (width + GAP) + GAP + width / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
+        text = f"distance {pair.distance:.2f}, ratio {pair.ratio:.2f}" if pair.distance else "the same image"
+        axes.text(width + 1.5 * GAP, height + 2 * GAP, text, ha="center", va="top", fontsize=7.5)
+        if pair.ratio <= limit:
+            size = (2 * width + 3 * GAP - 1, height + 2 * GAP - 1)
+            axes.add_patch(Rectangle((0, 0), *size, fill=False, ec=FRAME, lw=1.8))
+    caption(
+        figure,
+        f"{note} Ratio: the distance over that to the tenth neighbour of the same image, up to {limit:g} in near "
+        "duplicates. Framed: duplicates, all of them or the closest.",
+    )
     return figure
 
 
 @styled
-def two_sample_test(test: TwoSampleTest) -> Figure:
+def two_sample_test(test: TwoSampleTest, note: str) -> Figure:
     """How well a classifier tells test rows from training rows: its ROC curve, and its scores for either table."""
     figure, (left, right) = canvas(2, width=4.8, height=4.1)
     order = np.argsort(-test.scores, kind="stable")
-    found, wrong = (np.append(0, np.cumsum(of[order]) / of.sum()) for of in (test.is_test, ~test.is_test))
+    found, wrong = (np.append(0, np.cumsum(mask[order]) / mask.sum()) for mask in (test.is_test, ~test.is_test))
     left.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8, label="chance")
     left.plot(wrong, found, color=PALETTE[0], label=f"classifier, AUC {test.auc.value:.4f}")
     left.set(title="ROC", xlabel="training rows taken for test rows", ylabel="test rows found", aspect="equal")
@@ -5901,24 +6297,69 @@ def two_sample_test(test: TwoSampleTest) -> Figure:
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     bins = int(np.clip(np.sqrt(len(test.scores) / 2), 5, 40))
     edges = np.histogram_bin_edges(test.scores, bins)
-    for of, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
-        right.hist(test.scores[of], edges, histtype="step", color=colour, lw=1.6, label=name)
+    for mask, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
+        right.hist(test.scores[mask], edges, histtype="step", color=colour, lw=1.6, label=name)
     right.axvline(0.5, color="#444444", ls="--", lw=0.8)
     right.xaxis.set_major_locator(MaxNLocator(5))
     right.set(title="Scores", xlabel="probability of being a test row", ylabel="rows")
-    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    right.yaxis.set_major_formatter(THOUSANDS)
     right.legend(loc="upper left", fontsize=8)
-    caption(figure, _drift(test))
-    return figure
-
-
-def _drift(test: TwoSampleTest) -> str:
     size = len(test.is_test) // 2
-    verdict = "it can tell the tables apart" if test.differ else "it cannot tell the tables apart"
+    text = f"Boosted trees were fitted to {size:,} rows of each table and judged on {size:,} others of each"
+    caption(figure, f"{note} {text}; chance is 50 %.")
+    return figure
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/findings.py"] = r'''"""What an exploration found, in sentences that the console, the captions and the report share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from digits.competition import COMPETITION
+
+TABLES = ("train", "test", "across")  # where the two rows of a pair are
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """Say what `metrics.json` says of labels, duplicates and drift."""
+    return [labels(record), duplicates(record), drift(record)]
+
+
+def labels(record: Mapping[str, Any]) -> str:
+    """Say how evenly the classes are spread."""
+    most, fewest = (choose(record["classes"], key=lambda row: row["rows"]) for choose in (max, min))
     return (
-        f"boosted trees guess whether a row is of the test table, fitted to {size:,} rows of each and judged on "
-        f"{size:,} others of each: AUC {test.auc.value:.3f} (95 % interval {test.auc.low:.3f} to {test.auc.high:.3f}), "
-        f"{test.accuracy:.2%} right, 50 % by chance, p = {test.p_value:.2g}: {verdict}"
+        f"The most frequent {COMPETITION.noun}, {most['class']} ({most['share']:.2%}), has "
+        f"{most['rows'] / fewest['rows']:.2f} times the rows of the rarest, {fewest['class']} ({fewest['share']:.2%})."
+    )
+
+
+def duplicates(record: Mapping[str, Any]) -> str:
+    """Say how many pairs of images are the same or nearly, and whether their labels agree."""
+    kinds = [record["duplicates"][kind] for kind in ("exact", "near")]
+    exact, near = (sum(counts[table] for table in TABLES) for counts in kinds)
+    if not exact + near:
+        return f"No two of {sum(record['rows'].values()):,} images are the same or near duplicates."
+    conflicting = sum(counts["conflicting"] for counts in kinds)
+    return (
+        f"Pairs of images that are the same: {exact:,}; near duplicates: {near:,}; pairs whose labels contradict each "
+        f"other: {conflicting:,}."
+    )
+
+
+def drift(record: Mapping[str, Any]) -> str:
+    """Say whether test rows differ from training rows."""
+    found = record["drift"]
+    if found is None:
+        return "There are too few rows to compare training and test rows."
+    low, high = found["auc_interval"]
+    verdict = "can" if found["differ"] else "cannot"
+    return (
+        f"A classifier {verdict} tell test rows from training rows: AUC {found['auc']:.4f} (95 % interval {low:.4f} to "
+        f"{high:.4f}), {found['accuracy']:.2%} right, p = {found['p_value']:.2g}."
     )
 '''
 
@@ -5927,61 +6368,82 @@ FILES["digits/stages/eda/stage.py"] = r'''"""Look at the data before anything is
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from digits.config import Config
+from digits.competition import COMPETITION
+from digits.config import Augmentation, Config
 from digits.data import Dataset
 from digits.figures import folder as results
 from digits.files import records
 from digits.progress import Steps, console, duration
 from digits.seeds import derive
-from digits.stages.eda import drift, duplicates, exploration, figures
+from digits.stages.eda import drift, duplicates, exploration, figures, findings
 from digits.stages.eda.drift import TwoSampleTest
-from digits.stages.eda.duplicates import Pairs
 from digits.stages.eda.exploration import Shapes
+from digits.stages.eda.findings import TABLES
 from digits.training.augment import augment
 
-SAMPLES = 14  # images of a digit on the sheet of samples
-DRAWS = 12  # of augmentation, of one image of each digit
+SAMPLES = 14  # images of a class on the sheet of samples
+DRAWS = 12  # of augmentation, of one image of each class
 SHOWN = 20  # pairs on their sheet
 RECORDED = 100  # pairs in the metrics; duplicates.csv has all
-TABLES = ("train", "test", "across")
 HEADER = (
     "kind", "first_table", "first_row", "first_label", "second_table", "second_row", "second_label", "distance",
     "ratio",
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Findings:
-    """What was measured on all rows, those of the training table first.
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A data set, and what was measured on all of its rows, those of the training table first.
 
-    shapes: ink and slant of each row. exact, closest: pairs of rows. test: of train against test, None where there are
-    too few rows. inked: shares of the training and of the test images with ink at each pixel, float (2, side, side).
+    seed: of everything random. shapes: ink and slant of each row. exact, closest: pairs of rows, see `duplicates`.
+    test: of train against test, None where there are too few rows. inked: shares of the training and of the test images
+    with ink at each pixel, float (2, height, width).
     """
 
+    dataset: Dataset
+    seed: np.random.SeedSequence
     shapes: Shapes
-    exact: Pairs
-    closest: Pairs
+    exact: pd.DataFrame
+    closest: pd.DataFrame
     test: TwoSampleTest | None
     inked: np.ndarray
 
     @property
-    def near(self) -> Pairs:
+    def near(self) -> pd.DataFrame:
         """The near duplicates."""
-        return self.closest.take(self.closest.ratio <= duplicates.LIMIT)
+        return self.closest[self.closest["ratio"] <= duplicates.LIMIT]
 
     @property
-    def shown(self) -> Pairs:
+    def shown(self) -> pd.DataFrame:
         """The pairs on the sheet, the closest first."""
-        return self.exact.followed_by(self.closest).take(slice(SHOWN))
+        return pd.concat([self.exact, self.closest]).head(SHOWN)
+
+    @property
+    def train_rows(self) -> int:
+        return len(self.dataset.train_images)
+
+    def label(self, row: int) -> Any:
+        """Label of a training row, None of a test row."""
+        return self.dataset.train_labels[row].item() if row < self.train_rows else None
+
+    def address(self, row: int) -> tuple[str, int]:
+        """Table of a row, and its number there from 0 on."""
+        return ("train", row) if row < self.train_rows else ("test", row - self.train_rows)
+
+    def image(self, row: int) -> np.ndarray:
+        """Image of a row, uint8 (height, width, channels)."""
+        table, number = self.address(row)
+        return (self.dataset.train_images if table == "train" else self.dataset.test_images)[number]
 
 
 def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
@@ -5995,33 +6457,37 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
     Returns:
         The metrics.
     """
-    steps, seed = Steps(), derive(config.seed, "eda")
-    found = _measure(steps, dataset, seed)
-    with steps.step("figures and files"):
-        results.clear(folder)
-        captions = results.draw(folder, _figures(config, dataset, found, seed))
-        _write_pairs(folder / "duplicates.csv", found, dataset)
+    steps = Steps()
+    study = _measure(steps, dataset, derive(config.seed, "eda"))
     record = {
         "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
         "rows": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
-        "side": dataset.side,
-        "digits": _digits(dataset, found.shapes),
-        "blank": _blank(found),
-        "duplicates": _duplicates(dataset, found),
-        "drift": _drift(dataset, found),
-        "captions": captions,
-        "seconds": steps.seconds,
+        "shape": list(dataset.shape),
+        "classes": _classes(study),
+        "blank": _blank(study),
+        "duplicates": _duplicates(study),
+        "drift": _drift(study),
     }
+    record["findings"] = findings.sentences(record)
+    with steps.step("figures and files"):
+        results.clear(folder)
+        record["captions"] = results.draw(folder, _figures(study, config.augmentation, record))
+        _write_pairs(study, folder / "duplicates.csv")
+    record["seconds"] = steps.seconds
     records.seal(folder, record, "metrics.json")
     _print(record, folder)
     return record
 
 
-def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Findings:
+# --- measures ----------------------------------------------------------------------------------------------
+
+
+def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Study:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
-        shapes = exploration.shapes(images)
-        inked = np.stack([exploration.inked(of) for of in (dataset.train_images, dataset.test_images)])
+        grey = exploration.grey(images)
+        shapes = exploration.shapes(grey)
+        inked = np.stack([np.count_nonzero(table, axis=0) / len(table) for table in (grey[:train], grey[train:])])
     with steps.step("principal components"):
         components = exploration.components(images, derive(seed, "components"))
     with steps.step("duplicates"):
@@ -6030,176 +6496,137 @@ def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Fi
     with steps.step("train against test"):
         features = np.column_stack([components, shapes.ink, shapes.slant])
         test = drift.two_sample_test(features[:train], features[train:], derive(seed, "drift"))
-    return Findings(shapes, exact, closest, test, inked)
+    return Study(dataset, seed, shapes, exact, closest, test, inked)
 
 
-# --- figures -----------------------------------------------------------------------------------------------
+def _classes(study: Study) -> list[dict[str, Any]]:
+    """Rows of every class, their share, and the medians of ink and slant."""
+    ink, slant = (values[: study.train_rows] for values in study.shapes)
+    rows = pd.DataFrame({"class": study.dataset.train_labels, "ink": ink, "slant": slant})
+    table = rows.groupby("class").agg(rows=("ink", "size"), ink=("ink", "median"), slant=("slant", "median"))
+    table.insert(1, "share", table["rows"] / len(rows))
+    return table.reset_index().to_dict("records")
 
 
-def _figures(
-    config: Config, dataset: Dataset, found: Findings, seed: np.random.SeedSequence
-) -> Iterator[tuple[str, Figure]]:
+def _blank(study: Study) -> dict[str, int]:
+    """Pixels that are blank in every image of a table, of both, and of the training table alone."""
+    train, test = study.inked == 0
+    blank = {"train": train, "test": test, "both": train & test, "train_only": train & ~test}
+    return {name: int(pixels.sum()) for name, pixels in blank.items()}
+
+
+def _duplicates(study: Study) -> dict[str, Any]:
+    """Count the pairs by table, and list the first of them."""
+    kinds = {"exact": study.exact, "near": study.near}
+    natural = study.closest["ratio"][study.closest["ratio"] > duplicates.LIMIT]
+    return {kind: _count(study, pairs) for kind, pairs in kinds.items()} | {
+        "limit": duplicates.LIMIT,
+        "neighbours": duplicates.NEIGHBOURS,
+        "closest_other_ratio": None if natural.empty else float(natural.min()),
+        "pairs": _listed(study, {kind: pairs.head(RECORDED) for kind, pairs in kinds.items()})[:RECORDED],
+    }
+
+
+def _count(study: Study, pairs: pd.DataFrame) -> dict[str, int]:
+    tables = duplicates.tables(pairs, study.train_rows)
+    first, second = (study.dataset.train_labels[pairs[side][tables == "train"]] for side in ("first", "second"))
+    return {table: int((tables == table).sum()) for table in TABLES} | {"conflicting": int((first != second).sum())}
+
+
+def _listed(study: Study, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Pairs by kind, each as a line of duplicates.csv."""
+    lines = []
+    for kind, pairs in kinds.items():
+        for pair in pairs.itertuples():
+            line = {"kind": kind}
+            for side, row in (("first", pair.first), ("second", pair.second)):
+                table, number = study.address(row)
+                line |= {f"{side}_table": table, f"{side}_row": number, f"{side}_label": study.label(row)}
+            lines.append(line | {"distance": round(pair.distance, 4), "ratio": round(pair.ratio, 4)})
+    return lines
+
+
+def _drift(study: Study) -> dict[str, Any] | None:
+    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
+    test, train = study.test, study.train_rows
+    if test is None:
+        return None
+    differences = {  # of the means, in standard deviations of all
+        f"{name}_difference": float((values[train:].mean() - values[:train].mean()) / (values.std() or 1))
+        for name, values in study.shapes._asdict().items()
+    }
+    return {
+        "fitted_rows": len(test.is_test),
+        "judged_rows": len(test.is_test),
+        "auc": test.auc.value,
+        "auc_interval": [test.auc.low, test.auc.high],
+        "accuracy": test.accuracy,
+        "p_value": test.p_value,
+        "differ": test.differ,
+    } | differences
+
+
+# --- figures and files -------------------------------------------------------------------------------------
+
+
+def _figures(study: Study, augmentation: Augmentation, record: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
-    images, targets, classes = dataset.train_images, dataset.targets, dataset.classes
-    counts = exploration.label_counts(targets, len(classes))
-    yield "labels", figures.label_distribution(counts, classes)
-    yield "samples", figures.digit_samples(_samples(dataset, SAMPLES, derive(seed, "samples")), classes, len(images))
-    intensities = exploration.intensity_counts(images, targets, len(classes))
-    yield "intensities", figures.intensity_histograms(intensities, classes)
-    yield "means", figures.class_images(*exploration.class_images(images, targets, len(classes)), classes)
-    yield "blank", figures.blank_map(*found.inked)
-    ink, slant = (of[: len(images)] for of in found.shapes)
+    data, seed = study.dataset, study.seed
+    targets, classes = data.targets, data.classes
+    counts = np.bincount(targets)
+    yield "labels", figures.label_distribution(counts, classes, findings.labels(record))
+    samples = _samples(data, SAMPLES, derive(seed, "samples"))
+    yield "samples", figures.class_samples(samples, classes, study.train_rows)
+    grey = exploration.grey(data.train_images)
+    yield (
+        "intensities",
+        figures.intensity_histograms(exploration.intensity_counts(grey, targets, len(classes)), classes),
+    )
+    yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
+    yield "blank", figures.blank_map(*study.inked)
+    ink, slant = (values[: study.train_rows] for values in study.shapes)
     yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
-    yield "duplicates", _pair_sheet(dataset, found)
-    if found.test is not None:
-        yield "drift", figures.two_sample_test(found.test)
-    originals = _samples(dataset, 1, derive(seed, "originals"))[:, 0]
-    settings = config.augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
+    yield "duplicates", _pair_sheet(study, findings.duplicates(record))
+    if study.test is not None:
+        yield "drift", figures.two_sample_test(study.test, findings.drift(record))
+    originals = _samples(data, 1, derive(seed, "originals"))[:, 0]
+    settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
-    draws = draws.reshape(len(classes), DRAWS, *originals.shape[1:])
+    draws = draws.reshape(len(classes), DRAWS, *data.shape)
     yield "augmentation", figures.augmentation_sheet(originals, draws, classes, settings)
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
-    """Training images of every digit drawn at random: uint8 (classes, count, side, side), blank beyond the last."""
+    """Draw training images of every class at random: uint8 (classes, count, *shape), blank beyond the last."""
     draw = np.random.default_rng(seed)
-    samples = np.zeros((len(dataset.classes), count, dataset.side, dataset.side), np.uint8)
+    samples = np.zeros((len(dataset.classes), count, *dataset.shape), np.uint8)
     for target, line in enumerate(samples):
         rows = draw.permutation(np.flatnonzero(dataset.targets == target))[:count]
         line[: len(rows)] = dataset.train_images[rows]
     return samples
 
 
-def _pair_sheet(dataset: Dataset, found: Findings) -> Figure:
-    shown = found.shown
-    images = np.stack([_images(dataset, rows) for rows in (shown.first, shown.second)], axis=1)
-    names = [(_name(dataset, one), _name(dataset, other)) for one, other in zip(shown.first, shown.second, strict=True)]
-    return figures.closest_pairs(images, names, shown, duplicates.LIMIT, _told(dataset, found))
+def _pair_sheet(study: Study, note: str) -> Figure:
+    pairs = study.shown
+    images = [[study.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+    names = [[_name(study, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+    return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT, note)
 
 
-def _images(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Images of rows that are numbered through both tables, uint8 (r, side, side)."""
-    train = len(dataset.train_images)
-    images = np.empty((len(rows), dataset.side, dataset.side), np.uint8)
-    images[rows < train] = dataset.train_images[rows[rows < train]]
-    images[rows >= train] = dataset.test_images[rows[rows >= train] - train]
-    return images
+def _name(study: Study, row: int) -> str:
+    table, number = study.address(row)
+    label = study.label(row)
+    return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
 
 
-def _name(dataset: Dataset, row: int) -> str:
-    table, number, label = _place(dataset, row)
-    return f"{table} row {number}\n" + ("no label" if label is None else f"a {label}")
+def _write_pairs(study: Study, path: Path) -> None:
+    """Write all duplicates, and as `alike` the other pairs on the sheet."""
+    alike = study.shown[study.shown["ratio"] > duplicates.LIMIT]
+    lines = _listed(study, {"exact": study.exact, "near": study.near, "alike": alike})
+    records.write_csv(path, HEADER, [list(line.values()) for line in lines])
 
 
-def _place(dataset: Dataset, row: int) -> tuple[str, int, int | None]:
-    """The table of a row that is numbered through both, its number there from 0 on, and its label, if it has one."""
-    train = len(dataset.train_images)
-    return ("train", int(row), int(dataset.train_labels[row])) if row < train else ("test", int(row - train), None)
-
-
-def _told(dataset: Dataset, found: Findings) -> str:
-    counts = _duplicates(dataset, found)
-    exact, near = (sum(counts[kind][table] for table in TABLES) for kind in ("exact", "near"))
-    if exact or near:
-        conflicting = sum(counts[kind]["conflicting"] for kind in ("exact", "near"))
-        told = f"{exact:,} pairs are the same and {near:,} near duplicates (framed, all of them or the closest); "
-        told += f"the labels of {conflicting:,} contradict each other"
-    else:
-        told = "no two are the same or near duplicates; these pairs are the closest"
-    rows = len(dataset.train_images) + len(dataset.test_images)
-    return (
-        f"{rows:,} images, {told}; ratio: the distance over that to the {duplicates.NEIGHBOURS}th neighbour of the "
-        f"same image, up to {duplicates.LIMIT:g} in near duplicates"
-    )
-
-
-# --- files -------------------------------------------------------------------------------------------------
-
-
-def _digits(dataset: Dataset, shapes: Shapes) -> list[dict[str, Any]]:
-    """Of every digit the rows, their share, and the medians of ink and slant."""
-    counts = exploration.label_counts(dataset.targets, len(dataset.classes))
-    of = [np.flatnonzero(dataset.targets == target) for target in range(len(counts))]
-    return [
-        {
-            "digit": int(label),
-            "rows": int(count),
-            "share": float(count / counts.sum()),
-            "ink": float(np.median(shapes.ink[rows])),
-            "slant": float(np.median(shapes.slant[rows])),
-        }
-        for label, count, rows in zip(dataset.classes, counts, of, strict=True)
-    ]
-
-
-def _blank(found: Findings) -> dict[str, int]:
-    """How many pixels are blank in every image of a table, of both, and of the training table alone."""
-    train, test = found.inked == 0
-    return {
-        "train": int(train.sum()),
-        "test": int(test.sum()),
-        "both": int((train & test).sum()),
-        "train_only": int((train & ~test).sum()),
-    }
-
-
-def _duplicates(dataset: Dataset, found: Findings) -> dict[str, Any]:
-    """How many pairs there are by table, and which."""
-    found_pairs = {"exact": found.exact, "near": found.near}
-    counts = {kind: _count(dataset, pairs) for kind, pairs in found_pairs.items()}
-    pairs = [line for kind, of in found_pairs.items() for line in _lines(dataset, kind, of.take(slice(RECORDED)))]
-    natural = found.closest.ratio[found.closest.ratio > duplicates.LIMIT]
-    return counts | {
-        "limit": duplicates.LIMIT,
-        "neighbours": duplicates.NEIGHBOURS,
-        "closest_other_ratio": float(natural.min()) if len(natural) else None,
-        "pairs": [dict(zip(HEADER, line, strict=True)) for line in pairs[:RECORDED]],
-    }
-
-
-def _count(dataset: Dataset, pairs: Pairs) -> dict[str, int]:
-    where = pairs.where(len(dataset.train_images))
-    labels = dataset.train_labels[np.stack([pairs.first, pairs.second])[:, where == "train"]]
-    return {of: int((where == of).sum()) for of in TABLES} | {"conflicting": int((labels[0] != labels[1]).sum())}
-
-
-def _lines(dataset: Dataset, kind: str, pairs: Pairs) -> list[tuple[Any, ...]]:
-    columns = (pairs.first, pairs.second, pairs.distance, pairs.ratio)
-    return [
-        (kind, *_place(dataset, first), *_place(dataset, second), round(float(distance), 4), round(float(ratio), 4))
-        for first, second, distance, ratio in zip(*columns, strict=True)
-    ]
-
-
-def _write_pairs(path: Path, found: Findings, dataset: Dataset) -> None:
-    """All duplicates, and as `alike` the other pairs on the sheet."""
-    shown = found.shown
-    kinds = {"exact": found.exact, "near": found.near, "alike": shown.take(shown.ratio > duplicates.LIMIT)}
-    lines = [line for kind, pairs in kinds.items() for line in _lines(dataset, kind, pairs)]
-    records.write_csv(path, HEADER, lines)
-
-
-def _drift(dataset: Dataset, found: Findings) -> dict[str, Any] | None:
-    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
-    test = found.test
-    if test is None:
-        return None
-    size = len(test.is_test) // 2
-    differences = {name: _difference(of, len(dataset.train_images)) for name, of in found.shapes._asdict().items()}
-    return {
-        "fitted_rows": 2 * size,
-        "judged_rows": 2 * size,
-        "auc": test.auc.value,
-        "auc_interval": [test.auc.low, test.auc.high],
-        "accuracy": test.accuracy,
-        "p_value": test.p_value,
-        "differ": test.differ,
-    } | {f"{name}_difference": value for name, value in differences.items()}
-
-
-def _difference(values: np.ndarray, train: int) -> float:
-    """Mean of the test rows minus that of the training rows, in standard deviations of all."""
-    return float((values[train:].mean() - values[:train].mean()) / (values.std() or 1))
+# --- console -----------------------------------------------------------------------------------------------
 
 
 def _print(record: dict[str, Any], folder: Path) -> None:
@@ -6208,41 +6635,28 @@ def _print(record: dict[str, Any], folder: Path) -> None:
         table.add_row(name, text)
     out = console()
     out.print(table)
+    for sentence in record["findings"]:
+        out.print(sentence)
     out.print(f"Written: {folder}", soft_wrap=True)
 
 
 def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    digits, side, blank = record["digits"], record["side"], record["blank"]
-    rows = record["rows"]
-    yield "rows", f"{rows['train']:,} to train, {rows['test']:,} to predict; {side}x{side} pixels, {len(digits)} digits"
-    for name, unit, scale in (("share", "%", 100), ("ink", "% of white", 100), ("slant", "degrees", 1)):
-        low, high = (choose(digits, key=lambda digit: digit[name]) for choose in (min, max))
-        title = "share of a digit" if name == "share" else f"median {name} of a digit"
-        between = (
-            f"{scale * low[name]:.2f} {unit} ({low['digit']}) to {scale * high[name]:.2f} {unit} ({high['digit']})"
-        )
-        yield title, between
-    yield (
-        "always blank",
-        (
-            f"{blank['train']} of {side**2} pixels in train, {blank['test']} in test, {blank['both']} in both; "
-            f"{blank['train_only']} have ink in test only"
-        ),
-    )
+    """Lines of the closing table."""
+    classes, (height, width, channels), blank = record["classes"], record["shape"], record["blank"]
+    rows, size = record["rows"], f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
+    text = f"{rows['train']:,} to train, {rows['test']:,} to predict; {size} pixels, {len(classes)} {COMPETITION.nouns}"
+    yield "rows", text
+    for name, unit, scale in (("ink", "% of white", 100), ("slant", "degrees", 1)):
+        low, high = (choose(classes, key=lambda row: row[name]) for choose in (min, max))
+        ends = (f"{scale * end[name]:.2f} {unit} ({end['class']})" for end in (low, high))
+        yield f"median {name} of a {COMPETITION.noun}", " to ".join(ends)
+    text = f"{blank['train']} of {height * width} pixels in train, {blank['test']} in test, {blank['both']} in both"
+    yield "always blank", f"{text}; {blank['train_only']} have ink in test only"
     for kind in ("exact", "near"):
         counts = record["duplicates"][kind]
-        within = f"{counts['train']:,} pairs within train, {counts['test']:,} within test, {counts['across']:,} across"
-        yield f"{kind} duplicates", f"{within}; {counts['conflicting']:,} contradict each other's label"
-    yield "train against test", _verdict(record["drift"])
+        text = f"{counts['train']:,} pairs within train, {counts['test']:,} within test, {counts['across']:,} across"
+        yield f"{kind} duplicates", text
     yield "time", duration(sum(record["seconds"].values()))
-
-
-def _verdict(drifted: dict[str, Any] | None) -> str:
-    if drifted is None:
-        return "too few rows to say anything"
-    low, high = drifted["auc_interval"]
-    told = "can be told apart" if drifted["differ"] else "cannot be told apart"
-    return f"{told}: AUC {drifted['auc']:.4f} ({low:.4f} to {high:.4f}), p = {drifted['p_value']:.2g}"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -6250,92 +6664,115 @@ FILES["digits/stages/evaluate/__init__.py"] = r'''"""Say how good a finished run
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/figures.py"] = r'''"""How good the predictions are, how far they can be believed, and what the members add."""
+FILES["digits/stages/evaluate/figures.py"] = r'''"""How good the predictions are, how far their probabilities can be trusted, and what the members add."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isqrt
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-from digits.ensemble.interval import Interval
-from digits.figures.style import PALETTE, canvas, caption, confidence_axis, log_percent, styled
-from digits.stages.evaluate.measures import Bins, Coverage, Digit, Rescue, binned
+from digits.competition import COMPETITION
+from digits.figures.sheets import sheet
+from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
+from digits.stages.evaluate import findings
+from digits.stages.evaluate.measures import (
+    Agreement,
+    CoverageCurve,
+    Evaluation,
+    Predictions,
+    Rescue,
+    binned,
+    coverage_curve,
+)
 
 WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
-LEAST = 1e-8  # doubt that is told from none: the logits were float32
-STAGES = (PALETTE[1], PALETTE[0], PALETTE[2])
-MARKS = ("s", "o", "D")
+LEAST = 1e-8  # doubt that can be told from none: the logits were float32
+COLOURS = (PALETTE[1], PALETTE[0], PALETTE[2])  # of the steps of calibration
+MARKERS = ("s", "o", "D")
 SIZES = (5, 9, 4)  # so that one shows through where two are the same
-NAMED = 12  # members whose shares are written into the matrix in a size that can be read
+MOST_LEGIBLE = 12  # members whose shares are written in a size that can be read
+SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
 
 
 @styled
-def digit_scores(digits: Sequence[Digit], classes: np.ndarray, overall: Interval) -> Figure:
-    """Precision, recall and F1 of every digit with their 95 % intervals; a digit without rows has no dot.
-
-    Args:
-        digits: in the order of the classes.
-        classes: labels (classes,).
-        overall: accuracy of all rows.
-    """
-    figure, panels = canvas(3, width=3.9, height=0.34 * len(classes) + 1.9)
-    places = np.arange(len(classes))
+def class_scores(evaluation: Evaluation) -> Figure:
+    """Precision, recall and F1 of every class with their 95 % intervals; a class without rows has no dot."""
+    labels, accuracy = evaluation.labels, evaluation.accuracy
+    figure, panels = canvas(3, width=3.9, height=0.34 * len(labels) + 1.9)
     for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
-        scores = [getattr(digit, name) for digit in digits]
-        for place, score in zip(places, scores, strict=True):
+        for y, scores in enumerate(evaluation.classes):
+            score = getattr(scores, name)
             if np.isfinite(score.value):
-                axes.plot([score.low, score.high], [place, place], color=PALETTE[0], lw=2, alpha=0.45)
-                axes.plot(score.value, place, "o", color=PALETTE[0], ms=5)
-        axes.axvline(overall.value, color="#444444", ls="--", lw=0.8)
-        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(classes) - 0.5, -0.5))
-        axes.set_yticks(places, classes)
+                axes.plot([score.low, score.high], [y, y], color=PALETTE[0], lw=2, alpha=0.45)
+                axes.plot(score.value, y, "o", color=PALETTE[0], ms=5)
+        axes.axvline(accuracy.value, color="#444444", ls="--", lw=0.8)
+        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(labels) - 0.5, -0.5))
+        axes.set_yticks(range(len(labels)), labels)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    panels[0].set_ylabel("digit")
-    told = f"dashed: accuracy {overall.value:.3%}, 95 % interval {overall.low:.3%} to {overall.high:.3%}"
-    caption(figure, f"{_extremes(digits, classes)}; lines: 95 % intervals; {told}")
+    panels[0].set_ylabel(COMPETITION.noun)
+    key = f"Lines: 95 % intervals. Dashed: accuracy of all rows, {accuracy.value:.3%}."
+    caption(figure, " ".join([*findings.classes(evaluation)[:1], key]))
     return figure
 
 
-def _extremes(digits: Sequence[Digit], classes: np.ndarray) -> str:
-    """Which digit has the lowest F1 and which the highest, and whether chance may have told them apart."""
-    known = [(digit.f1, label) for digit, label in zip(digits, classes, strict=True) if np.isfinite(digit.f1.value)]
-    if len({score.value for score, _ in known}) == 1:
-        return f"F1 is {known[0][0].value:.2%} for every digit"
-    lowest, highest = (choose(known, key=lambda of: of[0].value) for choose in (min, max))
-    told = f"F1 is lowest for {lowest[1]} ({lowest[0].value:.2%}), highest for {highest[1]} ({highest[0].value:.2%})"
-    return told if lowest[0].high < highest[0].low else f"{told}, and their intervals overlap"
+@styled
+def mistake_sheet(predictions: Predictions, images: np.ndarray, labels: Sequence[int | str]) -> Figure:
+    """The most confident mistakes, each with its label and the two most probable classes.
+
+    Args:
+        predictions: for n rows.
+        images: all training images, uint8 (rows, height, width, channels).
+        labels: of the classes.
+    """
+    shown = predictions.mistakes[:SHEET]
+    captions = []
+    for index in shown:
+        target, *choices = predictions.targets[index], predictions.chosen[index], predictions.second[index]
+        likely = "  ".join(f"{labels[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices)
+        captions.append(f"{labels[target]}, row {predictions.rows[index]}\n{likely}")
+    count = len(predictions.mistakes)
+    title = f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong"
+    note = (
+        f"Over each image: its label and row, then the two most probable {COMPETITION.nouns}; the surest mistake first."
+    )
+    if not count:
+        title, note = "No out-of-fold row is wrong", "The ensemble chose the label of every row that it had not seen."
+    if len(shown) < count:
+        note += f" The first {len(shown):,} are shown."
+    return sheet(images[predictions.rows[shown]], captions, title, note, max(COLUMNS, isqrt(len(shown) // 2)))
 
 
 @styled
-def reliability_diagram(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> Figure:
+def reliability_diagram(steps: Mapping[str, Predictions], evaluation: Evaluation) -> Figure:
     """How often the choices are right against how sure they are; left all rows, right by the nines.
 
-    Args:
-        stages: confidence float (n,) and rightness bool (n,) at most three times, such as before and after scaling.
-        errors: expected calibration error of each.
+    steps: predictions after at most three steps of calibration, such as before and after scaling.
     """
     figure = Figure(figsize=(11.5, 6.6), layout="constrained")
     (plain, nines), (below, rows) = figure.subplots(2, 2, height_ratios=(3, 1), sharex="col")
-    plain.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8)
-    nines.plot([1, LEAST], [1, LEAST], color="#444444", ls="--", lw=0.8)
+    for axes, ends in ((plain, [0, 1]), (nines, [1, LEAST])):
+        axes.plot(ends, ends, color="#444444", ls="--", lw=0.8)
     least, lowest = 1.0, 1.0
-    for number, (name, (confidence, right)) in enumerate(stages.items()):
-        look = {"color": STAGES[number], "marker": MARKS[number], "ms": SIZES[number], "lw": 1}
-        bins = binned(confidence, right, WIDTHS)
-        span = np.abs(np.array([bins.low, bins.high]) - bins.accuracy)
-        plain.errorbar(bins.confidence, bins.accuracy, span, label=f"{name}: ECE {errors[name]:.4f}", **look)
-        below.plot(bins.confidence, bins.rows, **look)
-        bins = binned(confidence, right, _nines(confidence))
-        _draw_doubt(nines, bins, look)
-        doubt = np.maximum(1 - bins.confidence, LEAST)
-        rows.plot(doubt, bins.rows, **look)
-        least, lowest = min(least, doubt.min()), min(lowest, _lowest(bins))
+    for number, (name, predictions) in enumerate(steps.items()):
+        style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": SIZES[number], "lw": 1}
+        bins = binned(predictions.confidence, predictions.right, WIDTHS)
+        span = [bins["accuracy"] - bins["low"], bins["high"] - bins["accuracy"]]
+        label = f"{name}: ECE {evaluation.calibration.stages[name].ece:.4f}"
+        plain.errorbar(bins["confidence"], bins["accuracy"], span, label=label, **style)
+        below.plot(bins["confidence"], bins["rows"], **style)
+        bins = binned(predictions.confidence, predictions.right, _nines(predictions.confidence))
+        doubt = _doubt(bins["confidence"])
+        lowest = min(lowest, _draw_doubt(nines, bins, style))
+        rows.plot(doubt, bins["rows"], **style)
+        least = min(least, doubt.min())
     plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
     plain.legend(fontsize=8, loc="lower right")
     below.set(xlabel="confidence", ylabel="rows", yscale="log")
@@ -6344,162 +6781,143 @@ def reliability_diagram(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], err
     nines.set(title="By the nines of confidence", yscale="log", ylim=(lowest / 2, 1), ylabel="share that was wrong")
     log_percent(nines.yaxis)
     rows.set(ylabel="rows", yscale="log")
-    confidence_axis(rows, least / 2)
-    caption(figure, _told(stages, errors))
+    _confidence_axis(rows, least / 2)
+    key = (
+        "On the dashed line confidence is accuracy. Bars: 95 % intervals. Open triangles: no mistake in the bin; the "
+        "upper end of its interval."
+    )
+    caption(figure, " ".join([findings.calibration(evaluation)[0], key]))
     return figure
+
+
+def _doubt(confidence: np.ndarray) -> np.ndarray:
+    """One minus the confidence, as far from 0 as a logarithmic axis needs it."""
+    return np.maximum(1 - confidence, LEAST)
 
 
 def _nines(confidence: np.ndarray) -> np.ndarray:
     """Inner edges of bins between 50 %, 90 %, 99 %, ..., three to a decade, as far as there are rows."""
-    least = max(LEAST, float((1 - confidence).min()))
-    steps = np.arange(0, np.ceil(-3 * np.log10(least)) + 1)
-    return 1 - 10 ** (-steps[1:] / 3)
+    steps = np.arange(1, np.ceil(-3 * np.log10(_doubt(confidence).min())) + 1)
+    return 1 - 10 ** (-steps / 3)
 
 
-def _draw_doubt(axes: Axes, bins: Bins, look: Mapping[str, object]) -> None:
-    """The share of wrong rows by doubt; a bin without any shows how many there might be, by an arrow down."""
-    doubt, wrong = np.maximum(1 - bins.confidence, LEAST), 1 - bins.accuracy
-    some = wrong > 0
-    span = np.abs(1 - np.array([bins.high, bins.low]) - wrong)
-    axes.errorbar(doubt[some], wrong[some], span[:, some], **look)
-    axes.plot(doubt[~some], 1 - bins.low[~some], color=look["color"], marker="v", ms=5, ls="none", mfc="white")
+def _draw_doubt(axes: Axes, bins: pd.DataFrame, style: Mapping[str, object]) -> float:
+    """Draw the share of wrong rows by doubt, and return the lowest that is shown.
 
-
-def _lowest(bins: Bins) -> float:
-    """The lowest share of wrong rows that the axis has to show."""
-    shown = np.where(bins.accuracy < 1, 1 - bins.high, 1 - bins.low)
+    A bin without any shows how many there might be by a triangle.
+    """
+    doubt, accuracy = _doubt(bins["confidence"]), bins["accuracy"]
+    some = accuracy < 1
+    span = [(bins["high"] - accuracy)[some], (accuracy - bins["low"])[some]]
+    axes.errorbar(doubt[some], 1 - accuracy[some], span, **style)
+    axes.plot(doubt[~some], 1 - bins["low"][~some], color=style["color"], marker="v", ms=5, ls="none", mfc="white")
+    shown = 1 - bins["high"].where(some, bins["low"])
     return float(shown[shown > 0].min())
 
 
-def _told(stages: Mapping[str, tuple[np.ndarray, np.ndarray]], errors: Mapping[str, float]) -> str:
-    told = [
-        f"{name}: mean confidence {confidence.mean():.3%}, {right.mean():.3%} right, ECE {errors[name]:.4f}"
-        for name, (confidence, right) in stages.items()
-    ]
-    marks = "bars: 95 % intervals; open triangles: no mistake in the bin, the upper end of its interval"
-    return f"{'; '.join(told)}. On the dashed line confidence is true; {marks}"
+def _confidence_axis(axes: Axes, least: float) -> None:
+    """Make the horizontal axis one of doubt, 1 minus confidence: logarithmic, from 1 down to `least`.
+
+    Its labels are confidences. Nearly all rows of a good classifier lie beyond 99 %, where a plain axis shows nothing.
+    """
+    doubts = [0.5, *(10.0**-decade for decade in range(1, 13))]
+    axes.set(xscale="log", xlim=(1, least), xlabel="confidence (%)")
+    axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _confidence(doubt: float) -> str:
+    """Such as `99.9`, or `6 nines` where so many digits would run into each other."""
+    nines = round(-np.log10(doubt))
+    return f"{100 * (1 - doubt):.6g}" if nines < 5 else f"{nines} nines"
 
 
 @styled
-def confidence_histogram(confidence: np.ndarray, right: np.ndarray) -> Figure:
-    """How sure the ensemble was of its right and of its wrong choices: float (n,) and bool (n,)."""
+def confidence_histogram(predictions: Predictions) -> Figure:
+    """How sure the ensemble was of its right and of its wrong choices."""
     figure, (axes,) = canvas(1, width=7.5, height=4.2)
-    doubt = np.maximum(1 - confidence, LEAST)
+    right, doubt = predictions.right, _doubt(predictions.confidence)
     least = 10 ** np.floor(np.log10(doubt.min()))
     edges = 10 ** np.arange(np.log10(least), 0.05, 0.1)
     axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
     axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
     axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
-    confidence_axis(axes, least)
+    _confidence_axis(axes, least)
     axes.legend(loc="upper left")
-    caption(figure, _sure(confidence, right))
+    above, wrong = predictions.confidence > 0.99, predictions.confidence[~right]
+    mistakes = f"{(wrong > 0.9).sum()} of the {len(wrong):,} mistakes above 90 %, {(wrong > 0.99).sum()} above 99 %"
+    end = "no row is wrong" if right.all() else f"so have {mistakes}"
+    caption(figure, f"{above.mean():.1%} of the rows have a confidence above 99 %; {end}.")
     return figure
 
 
-def _sure(confidence: np.ndarray, right: np.ndarray) -> str:
-    told = f"{(confidence > 0.99).mean():.1%} of the rows have a confidence above 99 %"
-    if right.all():
-        return f"{told}; no row is wrong"
-    wrong = confidence[~right]
-    many, most = (wrong > 0.9).sum(), (wrong > 0.99).sum()
-    return f"{told}; {many} of the {len(wrong):,} mistakes have one above 90 %, {most} above 99 %"
-
-
 @styled
-def coverage_curve(curve: Coverage, promised: float) -> Figure:
-    """The error rate where only the most confident rows are judged, over all rows and over the last few.
-
-    Args:
-        curve: of all rows.
-        promised: accuracy whose coverage is marked.
-    """
+def coverage(predictions: Predictions, evaluation: Evaluation) -> Figure:
+    """Error rate where only the most confident rows are decided, over all rows and over the last few."""
+    curve, promised = coverage_curve(predictions.confidence, predictions.right), evaluation.coverage.promised_accuracy
     figure, (left, right) = canvas(2, width=5.6, height=4.2)
-    point = curve.widest(promised)
-    first = 0.9 if point is None else max(0.0, min(0.95, curve.shares[point] - 0.01))
+    widest = curve.widest(promised)
+    first = 0.9 if widest is None else max(0.0, min(0.95, curve.shares[widest] - 0.01))
+    points = {curve.at(0.99)} | ({widest} if widest is not None else set())
+    marked = [point for point in sorted(points) if curve.accuracy[point] < 1]
     for axes in (left, right):
-        _draw_coverage(axes, curve, promised)
-        axes.set(xlabel="rows judged, the most confident first", yscale="log")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        _draw_coverage(axes, curve, promised, marked)
     left.set(title="All rows", ylabel="share of them that is wrong", xlim=(0, 1.01))
     right.set(title="The last rows", xlim=(first, 1 + (1 - first) / 50))
-    for place in _marked(curve, promised):
-        text = f"  {curve.accuracy[place]:.3%} right of {curve.shares[place]:.2%}  "
-        side = "right" if curve.shares[place] > (1 + first) / 2 else "left"
-        right.annotate(text, (curve.shares[place], 1 - curve.accuracy[place]), ha=side, va="bottom")
+    for point in marked:
+        text = f"  {curve.accuracy[point]:.3%} right of {curve.shares[point]:.2%}  "
+        side = "right" if curve.shares[point] > (1 + first) / 2 else "left"
+        right.annotate(text, (curve.shares[point], 1 - curve.accuracy[point]), ha=side, va="bottom")
     heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
     right.set_ylim(heights[heights > 0].min() / 1.6, heights.max() * 1.6)
     for axes in (left, right):
         log_percent(axes.yaxis)
-    caption(figure, _judged(curve, promised))
+    caption(figure, f"{findings.coverage(evaluation.coverage)[0]} Dashed: {1 - promised:.1%} wrong.")
     return figure
 
 
-def _draw_coverage(axes: Axes, curve: Coverage, promised: float) -> None:
-    shown = curve.accuracy < 1  # a logarithmic axis has no place for none
+def _draw_coverage(axes: Axes, curve: CoverageCurve, promised: float, marked: list[int]) -> None:
+    shown = curve.accuracy < 1  # a logarithmic axis has no place for 0
     axes.plot(curve.shares[shown], 1 - curve.accuracy[shown], color=PALETTE[0], lw=1.6)
     axes.axhline(1 - promised, color="#444444", ls="--", lw=0.8)
-    marked = _marked(curve, promised)
     axes.plot(curve.shares[marked], 1 - curve.accuracy[marked], "o", color=PALETTE[1])
-
-
-def _marked(curve: Coverage, promised: float) -> list[int]:
-    """Points that get a dot: where the promise ends, and where nearly all rows are judged."""
-    point = curve.widest(promised)
-    places = {curve.at(0.99)} | ({point} if point is not None else set())
-    return [place for place in sorted(places) if curve.accuracy[place] < 1]
-
-
-def _judged(curve: Coverage, promised: float) -> str:
-    if curve.accuracy[-1] == 1:
-        return f"no row is wrong: an accuracy of {promised:.1%} (dashed) holds for all {curve.rows[-1]:,} of them"
-    point, most = curve.widest(promised), curve.at(0.99)
-    share, accuracy = curve.shares[most], curve.accuracy[most]
-    last = f"the surest {share:.1%} are {accuracy:.3%} right, all rows {curve.accuracy[-1]:.3%}"
-    if point is None:
-        return f"an accuracy of {promised:.1%} (dashed) is never reached; {last}"
-    above = f"those with a confidence of {curve.threshold[point]:.4f} or more"
-    return f"an accuracy of {promised:.1%} (dashed) holds for {curve.shares[point]:.2%} of the rows, {above}; {last}"
+    axes.set(xlabel="rows decided, the most confident first", yscale="log")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
 
 
 @styled
-def agreement_matrix(groups: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> Figure:
-    """How often two members choose differently, a panel for each kind of rows.
-
-    Args:
-        groups: by the title of a panel the names (m,) and the shares of equal choices, float (m, m), NaN where two have
-            no row in common.
-    """
-    sides = [max(4.6, 0.36 * len(names) + 2.2) for names, _ in groups.values()]
+def agreement_matrix(groups: Mapping[str, Agreement]) -> Figure:
+    """How often two members choose differently: a panel for each kind of rows, which is its title."""
+    sides = [max(4.6, 0.36 * len(group.members) + 2.2) for group in groups.values()]
     figure = Figure(figsize=(sum(sides), max(sides) * 0.92 + 0.5), layout="constrained")
     panels = figure.subplots(1, len(groups), squeeze=False, width_ratios=sides)[0]
-    apart = np.concatenate([1 - shares[~np.eye(len(shares), dtype=bool)] for _, shares in groups.values()])
-    apart = apart[np.isfinite(apart)]
-    norm = Normalize(0.8 * apart.min(), apart.max()) if apart.any() else Normalize(0, 1)
-    for axes, (title, (names, shares)) in zip(panels, groups.items(), strict=True):
-        differing = np.where(np.eye(len(shares), dtype=bool), np.nan, 1 - shares)
-        axes.imshow(differing, cmap="Blues", norm=norm)
-        size = 9 if len(names) <= NAMED else 6
-        for (row, column), share in np.ndenumerate(differing):
-            if np.isfinite(share):
+    matrices = [np.where(np.eye(len(group.members)), np.nan, 1 - group.shares) for group in groups.values()]
+    most = max(np.nan_to_num(matrix).max() for matrix in matrices)
+    least = min(np.nan_to_num(matrix, nan=1).min() for matrix in matrices)
+    norm = Normalize(0.8 * least, most) if most else Normalize(0, 1)
+    for axes, (title, group), matrix in zip(panels, groups.items(), matrices, strict=True):
+        axes.imshow(matrix, cmap="Blues", norm=norm)
+        size = 9 if len(group.members) <= MOST_LEGIBLE else 6
+        for (row, column), share in np.ndenumerate(matrix):
+            if row != column:
                 colour = "white" if norm(share) > 0.6 else "black"
-                text = f"{100 * share:.2f}"
-                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+                axes.text(column, row, f"{100 * share:.2f}", ha="center", va="center", fontsize=size, color=colour)
+        axes.set_xticks(range(len(group.members)), group.members, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(group.members)), group.members, fontsize=8)
         axes.set_title(title, fontsize=10)
         axes.grid(visible=False)
-    told = [_apart(title, names, shares) for title, (names, shares) in groups.items()]
-    caption(figure, f"in every cell the rows (%) on which two choose differently; {'; '.join(told)}")
+    notes = [_most_apart(title, group) for title, group in groups.items()]
+    caption(figure, f"In every cell: rows (%) for which two choose differently; {'; '.join(notes)}.")
     return figure
 
 
-def _apart(title: str, names: Sequence[str], shares: np.ndarray) -> str:
-    pairs = np.where(np.triu(np.ones(shares.shape, bool), 1), 1 - shares, np.nan)
-    if not np.isfinite(pairs).any():
+def _most_apart(title: str, group: Agreement) -> str:
+    if group.mean is None:
         return f"{title}: there is no pair"
-    row, column = np.unravel_index(np.nanargmax(pairs), pairs.shape)
-    most = f"{names[row]} and {names[column]} ({np.nanmax(pairs):.2%})"
-    return f"{title}: {np.nanmean(pairs):.2%} on average, most {most}"
+    row, column = np.unravel_index(group.shares.argmin(), group.shares.shape)
+    most = f"{group.members[row]} and {group.members[column]} ({1 - group.shares[row, column]:.2%})"
+    return f"{title}: {1 - group.mean:.2%} on average, most {most}"
 
 
 @styled
@@ -6511,15 +6929,16 @@ def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
         mistakes: of the ensemble.
     """
     figure, (axes,) = canvas(1, width=8, height=0.6 * len(rescues) + 2)
-    places = np.arange(len(rescues))
-    rescued, spoilt = (np.array([getattr(of, name) for of in rescues.values()]) for name in ("rescued", "spoilt"))
-    axes.barh(places, rescued, color=PALETTE[2], height=0.55, label="rescued: it was wrong, the ensemble is right")
-    axes.barh(places, -spoilt, color=PALETTE[1], height=0.55, label="spoilt: it was right, the ensemble is wrong")
-    for place, of in enumerate(rescues.values()):
-        axes.annotate(f" {of.rescued}", (of.rescued, place), va="center", ha="left")
-        axes.annotate(f"{of.spoilt} ", (-of.spoilt, place), va="center", ha="right")
+    ys = np.arange(len(rescues))
+    rescued = np.array([rescue.rescued for rescue in rescues.values()])
+    spoilt = np.array([rescue.spoilt for rescue in rescues.values()])
+    axes.barh(ys, rescued, color=PALETTE[2], height=0.55, label="rescued: it was wrong, the ensemble is right")
+    axes.barh(ys, -spoilt, color=PALETTE[1], height=0.55, label="spoilt: it was right, the ensemble is wrong")
+    for y, rescue in enumerate(rescues.values()):
+        axes.annotate(f" {rescue.rescued}", (rescue.rescued, y), va="center", ha="left")
+        axes.annotate(f"{rescue.spoilt} ", (-rescue.spoilt, y), va="center", ha="right")
     reach = max(1, *rescued, *spoilt)
-    axes.set_yticks(places, [f"{name}\n{of.mistakes:,} mistakes alone" for name, of in rescues.items()])
+    axes.set_yticks(ys, [f"{name}\n{rescue.mistakes:,} mistakes alone" for name, rescue in rescues.items()])
     axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 7, reach * 8 / 7))
     axes.set_ylim(len(rescues) - 0.5, -0.5)
     axes.axvline(0, color="#444444", lw=0.8)
@@ -6527,371 +6946,217 @@ def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
     axes.grid(axis="y", visible=False)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    caption(figure, _rescued(rescues, mistakes))
+    caption(figure, f"The ensemble has {mistakes:,} mistakes; {_compared(rescues)}.")
     return figure
 
 
-def _rescued(rescues: Mapping[str, Rescue], mistakes: int) -> str:
-    told = f"the ensemble has {mistakes:,} mistakes"
+def _compared(rescues: Mapping[str, Rescue]) -> str:
     if len(rescues) == 1:
-        return f"{told}; each row has one network that never saw it, so out of fold there is nothing to rescue"
-    best, worst = (choose(rescues, key=lambda name: rescues[name].mistakes) for choose in (min, max))
-    few, many = rescues[best].mistakes, rescues[worst].mistakes
-    return f"{told}; alone, {best} has the fewest ({few:,}) and {worst} the most ({many:,})"
+        return "each row has one network that never saw it, so out of fold there is nothing to rescue"
+    ranked = sorted(rescues, key=lambda name: rescues[name].mistakes)
+    few, many = rescues[ranked[0]].mistakes, rescues[ranked[-1]].mistakes
+    return f"alone, {ranked[0]} has the fewest ({few:,}) and {ranked[-1]} the most ({many:,})"
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/measures.py"] = r'''"""How good predictions are, digit by digit; how far their probabilities can be believed; what an ensemble adds."""
+FILES["digits/stages/evaluate/findings.py"] = r'''"""What an evaluation found, in sentences for the console, the captions and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isnan, sqrt
+from typing import Any
+
+from digits.competition import COMPETITION
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Evaluation, Pair
+
+CHANCE = 0.05  # p-value from which on a direction is put down to chance
+
+
+def findings(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) -> dict[str, list[str]]:
+    """All sentences, by section.
+
+    Args:
+        evaluation: of a run.
+        metrics: of the same run, its `metrics.json`.
+        tuned: whether the config was chosen on the same rows.
+    """
+    return {
+        "scores": scores(evaluation, metrics, tuned),
+        "classes": classes(evaluation),
+        "confidence": calibration(evaluation) + coverage(evaluation.coverage),
+        "ensemble": ensemble(evaluation),
+    }
+
+
+def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = False) -> list[str]:
+    """How good the predictions are, what the ensemble adds, and whether the folds differ."""
+    rows, accuracy = evaluation.rows, evaluation.accuracy
+    sentences = [
+        f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
+        f"wrong: an accuracy of {accuracy.value:.5f} (95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
+        _prediction(metrics),
+    ]
+    singles = metrics["oof_accuracy_by_architecture"]
+    if len(singles) > 1:
+        best = max(singles, key=singles.get)
+        fewer = (metrics["oof_accuracy"] - singles[best]) * rows
+        sentences.append(
+            f"The best architecture alone, {best}, reaches {singles[best]:.5f}; all of them together make "
+            f"{abs(fewer):.0f} mistakes {'fewer' if fewer > 0 else 'more'}."
+        )
+    if metrics["oof_accuracy_std"]:
+        sentences.append(_spread(metrics, evaluation.folds))
+    if tuned:
+        sentences.append("The config was chosen by a search on these rows, so the out-of-fold scores are optimistic.")
+    return sentences
+
+
+def _prediction(metrics: Mapping[str, Any]) -> str:
+    name = COMPETITION.metric.replace("_", " ")
+    score, low, high = (metrics[f"predicted_{end}"] for end in ("score", "low", "high"))
+    gain = f", {metrics['fold_gain']:.5f} of it from averaging over the folds" if metrics["fold_gain"] else ""
+    return f"On the test rows a score ({name}) of {score:.5f} is expected ({low:.5f} to {high:.5f}){gain}."
+
+
+def _spread(metrics: Mapping[str, Any], folds: int) -> str:
+    """Whether the folds differ by more than rows drawn at random would."""
+    accuracy, deviation = metrics["oof_accuracy"], metrics["oof_accuracy_std"]
+    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
+    verdict = "no more than" if deviation < 1.5 * chance else "more than"
+    return (
+        f"The accuracies of the {folds} folds have a standard deviation of {deviation:.5f}, {verdict} chance explains "
+        f"({chance:.5f})."
+    )
+
+
+def classes(evaluation: Evaluation) -> list[str]:
+    """Which classes are hard, and which are taken for which."""
+    ranked = sorted((each for each in evaluation.classes if not isnan(each.f1.value)), key=lambda each: each.f1.value)
+    sentences = []
+    if len(ranked) > 1:
+        worst, best = ranked[0], ranked[-1]
+        clear = worst.f1.high < best.f1.low
+        verdict = "their intervals do not overlap" if clear else "their intervals overlap, so this order is uncertain"
+        sentences.append(
+            f"The hardest {COMPETITION.noun} is {worst.class_} (F1 {worst.f1.value:.4f}), the easiest {best.class_} "
+            f"({best.f1.value:.4f}); {verdict}."
+        )
+    if evaluation.confused:
+        sentences.append(_confusion(evaluation.confused[0], evaluation.mistakes))
+    return sentences
+
+
+def _confusion(pair: Pair, mistakes: int) -> str:
+    """Which two classes are confused most often, and whether one of the two directions prevails."""
+    from scipy.stats import binomtest  # takes longer to import than everything else here
+
+    first, second = pair.classes
+    forth, back = pair.first_as_second, pair.second_as_first
+    share = f"{pair.rows} of {mistakes:,} mistakes ({pair.rows / mistakes:.0%})"
+    if binomtest(forth, pair.rows).pvalue >= CHANCE:
+        direction = f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction"
+    else:
+        label, chosen = pair.classes if forth > back else (second, first)
+        direction = f"mostly {label} is taken for {chosen} ({max(forth, back)} times)"
+    return f"{first} and {second} are confused most often: {share}, {direction}."
+
+
+def calibration(evaluation: Evaluation) -> list[str]:
+    """How far the probabilities can be trusted."""
+    raw, scaled, sharpened = (evaluation.calibration.stages[step] for step in (RAW, SCALED, SHARPENED))
+    excess, high = scaled.mean_confidence - scaled.accuracy, scaled.if_calibrated_high
+    verdict = "which chance alone explains" if scaled.ece <= high else f"more than chance explains (up to {high:.4f})"
+    attitude = "too sure" if excess > 0 else "not sure enough"
+    temperatures = (
+        f"Before temperature scaling the ECE was {raw.ece:.4f}; with a further temperature of the ensemble it would be "
+        f"{sharpened.ece:.4f}."
+    )
+    if not evaluation.calibration.cross_fitted:
+        temperatures = "With one fold alone there are no other rows to fit temperatures on, so all of them are 1."
+    return [
+        f"Confidence and accuracy differ by {scaled.ece:.4f} on average (expected calibration error, ECE), {verdict}. "
+        f"On the whole the ensemble is {attitude} by {abs(excess):.4f}.",
+        temperatures,
+    ]
+
+
+def coverage(found: Coverage) -> list[str]:
+    """How many rows can be decided with the promised accuracy."""
+    promised, kept = found.promised_accuracy, found.cross_fitted
+    surest = f"of the surest {found.nearly_all:.1%}, {found.accuracy_of_nearly_all:.3%} are right"
+    if found.threshold is None:
+        return [f"No threshold on the confidence makes {promised:.1%} of the decided rows right; {surest}."]
+    sentences = [
+        f"{found.coverage:.2%} of the rows can be decided with {promised:.1%} of them right, by a confidence of "
+        f"{found.threshold:.4f} or more; {surest}."
+    ]
+    if kept and kept.coverage:
+        accuracy = kept.accuracy
+        sentences.append(
+            f"Where every fold takes its threshold from the others, {kept.coverage:.2%} are decided and "
+            f"{accuracy.value:.3%} of those are right ({accuracy.low:.3%} to {accuracy.high:.3%})."
+        )
+    return sentences
+
+
+def ensemble(evaluation: Evaluation) -> list[str]:
+    """What the members agree on, and what averaging them rescued and spoilt."""
+    sentences = []
+    for rows, name in (("test", "test rows"), ("out_of_fold", "out-of-fold rows")):
+        mean = evaluation.agreement[rows].mean
+        if mean is not None:
+            sentences.append(f"Two networks choose the same {COMPETITION.noun} for {mean:.2%} of the {name}.")
+    rescues = evaluation.rescued.architectures
+    if len(rescues) > 1:
+        for name, rescue in rescues.items():
+            sentences.append(
+                f"Of the {rescue.mistakes:,} mistakes of {name} alone the ensemble rescued {rescue.rescued:,}; it "
+                f"spoilt {rescue.spoilt:,} rows that {name} had right."
+            )
+        sentences.append(f"On {evaluation.rescued.all_wrong:,} rows all of them are wrong.")
+    return sentences
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/measures.py"] = r'''"""How good predictions are, class by class; how far their probabilities can be trusted; what an ensemble adds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from digits.ensemble.interval import Interval, wilson
-
-BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
-DRAWS = 200  # of what a perfectly calibrated classifier would show
-
-
-# --- digit by digit ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Digit:
-    """How one class fares: the rows that have its label, those that were taken for it, and the scores of both."""
-
-    support: int
-    predicted: int
-    precision: Interval
-    recall: Interval
-    f1: Interval
-
-
-def by_digit(counts: np.ndarray) -> list[Digit]:
-    """The scores of every class of a confusion matrix, int (classes, classes), a row a label."""
-    hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    return [
-        Digit(of, said, wilson(right, said), wilson(right, of), f1(right, said - right, of - right))
-        for right, of, said in zip(hits.tolist(), support.tolist(), predicted.tolist(), strict=True)
-    ]
-
-
-def f1(hits: int, false_positives: int, false_negatives: int) -> Interval:
-    """The harmonic mean of precision and recall, with its interval.
-
-    F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
-    that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
-    F1. It needs no bootstrap, which says 1 to 1 where there is no mistake.
-    """
-    share = wilson(hits, hits + false_positives + false_negatives)
-    return Interval(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two classes, `first` < `second`, and how many rows of the one were taken for the other."""
-
-    first: int
-    second: int
-    first_as_second: int
-    second_as_first: int
-
-    @property
-    def rows(self) -> int:
-        return self.first_as_second + self.second_as_first
-
-
-def confused_pairs(counts: np.ndarray) -> list[Pair]:
-    """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
-    pairs = [
-        Pair(first, second, int(counts[first, second]), int(counts[second, first]))
-        for first in range(len(counts))
-        for second in range(first + 1, len(counts))
-    ]
-    return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
-
-
-# --- calibration -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Bins:
-    """Rows in bins of confidence, the least confident first; bins without rows are left out.
-
-    rows: int (b,). confidence: mean of each bin, float (b,). accuracy: share that was right, float (b,). low, high: its
-    95 % interval (Wilson), float (b,).
-    """
-
-    rows: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    @property
-    def gap(self) -> float:
-        """The mean distance of confidence and accuracy, each bin with the weight of its rows."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.rows))
-
-
-def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
-    ordered = np.sort(confidence)
-    starts = np.arange(1, bins) * len(ordered) // bins
-    return np.unique(ordered[starts])
-
-
-def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> Bins:
-    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
-
-    Args:
-        confidence: float (n,), of the choice.
-        right: bool (n,), whether it was right.
-        edges: float (b - 1,).
-    """
-    numbers = np.searchsorted(edges, confidence, side="right")
-    rows = np.bincount(numbers, minlength=len(edges) + 1)
-    sums = [np.bincount(numbers, weights=of, minlength=len(rows))[rows > 0] for of in (confidence, right)]
-    rows = rows[rows > 0]
-    shares = [wilson(round(hits), count) for hits, count in zip(sums[1], rows.tolist(), strict=True)]
-    low, high = np.array([[share.low, share.high] for share in shares]).T
-    return Bins(rows, sums[0] / rows, sums[1] / rows, low, high)
-
-
-@dataclass(frozen=True)
-class CalibrationError:
-    """The expected calibration error (ECE) of top choices.
-
-    ece: in bins of equal mass. if_calibrated: the mean of what the same rows would show if every confidence were true.
-    if_calibrated_high: what 95 % of such draws stay below. equal_width: the ECE in as many bins of equal width, the
-    form that most papers give.
-    """
-
-    ece: float
-    if_calibrated: float
-    if_calibrated_high: float
-    equal_width: float
-    bins: int
-
-
-def calibration_error(
-    confidence: np.ndarray, right: np.ndarray, generator: np.random.Generator, bins: int = BINS
-) -> CalibrationError:
-    """The mean distance of confidence and accuracy over bins that hold nearly as many rows each.
-
-    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
-    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
-    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
-    has: a perfect classifier does not get 0. How much it does get is drawn here (consistency resampling, J. Broecker
-    and L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
-
-    Args:
-        confidence: float (n,), the probability of the choice.
-        right: bool (n,), whether it was right.
-        generator: of those draws.
-        bins: how many.
-    """
-    edges = equal_mass_edges(confidence, bins)
-    numbers = np.searchsorted(edges, confidence, side="right")
-    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
-    gaps = np.empty(DRAWS)
-    for place in range(DRAWS):
-        drawn = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
-        gaps[place] = np.abs(drawn - expected).sum() / len(confidence)
-    return CalibrationError(
-        binned(confidence, right, edges).gap,
-        float(gaps.mean()),
-        float(np.quantile(gaps, 0.95)),
-        binned(confidence, right, np.arange(1, bins) / bins).gap,
-        bins,
-    )
-
-
-# --- what could be left to people --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Coverage:
-    """What accuracy is where only the most confident rows are judged; a point wherever the confidence changes.
-
-    rows: judged, int (k,), ascending. accuracy: of these, float (k,). threshold: the least confident of them,
-    float (k,).
-    """
-
-    rows: np.ndarray
-    accuracy: np.ndarray
-    threshold: np.ndarray
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Judged rows as shares of all, float (k,)."""
-        return self.rows / self.rows[-1]
-
-    def widest(self, accuracy: float) -> int | None:
-        """The last point at which the accuracy is reached; None where it never is."""
-        reached = np.flatnonzero(self.accuracy >= accuracy)
-        return int(reached[-1]) if len(reached) else None
-
-    def at(self, share: float) -> int:
-        """The first point that judges at least this share of the rows."""
-        return int(np.argmax(self.shares >= share))
-
-
-def coverage(confidence: np.ndarray, right: np.ndarray) -> Coverage:
-    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
-    order = np.argsort(-confidence, kind="stable")
-    ordered = confidence[order]
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    judged = last + 1
-    return Coverage(judged, np.cumsum(right[order])[last] / judged, ordered[last])
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The rows whose confidence reaches a threshold that was chosen on other rows: their share of all, how accurate."""
-
-    coverage: float
-    accuracy: Interval
-
-
-def cross_fitted_selection(
-    confidence: np.ndarray, right: np.ndarray, folds: np.ndarray, accuracy: float
-) -> Selected | None:
-    """What becomes of a promised accuracy: each fold is judged above the threshold that keeps it on the other folds.
-
-    A threshold that is read off the rows that are then scored keeps its promise there by construction.
-
-    Args:
-        confidence: float (n,).
-        right: bool (n,).
-        folds: int (n,).
-        accuracy: that the threshold shall keep.
-
-    Returns:
-        None where there is one fold alone.
-    """
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        return None
-    judged = np.zeros(len(folds), bool)
-    for fold in numbers:
-        others = coverage(confidence[folds != fold], right[folds != fold])
-        point = others.widest(accuracy)
-        if point is not None:
-            judged[folds == fold] = confidence[folds == fold] >= others.threshold[point]
-    return Selected(float(judged.mean()), wilson(int(right[judged].sum()), int(judged.sum())))
-
-
-# --- members and the ensemble ------------------------------------------------------------------------------
-
-
-def agreement(choices: np.ndarray) -> np.ndarray:
-    """The share of equal choices of every pair of members, float (m, m).
-
-    Args:
-        choices: int (m, n), negative where a member has not judged a row; NaN where two have no row in common.
-    """
-    shares = np.full((len(choices), len(choices)), np.nan)
-    for (one, other), _ in np.ndenumerate(shares):
-        common = (choices[one] >= 0) & (choices[other] >= 0)
-        if common.any():
-            shares[one, other] = (choices[one, common] == choices[other, common]).mean()
-    return shares
-
-
-def mean_agreement(shares: np.ndarray) -> float | None:
-    """The mean over all pairs that have rows in common; None where there is none."""
-    pairs = shares[np.triu_indices(len(shares), 1)]
-    known = pairs[np.isfinite(pairs)]
-    return float(known.mean()) if len(known) else None
-
-
-@dataclass(frozen=True)
-class Rescue:
-    """One member against the ensemble, on the rows that it judged.
-
-    rescued: rows that the ensemble got right and it did not. spoilt: rows that it got right and the ensemble did not.
-    """
-
-    rows: int
-    mistakes: int
-    rescued: int
-    spoilt: int
-
-
-def rescue(chosen: np.ndarray, ensemble: np.ndarray, targets: np.ndarray) -> Rescue:
-    """Count what the ensemble rescued and spoilt: int (n,) each, on the rows that the member judged."""
-    alone, together = chosen == targets, ensemble == targets
-    return Rescue(len(targets), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
-
-
-def total(rescues: Sequence[Rescue]) -> Rescue:
-    """Members of several folds taken together."""
-    fields = ("rows", "mistakes", "rescued", "spoilt")
-    return Rescue(*(sum(getattr(of, field) for of in rescues) for field in fields))
-
-
-def grouped(rescues: Mapping[str, Rescue], groups: Mapping[str, str]) -> dict[str, Rescue]:
-    """The totals of members by group: `groups` gives each member's."""
-    return {
-        name: total([of for member, of in rescues.items() if groups[member] == name])
-        for name in dict.fromkeys(groups.values())
-    }
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/stage.py"] = r'''"""Say how good a finished run is: digit by digit, how far its probabilities can be believed, where it errs."""
-
-from __future__ import annotations
-
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from math import isqrt
+from itertools import combinations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from rich.table import Table
+import pandas as pd
 
-from digits import runs
-from digits.config import Config
-from digits.data import Dataset
-from digits.ensemble import logits, metrics
+from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
-from digits.ensemble.logits import BELIEFS, Calibrated, Logits
-from digits.figures import confusion, history, sheets
-from digits.figures import folder as results
-from digits.files import records
-from digits.progress import Steps, console, duration
-from digits.runs import Run
-from digits.seeds import derive
-from digits.stages.evaluate import figures
-from digits.stages.evaluate import measures as evaluation
 
-PROMISED = 0.999  # accuracy whose coverage is told
-NEARLY_ALL = 0.99  # coverage whose accuracy is told
-SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
-PAIRS_TOLD = 5
-RAW, SCALED, SHARPENED = "unscaled", "scaled by architecture", "also as an ensemble"  # stages of calibration
+BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+DRAWS = 200  # simulations of a perfectly calibrated classifier
+PROMISED = 0.999  # accuracy whose coverage is reported
+NEARLY_ALL = 0.99  # coverage whose accuracy is reported
+RAW, SCALED, SHARPENED = "unscaled", "scaled by architecture", "also as an ensemble"  # steps of calibration
+
+Label = int | str
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Judged:
-    """What the ensemble says of the out-of-fold rows.
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The ensemble's predictions for the out-of-fold rows.
 
-    rows: int (n,), ascending. folds: int (n,). targets: the class of each row's label, int (n,). chosen: class, int
-    (n,). beliefs: probabilities, float (n, c); where the ensemble votes, those of `BELIEFS`.
+    rows: row numbers, int (n,), ascending. folds: int (n,). targets, chosen: class indices, int (n,). probabilities:
+    float (n, c); where the ensemble votes, those of the mean.
     """
 
     rows: np.ndarray
     folds: np.ndarray
     targets: np.ndarray
     chosen: np.ndarray
-    beliefs: np.ndarray
+    probabilities: np.ndarray
 
     @cached_property
     def right(self) -> np.ndarray:
@@ -6900,31 +7165,455 @@ class Judged:
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """The probability of each row's choice, float (n,)."""
-        return self.beliefs[np.arange(len(self.rows)), self.chosen]
+        """Probability of each row's choice, float (n,)."""
+        return self.probabilities[np.arange(len(self.rows)), self.chosen]
 
     @cached_property
     def second(self) -> np.ndarray:
-        """The most probable class beside each row's choice, int (n,)."""
-        others = self.beliefs.copy()
+        """The most probable class other than each row's choice, int (n,)."""
+        others = self.probabilities.copy()
         others[np.arange(len(self.rows)), self.chosen] = -1
         return others.argmax(axis=1)
 
     @cached_property
     def mistakes(self) -> np.ndarray:
-        """Places of the wrong rows, the most confident first, int (w,)."""
+        """Indices of the wrong rows, the most confident first, int (w,)."""
         wrong = np.flatnonzero(~self.right)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
-    """Write `evaluation/` of a finished run: metrics, the scores of every digit, the mistakes, figures.
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How good a run's out-of-fold predictions are; `to_record` turns it into JSON.
 
-    Probabilities, confidences and choices are those of `oof.npz`: a temperature for each architecture, cross-fitted.
+    labels: of all classes. confusion: rows by label and choice, int (c, c). confused: the most often confused pair
+    first. agreement: of the members on the test rows, and of each architecture and seed on the out-of-fold rows.
+    """
+
+    folds: int
+    rows: int
+    mistakes: int
+    accuracy: Interval
+    labels: list[Label]
+    classes: list[ClassScores]
+    confusion: np.ndarray
+    confused: list[Pair]
+    calibration: Calibration
+    coverage: Coverage
+    agreement: dict[str, Agreement]
+    rescued: Rescues
+    intervals: str = "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
+
+
+def evaluate(
+    steps: Mapping[str, Predictions],
+    temperatures: Mapping[str, Any],
+    choices: Mapping[str, Mapping[str, np.ndarray]],
+    labels: np.ndarray,
+    seed: int,
+) -> Evaluation:
+    """Measure everything; scores are those of the step `SCALED`.
 
     Args:
-        config: of the run.
-        dataset: of the run.
+        steps: predictions after each step of calibration, by `RAW`, `SCALED` and `SHARPENED`.
+        temperatures: of those steps, for the record.
+        choices: class indices, int (m,) each: under "test" of every member, under "out_of_fold" of every architecture
+            and seed, such as `small-s0`.
+        labels: of the classes, (c,).
+        seed: of the simulated calibration error.
+    """
+    predictions = steps[SCALED]
+    counts = metrics.confusion(predictions.targets, predictions.chosen, len(labels))
+    folds = len(np.unique(predictions.folds))
+    return Evaluation(
+        folds=folds,
+        rows=len(predictions.rows),
+        mistakes=len(predictions.mistakes),
+        accuracy=wilson(int(predictions.right.sum()), len(predictions.rows)),
+        labels=labels.tolist(),
+        classes=class_scores(counts, labels.tolist()),
+        confusion=counts,
+        confused=confused_pairs(counts, labels.tolist()),
+        calibration=Calibration(
+            {name: calibration_error(step, seed) for name, step in steps.items()}, temperatures, folds > 1
+        ),
+        coverage=coverage(predictions, PROMISED),
+        agreement={rows: agreement(chosen) for rows, chosen in choices.items()},
+        rescued=rescues(choices["out_of_fold"], predictions),
+    )
+
+
+def to_record(value: Any) -> Any:
+    """An evaluation, or a part of it, as JSON holds it: an interval becomes `<name>` and `<name>_interval`."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, pd.DataFrame):
+        return value.to_dict("list")
+    if isinstance(value, Mapping):
+        return {str(key): to_record(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_record(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    record: dict[str, Any] = {}
+    for field in fields(value):
+        name, item = field.name.rstrip("_"), getattr(value, field.name)
+        if isinstance(item, Interval):
+            record |= {name: item.value, f"{name}_interval": [item.low, item.high]}
+        else:
+            record[name] = to_record(item)
+    return record
+
+
+# --- class by class ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class. support: rows that have its label. predicted: rows that were taken for it."""
+
+    class_: Label
+    support: int
+    predicted: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+def class_scores(counts: np.ndarray, labels: Sequence[Label]) -> list[ClassScores]:
+    """Scores of every class of a confusion matrix, int (c, c), a row a label."""
+    classes = []
+    for index, label in enumerate(labels):
+        hits, support, predicted = int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum())
+        scores = wilson(hits, predicted), wilson(hits, support), f1(hits, predicted - hits, support - hits)
+        classes.append(ClassScores(label, support, predicted, *scores))
+    return classes
+
+
+def f1(hits: int, false_positives: int, false_negatives: int) -> Interval:
+    """Harmonic mean of precision and recall, with its interval.
+
+    F1 = 2 J / (1 + J), J being the share of hits among the rows that have the label, were taken for it, or both. Of
+    that many rows the hits are binomial, and F1 grows with J: so Wilson's interval of J, brought over to F1, is one of
+    F1. It needs no bootstrap, which gives 1 to 1 where there is no mistake.
+    """
+    share = wilson(hits, hits + false_positives + false_negatives)
+    return Interval(*(2 * value / (1 + value) for value in (share.value, share.low, share.high)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes, and how many rows of the one were taken for the other."""
+
+    classes: tuple[Label, Label]
+    rows: int
+    first_as_second: int
+    second_as_first: int
+
+
+def confused_pairs(counts: np.ndarray, labels: Sequence[Label]) -> list[Pair]:
+    """Every pair of classes of a confusion matrix that was ever confused, the most often confused first."""
+    pairs = [
+        Pair((labels[i], labels[j]), int(counts[i, j] + counts[j, i]), int(counts[i, j]), int(counts[j, i]))
+        for i, j in combinations(range(len(counts)), 2)
+    ]
+    return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
+
+
+# --- calibration -------------------------------------------------------------------------------------------
+
+
+def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
+    ordered = np.sort(confidence)
+    starts = np.arange(1, bins) * len(ordered) // bins
+    return np.unique(ordered[starts])
+
+
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
+    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
+
+    Args:
+        confidence: float (n,), of the choice.
+        right: bool (n,), whether it was right.
+        edges: float (b - 1,).
+
+    Returns:
+        For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
+        and low and high, its 95 % interval (Wilson).
+    """
+    rows = pd.DataFrame({"confidence": confidence, "right": right})
+    groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
+    bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
+    return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
+
+
+def _gap(bins: pd.DataFrame) -> float:
+    """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
+    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["rows"]))
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationError:
+    """How far the confidence in the choices is off.
+
+    ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
+    every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
+    of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
+    """
+
+    ece: float
+    if_calibrated: float
+    if_calibrated_high: float
+    equal_width: float
+    bins: int
+    mean_confidence: float
+    accuracy: float
+    log_loss: float
+    reliability: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration errors by step, and the temperatures of the steps. cross_fitted: there is more than one fold."""
+
+    stages: dict[str, CalibrationError]
+    temperatures: Mapping[str, Any]
+    cross_fitted: bool
+    estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
+
+
+def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:
+    """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
+
+    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
+    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
+    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
+    has: a perfect classifier does not get 0. What it does get is simulated (consistency resampling, J. Broecker and
+    L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
+    """
+    confidence, right = predictions.confidence, predictions.right
+    edges = equal_mass_edges(confidence, bins)
+    reliability = binned(confidence, right, edges)
+    numbers = np.searchsorted(edges, confidence, side="right")
+    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
+    generator, gaps = np.random.default_rng(seed), np.empty(DRAWS)
+    for draw in range(DRAWS):
+        hits = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
+        gaps[draw] = np.abs(hits - expected).sum() / len(confidence)
+    return CalibrationError(
+        ece=_gap(reliability),
+        if_calibrated=float(gaps.mean()),
+        if_calibrated_high=float(np.quantile(gaps, 0.95)),
+        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
+        bins=bins,
+        mean_confidence=float(confidence.mean()),
+        accuracy=float(right.mean()),
+        log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
+        reliability=reliability,
+    )
+
+
+# --- coverage: what could be left to people ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class CoverageCurve:
+    """Accuracy where only the most confident rows are decided; a point wherever the confidence changes.
+
+    rows: decided, int (k,), ascending. accuracy: of these, float (k,). threshold: confidence of the least confident of
+    them, float (k,).
+    """
+
+    rows: np.ndarray
+    accuracy: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Decided rows as shares of all, float (k,)."""
+        return self.rows / self.rows[-1]
+
+    def widest(self, accuracy: float) -> int | None:
+        """Index of the last point that reaches the accuracy; None where none does."""
+        reached = np.flatnonzero(self.accuracy >= accuracy)
+        return int(reached[-1]) if len(reached) else None
+
+    def at(self, share: float) -> int:
+        """Index of the first point that decides at least this share of the rows."""
+        return int(np.argmax(self.shares >= share))
+
+
+def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
+    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    decided = last + 1
+    return CoverageCurve(decided, np.cumsum(right[order])[last] / decided, ordered[last])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows whose confidence reaches a threshold that was chosen on other rows: their share of all, their accuracy."""
+
+    coverage: float
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many rows can be decided with a promised accuracy: the most confident, from a threshold on.
+
+    threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
+    accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
+    """
+
+    promised_accuracy: float
+    coverage: float
+    threshold: float | None
+    cross_fitted: Selection | None
+    nearly_all: float
+    accuracy_of_nearly_all: float
+
+
+def coverage(predictions: Predictions, promised: float) -> Coverage:
+    """How many rows can be decided with this accuracy."""
+    curve = coverage_curve(predictions.confidence, predictions.right)
+    widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
+    return Coverage(
+        promised_accuracy=promised,
+        coverage=0.0 if widest is None else float(curve.shares[widest]),
+        threshold=None if widest is None else float(curve.threshold[widest]),
+        cross_fitted=cross_fitted_selection(predictions, promised),
+        nearly_all=float(curve.shares[most]),
+        accuracy_of_nearly_all=float(curve.accuracy[most]),
+    )
+
+
+def cross_fitted_selection(predictions: Predictions, accuracy: float) -> Selection | None:
+    """Decide each fold's rows above the threshold that keeps the accuracy on the other folds; None of one fold alone.
+
+    A threshold that is read off the rows that are then scored keeps its promise there by construction.
+    """
+    confidence, right, folds = predictions.confidence, predictions.right, predictions.folds
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        return None
+    decided = np.zeros(len(folds), bool)
+    for fold in numbers:
+        others = coverage_curve(confidence[folds != fold], right[folds != fold])
+        point = others.widest(accuracy)
+        if point is not None:
+            decided |= (folds == fold) & (confidence >= others.threshold[point])
+    return Selection(float(decided.mean()), wilson(int(right[decided].sum()), int(decided.sum())))
+
+
+# --- members and the ensemble ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Shares of equal choices of every pair, float (m, m), and the mean over all pairs; None of one member alone."""
+
+    members: list[str]
+    mean: float | None
+    shares: np.ndarray
+
+
+def agreement(choices: Mapping[str, np.ndarray]) -> Agreement:
+    """Share of rows for which two members choose the same class: choices int (n,) by member."""
+    stacked = np.stack(list(choices.values()))
+    shares = np.array([(stacked == chosen).mean(axis=1) for chosen in stacked])
+    pairs = shares[np.triu_indices(len(shares), 1)]
+    return Agreement(list(choices), float(pairs.mean()) if len(pairs) else None, shares)
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """Networks against the ensemble, on the rows that they predicted out of fold.
+
+    rescued: rows that the ensemble got right and they did not. spoilt: rows that they got right and the ensemble did
+    not.
+    """
+
+    rows: int
+    mistakes: int
+    rescued: int
+    spoilt: int
+
+
+@dataclass(frozen=True)
+class Rescues:
+    """What the ensemble rescued and spoilt, by member and by architecture and seed.
+
+    all_wrong, some_wrong: rows that all, or some, got wrong. mistakes_with_a_member_right: rows that only the ensemble
+    as a whole got wrong.
+    """
+
+    members: dict[str, Rescue]
+    architectures: dict[str, Rescue]
+    all_wrong: int
+    some_wrong: int
+    mistakes_with_a_member_right: int
+
+
+def rescues(choices: Mapping[str, np.ndarray], predictions: Predictions) -> Rescues:
+    """Count what the ensemble rescued and spoilt: choices int (n,) by architecture and seed, such as `small-s0`."""
+    hits = {name: chosen == predictions.targets for name, chosen in choices.items()}
+    folds = {fold: predictions.folds == fold for fold in np.unique(predictions.folds).tolist()}
+    stacked = np.stack(list(hits.values()))
+    return Rescues(
+        members={
+            f"{name}-f{fold}": _rescue(alone[own], predictions.right[own])
+            for name, alone in hits.items()
+            for fold, own in folds.items()
+        },
+        architectures={name: _rescue(alone, predictions.right) for name, alone in hits.items()},
+        all_wrong=int((~stacked.any(axis=0)).sum()),
+        some_wrong=int((~stacked.all(axis=0)).sum()),
+        mistakes_with_a_member_right=int((stacked.any(axis=0) & ~predictions.right).sum()),
+    )
+
+
+def _rescue(alone: np.ndarray, together: np.ndarray) -> Rescue:
+    """Compare which rows one network and the ensemble got right, bool (n,) each."""
+    return Rescue(len(alone), int((~alone).sum()), int((together & ~alone).sum()), int((alone & ~together).sum()))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/stage.py"] = r'''"""Evaluate a finished run: class by class, how far its probabilities can be trusted, where it errs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from digits.competition import COMPETITION
+from digits.ensemble import logits
+from digits.ensemble.logits import BELIEFS, Logits
+from digits.figures import confusion, folder, history
+from digits.files import records
+from digits.progress import Steps, console, duration
+from digits.runs import Run
+from digits.seeds import derive
+from digits.stages.evaluate import figures, findings, measures
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
+
+HEADINGS = ("rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for")  # after the class
+
+
+def run(run: Run) -> dict[str, Any]:
+    """Write `evaluation/` of a finished run: metrics, scores of every class, mistakes, figures.
+
+    Args:
         run: finished; the caller holds its lock.
 
     Returns:
@@ -6935,360 +7624,164 @@ def run(config: Config, dataset: Dataset, run: Run) -> dict[str, Any]:
     """
     steps = Steps()
     with steps.step("logits of the members"):
-        logits.read_ensemble(run, dataset)
-        members = [logits.load(run, member) for member in runs.members(config)]
+        logits.read_ensemble(run)
+        metrics = records.read_json(run.metrics, predicted_score=float)
+        members = [logits.load(run, member) for member in run.members]
     with steps.step("temperatures"):
-        calibrated = logits.calibrate(members, dataset.targets)
-        further = logits.ensemble_temperatures(members, calibrated, dataset.targets)
-        stages = _stages(members, calibrated, further[0], dataset.targets, config.ensemble.rule)
-    judged = stages[SCALED]
+        predictions, temperatures = _calibrate(run, members)
+        choices = _choices(members, predictions[SCALED].rows)
     with steps.step("scores"):
-        voices = _voices(calibrated.members, judged)
-        record = {
-            "rule": config.ensemble.rule,
-            "members": len(members),
-            "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
-            "oof": records.checksum(run.oof),
-            **_scores(judged, dataset.classes),
-            "calibration": _calibration(config, stages, calibrated, further),
-            "coverage": _coverage(judged),
-            **_ensembling(calibrated.members, judged, voices),
-        }
+        labels, seed = run.dataset.classes, derive(run.config.seed, "evaluate")
+        evaluation = measures.evaluate(predictions, temperatures, choices, labels, seed)
+        sentences = findings.findings(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
     with steps.step("figures and files"):
-        results.clear(run.evaluation)
-        drawn = _figures(config, dataset, run, stages, record, voices)
-        record["captions"] = results.draw(run.evaluation, drawn, grey=("mistakes",))
-        _write_digits(run, record)
-        _write_mistakes(run, judged, dataset.classes, voices)
-    record["seconds"] = steps.seconds
-    record = records.with_nulls(record)
+        folder.clear(run.evaluation)
+        grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []
+        captions = folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
+        _write_classes(run, evaluation)
+        _write_mistakes(run, predictions[SCALED], choices["out_of_fold"])
+    record = {
+        "rule": run.config.ensemble.rule,
+        "members": len(members),
+        "data": {"name": run.dataset.name, "train": run.dataset.fingerprint, "test": run.dataset.test_fingerprint},
+        "oof": records.checksum(run.oof),
+        **records.with_nulls(measures.to_record(evaluation)),
+        "findings": sentences,
+        "captions": captions,
+        "seconds": steps.seconds,
+    }
     records.seal(run.evaluation, record, "metrics.json")
-    _print(config, dataset, run, record)
+    _print(run, evaluation, record)
     return record
 
 
-# --- what there is to score --------------------------------------------------------------------------------
+def _calibrate(run: Run, members: list[Logits]) -> tuple[dict[str, Predictions], dict[str, Any]]:
+    """Out-of-fold predictions after each step of calibration, and the temperatures of the steps.
+
+    Those of `SCALED` are in `oof.npz`: a temperature for each architecture, cross-fitted.
+    """
+    targets, rule = run.dataset.targets, run.config.ensemble.rule
+    calibrated = logits.calibrate(members, targets)
+    by_fold, overall = logits.ensemble_temperatures(members, calibrated, targets)
+    raw, scaled = (predict(loaded, targets, rule) for loaded in (members, calibrated.members))
+    sharper = logits.sharpened(scaled.rows, scaled.probabilities, calibrated.members, by_fold)
+    temperatures = {
+        "architectures": calibrated.temperatures,
+        "ensemble": overall,
+        "by_fold": {fold: fitted | {"ensemble": by_fold[fold]} for fold, fitted in calibrated.by_fold.items()},
+    }
+    return {RAW: raw, SCALED: scaled, SHARPENED: dataclasses.replace(scaled, probabilities=sharper)}, temperatures
 
 
-def _stages(
-    members: list[Logits], calibrated: Calibrated, further: Mapping[int, float], targets: np.ndarray, rule: str
-) -> dict[str, Judged]:
-    """The out-of-fold rows as they were judged before any temperature, and after each."""
-    raw, scaled = (_judge(of, targets, rule) for of in (members, calibrated.members))
-    sharper = logits.sharpened(scaled.rows, scaled.beliefs, calibrated.members, further)
-    return {RAW: raw, SCALED: scaled, SHARPENED: dataclasses.replace(scaled, beliefs=sharper)}
-
-
-def _judge(members: list[Logits], targets: np.ndarray, rule: str) -> Judged:
+def predict(members: list[Logits], targets: np.ndarray, rule: str) -> Predictions:
+    """Out-of-fold predictions of members by a rule of `ensemble.rules`; targets int (rows,), of all training rows."""
     rows, probabilities = logits.out_of_fold(members, rule)
-    _, beliefs = (rows, probabilities) if rule != "vote" else logits.out_of_fold(members, BELIEFS)
+    chosen = probabilities.argmax(axis=1)
+    if rule == "vote":
+        _, probabilities = logits.out_of_fold(members, BELIEFS)
     folds = np.empty(len(rows), int)
-    for of in members:
-        folds[np.searchsorted(rows, of.rows)] = of.member.fold
-    return Judged(rows, folds, targets[rows], probabilities.argmax(axis=1), beliefs)
+    for each in members:
+        folds[np.searchsorted(rows, each.rows)] = each.member.fold
+    return Predictions(rows, folds, targets[rows], chosen, probabilities)
 
 
-def _series(of: Logits) -> str:
-    """Names an architecture and seed, whose members of all folds judge every row once."""
-    return f"{of.member.architecture}-s{of.member.seed}"
+def _choices(members: list[Logits], rows: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Classes chosen for the test rows by each member, and out of fold by each architecture and seed.
 
-
-def _voices(members: Sequence[Logits], judged: Judged) -> dict[str, np.ndarray]:
-    """What each architecture and seed chose for the rows, int (n,) each; -1 where it has not judged a row."""
-    voices: dict[str, np.ndarray] = {}
-    for of in members:
-        chosen = voices.setdefault(_series(of), np.full(len(judged.rows), -1))
-        chosen[np.searchsorted(judged.rows, of.rows)] = of.oof.argmax(axis=1)
-    return voices
-
-
-def _support(judged: Judged, voices: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The share of members that made the ensemble's choice, of those that judged the row, float (n,)."""
-    chosen = np.stack(list(voices.values()))
-    return (chosen == judged.chosen).sum(axis=0) / (chosen >= 0).sum(axis=0)
-
-
-# --- figures of the metrics --------------------------------------------------------------------------------
-
-
-def _scores(judged: Judged, classes: np.ndarray) -> dict[str, Any]:
-    counts = metrics.confusion(judged.targets, judged.chosen, len(classes))
-    accuracy = wilson(int(judged.right.sum()), len(judged.rows))
+    The members of one architecture and seed together predict every out-of-fold row once: their folds are disjoint.
+    """
+    out_of_fold: dict[str, np.ndarray] = {}
+    for loaded in members:
+        member = loaded.member
+        chosen = out_of_fold.setdefault(f"{member.architecture}-s{member.seed}", np.empty(len(rows), int))
+        chosen[np.searchsorted(rows, loaded.rows)] = loaded.oof.argmax(axis=1)
     return {
-        "rows": len(judged.rows),
-        "mistakes": len(judged.mistakes),
-        "accuracy": accuracy.value,
-        "accuracy_interval": [accuracy.low, accuracy.high],
-        "intervals": "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index",
-        "digits": [
-            {"digit": label, "support": digit.support, "predicted": digit.predicted}
-            | _flat({"precision": digit.precision, "recall": digit.recall, "f1": digit.f1})
-            for label, digit in zip(classes.tolist(), evaluation.by_digit(counts), strict=True)
-        ],
-        "classes": classes.tolist(),
-        "confusion": counts.tolist(),
-        "confused": [_pair(pair, classes) for pair in evaluation.confused_pairs(counts)],
+        "test": {loaded.member.name: loaded.test.argmax(axis=1) for loaded in members},
+        "out_of_fold": out_of_fold,
     }
-
-
-def _flat(scores: Mapping[str, Interval]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, score in scores.items():
-        flat |= {name: score.value, f"{name}_interval": [score.low, score.high]}
-    return flat
-
-
-def _pair(pair: evaluation.Pair, classes: np.ndarray) -> dict[str, Any]:
-    return {
-        "digits": [int(classes[pair.first]), int(classes[pair.second])],
-        "rows": pair.rows,
-        "first_as_second": pair.first_as_second,
-        "second_as_first": pair.second_as_first,
-    }
-
-
-def _calibration(
-    config: Config, stages: Mapping[str, Judged], calibrated: Calibrated, further: tuple[dict[int, float], float]
-) -> dict[str, Any]:
-    return {
-        "estimator": f"ECE of the choices in {evaluation.BINS} bins of equal mass; if_calibrated: by chance alone",
-        "stages": {name: _credibility(judged, config.seed) for name, judged in stages.items()},
-        "temperatures": {
-            "architectures": calibrated.temperatures,
-            "ensemble": further[1],
-            "by_fold": {str(fold): of | {"ensemble": further[0][fold]} for fold, of in calibrated.by_fold.items()},
-        },
-        "cross_fitted": len(calibrated.by_fold) > 1,
-    }
-
-
-def _credibility(judged: Judged, seed: int) -> dict[str, Any]:
-    draw = np.random.default_rng(derive(seed, "evaluate"))
-    error = evaluation.calibration_error(judged.confidence, judged.right, draw)
-    bins = evaluation.binned(judged.confidence, judged.right, evaluation.equal_mass_edges(judged.confidence))
-    return dataclasses.asdict(error) | {
-        "mean_confidence": float(judged.confidence.mean()),
-        "accuracy": float(judged.right.mean()),
-        "log_loss": metrics.log_loss(judged.beliefs, judged.targets),
-        "reliability": {field.name: getattr(bins, field.name).tolist() for field in dataclasses.fields(bins)},
-    }
-
-
-def _coverage(judged: Judged) -> dict[str, Any]:
-    curve = evaluation.coverage(judged.confidence, judged.right)
-    point, most = curve.widest(PROMISED), curve.at(NEARLY_ALL)
-    chosen = evaluation.cross_fitted_selection(judged.confidence, judged.right, judged.folds, PROMISED)
-    return {
-        "promised_accuracy": PROMISED,
-        "coverage": 0.0 if point is None else float(curve.shares[point]),
-        "threshold": None if point is None else float(curve.threshold[point]),
-        "cross_fitted": chosen
-        and {
-            "coverage": chosen.coverage,
-            "accuracy": chosen.accuracy.value,
-            "accuracy_interval": [chosen.accuracy.low, chosen.accuracy.high],
-        },
-        "nearly_all": float(curve.shares[most]),
-        "accuracy_of_nearly_all": float(curve.accuracy[most]),
-    }
-
-
-def _ensembling(members: Sequence[Logits], judged: Judged, voices: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """How far the members agree, and what the ensemble made of their choices."""
-    rescues, groups = {}, {}
-    for of in members:
-        places, name = np.searchsorted(judged.rows, of.rows), of.member.name
-        groups[name] = _series(of)
-        rescues[name] = evaluation.rescue(of.oof.argmax(axis=1), judged.chosen[places], judged.targets[places])
-    hits = np.stack(list(voices.values())) == judged.targets
-    test = np.stack([of.test.argmax(axis=1) for of in members])
-    together = evaluation.grouped(rescues, groups)
-    return {
-        "agreement": {
-            "test": _agreement([of.member.name for of in members], test),
-            "out_of_fold": _agreement(list(voices), np.stack(list(voices.values()))),
-        },
-        "rescued": {
-            "members": {name: dataclasses.asdict(of) for name, of in rescues.items()},
-            "architectures": {name: dataclasses.asdict(of) for name, of in together.items()},
-            "all_wrong": int((~hits.any(axis=0)).sum()),
-            "some_wrong": int((~hits.all(axis=0)).sum()),
-            "mistakes_with_a_member_right": int((hits.any(axis=0) & ~judged.right).sum()),
-        },
-    }
-
-
-def _agreement(names: list[str], choices: np.ndarray) -> dict[str, Any]:
-    shares = evaluation.agreement(choices)
-    return {"members": names, "mean": evaluation.mean_agreement(shares), "shares": shares.tolist()}
 
 
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _figures(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    stages: Mapping[str, Judged],
-    record: Mapping[str, Any],
-    voices: Mapping[str, np.ndarray],
-) -> Iterator[tuple[str, Figure]]:
+def _figures(run: Run, steps: Mapping[str, Predictions], evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
-    judged, classes = stages[SCALED], dataset.classes
-    counts = np.array(record["confusion"])
-    overall = Interval(record["accuracy"], *record["accuracy_interval"])
-    yield "confusion", confusion.confusion_matrix(counts, classes)
-    yield "digits", figures.digit_scores(evaluation.by_digit(counts), classes, overall)
-    yield "mistakes", _mistake_sheet(judged, dataset)
-    yield "confidence", figures.confidence_histogram(judged.confidence, judged.right)
-    shown = {name: (of.confidence, of.right) for name, of in stages.items()}
-    errors = {name: of["ece"] for name, of in record["calibration"]["stages"].items()}
-    yield "reliability", figures.reliability_diagram(shown, errors)
-    yield "coverage", figures.coverage_curve(evaluation.coverage(judged.confidence, judged.right), PROMISED)
-    yield "agreement", figures.agreement_matrix(_matrices(record["agreement"]))
-    rescues = {name: evaluation.Rescue(**of) for name, of in record["rescued"]["architectures"].items()}
-    yield "rescued", figures.rescued_bars(rescues, record["mistakes"])
-    yield "history", history.fold_histories(_histories(config, run))
+    predictions = steps[SCALED]
+    yield "confusion", confusion.confusion_matrix(evaluation.confusion, run.dataset.classes)
+    yield "classes", figures.class_scores(evaluation)
+    yield "mistakes", figures.mistake_sheet(predictions, run.dataset.train_images, evaluation.labels)
+    yield "confidence", figures.confidence_histogram(predictions)
+    yield "reliability", figures.reliability_diagram(steps, evaluation)
+    yield "coverage", figures.coverage(predictions, evaluation)
+    matrices = {"test rows": evaluation.agreement["test"]}
+    if len(evaluation.agreement["out_of_fold"].members) > 1:
+        matrices["out-of-fold rows"] = evaluation.agreement["out_of_fold"]
+    yield "agreement", figures.agreement_matrix(matrices)
+    yield "rescued", figures.rescued_bars(evaluation.rescued.architectures, evaluation.mistakes)
+    yield "history", history.fold_histories(_histories(run))
 
 
-def _mistake_sheet(judged: Judged, dataset: Dataset) -> Figure:
-    shown = judged.mistakes[:SHEET]
-    beliefs, classes = judged.beliefs, dataset.classes
-    captions = [
-        f"a {classes[judged.targets[place]]}, row {judged.rows[place]}\n"
-        f"{classes[first]}: {beliefs[place, first]:.3f}  {classes[second]}: {beliefs[place, second]:.3f}"
-        for place, first, second in zip(shown, judged.chosen[shown], judged.second[shown], strict=True)
-    ]
-    count = len(judged.mistakes)
-    title = f"{count:,} of {len(judged.rows):,} out-of-fold rows are wrong" if count else "No out-of-fold row is wrong"
-    note = "over each image its label and row of train.csv, then the two most probable digits; the surest mistake first"
-    if not count:
-        note = "the ensemble chose the label of every row that it had not seen"
-    if len(shown) < count:
-        note += f"; the first {len(shown):,} are shown"
-    columns = max(COLUMNS, isqrt(len(shown) // 2))
-    return sheets.sheet(dataset.train_images[judged.rows[shown]], captions, title, note, columns)
-
-
-def _matrices(agreement: Mapping[str, Any]) -> dict[str, tuple[list[str], np.ndarray]]:
-    """The matrices that the figure shows: out of fold only where several members judge the same rows."""
-    titles = {"test": "test rows", "out_of_fold": "out-of-fold rows"}
-    return {
-        title: (agreement[rows]["members"], np.array(agreement[rows]["shares"]))
-        for rows, title in titles.items()
-        if rows == "test" or len(agreement[rows]["members"]) > 1
-    }
-
-
-def _histories(config: Config, run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
-    """How training went, by architecture and fold."""
+def _histories(run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
+    """Training histories by architecture and fold."""
     histories: dict[str, dict[int, list[np.ndarray]]] = {}
-    for member in runs.members(config):
+    for member in run.members:
         folds = histories.setdefault(member.architecture, {})
         folds.setdefault(member.fold, []).append(run.history(member))
     return histories
 
 
-def _write_digits(run: Run, record: Mapping[str, Any]) -> None:
-    header = ["digit", "support", "predicted"]
-    for name in ("precision", "recall", "f1"):
-        header += [name, f"{name}_low", f"{name}_high"]
+def _write_classes(run: Run, evaluation: Evaluation) -> None:
+    names = ("precision", "recall", "f1")
+    header = ["class", "support", "predicted", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))]
     lines = []
-    for digit in record["digits"]:
-        scores = [of for name in ("precision", "recall", "f1") for of in (digit[name], *digit[f"{name}_interval"])]
-        lines.append([digit["digit"], digit["support"], digit["predicted"], *map(_told, scores)])
-    records.write_csv(run.evaluation / "digits.csv", header, lines)
+    for scores in evaluation.classes:
+        values = [value for name in names for value in dataclasses.astuple(getattr(scores, name))]
+        cells = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+        lines.append([scores.class_, scores.support, scores.predicted, *cells])
+    records.write_csv(run.evaluation / "classes.csv", header, lines)
 
 
-def _told(score: float) -> str:
-    return "" if np.isnan(score) else f"{score:.6f}"
-
-
-def _write_mistakes(run: Run, judged: Judged, classes: np.ndarray, voices: Mapping[str, np.ndarray]) -> None:
-    places = judged.mistakes
-    first, second, support = judged.chosen[places], judged.second[places], _support(judged, voices)[places]
+def _write_mistakes(run: Run, predictions: Predictions, choices: Mapping[str, np.ndarray]) -> None:
+    labels = run.dataset.classes
+    support = np.mean([chosen == predictions.chosen for chosen in choices.values()], axis=0)
+    wrong = predictions.mistakes
+    first, second = predictions.chosen[wrong], predictions.second[wrong]
     columns = {
-        "row": judged.rows[places],
-        "label": classes[judged.targets[places]],
-        "first": classes[first],
-        "first_probability": [f"{value:.6f}" for value in judged.beliefs[places, first]],
-        "second": classes[second],
-        "second_probability": [f"{value:.6f}" for value in judged.beliefs[places, second]],
-        "member_agreement": [f"{value:.2f}" for value in support],
+        "row": predictions.rows[wrong],
+        "label": labels[predictions.targets[wrong]],
+        "first": labels[first],
+        "first_probability": [f"{value:.6f}" for value in predictions.probabilities[wrong, first]],
+        "second": labels[second],
+        "second_probability": [f"{value:.6f}" for value in predictions.probabilities[wrong, second]],
+        "member_agreement": [f"{value:.2f}" for value in support[wrong]],
     }
     records.write_csv(run.evaluation / "mistakes.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-# --- what is printed ---------------------------------------------------------------------------------------
+# --- console -----------------------------------------------------------------------------------------------
 
 
-def _print(config: Config, dataset: Dataset, run: Run, record: dict[str, Any]) -> None:
+def _print(run: Run, evaluation: Evaluation, record: Mapping[str, Any]) -> None:
     out = console()
-    out.print(_digit_table(run, record))
-    table = Table(show_header=False)
-    for name, text in _lines(record):
-        table.add_row(name, text)
-    if config.tuned_on == dataset.fingerprint:
-        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
-    table.add_row("time", duration(sum(record["seconds"].values())))
+    title = f"{COMPETITION.nouns} of run {run.folder}, out of fold"
+    table = Table(COMPETITION.noun, *HEADINGS, title=title, title_justify="left")
+    for index, scores in enumerate(evaluation.classes):
+        values = (scores.precision, scores.recall, scores.f1)
+        cells = ["-" if np.isnan(score.value) else f"{score.value:.4f}" for score in values]
+        interval = f"{scores.f1.low:.4f} to {scores.f1.high:.4f}"
+        table.add_row(str(scores.class_), f"{scores.support:,}", *cells, interval, _taken_for(evaluation, index))
     out.print(table)
-    out.print(f"Written: {run.evaluation}", soft_wrap=True)
+    for sentence in chain(*record["findings"].values()):
+        out.print(f"- {sentence}", soft_wrap=True)
+    out.print(f"Written in {duration(sum(record['seconds'].values()))}: {run.evaluation}", soft_wrap=True)
 
 
-def _digit_table(run: Run, record: dict[str, Any]) -> Table:
-    table = Table(title=f"digits of run {run.folder}, out of fold", title_justify="left")
-    for heading in ("digit", "rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for"):
-        table.add_column(heading)
-    for digit, counts in zip(record["digits"], record["confusion"], strict=True):
-        scores = ["-" if digit[name] is None else f"{digit[name]:.4f}" for name in ("precision", "recall", "f1")]
-        low, high = digit["f1_interval"]
-        taken = _taken(digit["digit"], counts, record["classes"])
-        table.add_row(str(digit["digit"]), f"{digit['support']:,}", *scores, f"{low:.4f} to {high:.4f}", taken)
-    return table
-
-
-def _taken(label: int, counts: list[int], classes: list[int]) -> str:
-    others = {of: count for of, count in zip(classes, counts, strict=True) if of != label and count}
-    if not others:
-        return "-"
-    most = max(others, key=others.__getitem__)
-    return f"{most} ({others[most]} of {sum(others.values())})"
-
-
-def _lines(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    low, high = record["accuracy_interval"]
-    told = f"95 % interval {low:.5f} to {high:.5f}; {record['mistakes']:,} of {record['rows']:,} rows wrong"
-    yield "OOF accuracy", f"{record['accuracy']:.5f}, {told}"
-    pairs = [f"{pair['digits'][0]} and {pair['digits'][1]} ({pair['rows']})" for pair in record["confused"]]
-    yield "most often confused", ", ".join(pairs[:PAIRS_TOLD]) or "none"
-    yield "calibration error (ECE)", "\n".join(_errors(record["calibration"]))
-    yield from _covered(record["coverage"])
-    for rows, words in (("test", "test rows"), ("out_of_fold", "OOF rows")):
-        mean = record["agreement"][rows]["mean"]
-        if mean is not None:
-            yield f"agreement of two members, {words}", f"{mean:.5f}"
-    for name, of in record["rescued"]["architectures"].items():
-        if len(record["rescued"]["architectures"]) > 1:
-            yield f"ensemble against {name}", f"rescued {of['rescued']}, spoilt {of['spoilt']} of {of['rows']:,} rows"
-
-
-def _errors(calibration: dict[str, Any]) -> Iterator[str]:
-    for name, of in calibration["stages"].items():
-        yield f"{of['ece']:.5f} {name} (chance alone gives {of['if_calibrated']:.5f})"
-    if not calibration["cross_fitted"]:
-        yield "one fold alone: there are no other rows to fit temperatures on, all of them are 1"
-
-
-def _covered(coverage: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    told = f"{coverage['coverage']:.2%} of the rows"
-    if coverage["threshold"] is not None:
-        told += f", those with a confidence of {coverage['threshold']:.4f} or more"
-    of = coverage["cross_fitted"]
-    if of and of["coverage"]:
-        told += f"\n(threshold from the other folds: {of['coverage']:.2%}, accuracy {of['accuracy']:.5f})"
-    yield f"accuracy {coverage['promised_accuracy']:.1%} holds for", told
-    yield f"the surest {coverage['nearly_all']:.1%}", f"accuracy {coverage['accuracy_of_nearly_all']:.5f}"
+def _taken_for(evaluation: Evaluation, index: int) -> str:
+    """The class that rows of this class are most often taken for, with the counts; `-` where there is none."""
+    others = evaluation.confusion[index].copy()
+    others[index] = 0
+    most = others.argmax()
+    return f"{evaluation.labels[most]} ({others[most]} of {others.sum()})" if others[most] else "-"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -7313,21 +7806,21 @@ import sys
 import time
 from pathlib import Path
 
-from digits import config, data, runs
+from digits import config, pipeline
 from digits.competition import COMPETITION
 from digits.config import Config
-from digits.data import Source
 from digits.errors import UserError
+from digits.pipeline import Session
 from digits.progress import duration
 from digits.runs import Run
-from digits.workers.cost import Deadline
+from digits.workers.budget import Deadline, Resources
 
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the head of the kernel says.
+    """What the head of the kernel sets.
 
     config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
     Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
@@ -7349,59 +7842,34 @@ def main(settings: Settings) -> None:
         UserError: a TPU, no data, a config that is not valid, or no member in time.
     """
     _decline_tpu()
-    recipe = _with_maps_at_hand(config.load(settings.config, settings.overrides))
-    source = find(Path(settings.mounted))
-    print(source.note, flush=True)
-    run = Run(Path(settings.working) / settings.name)
+    output, data = Path(settings.working), find(Path(settings.mounted))
+    session = Session(str(data), Path(settings.config), settings.name, settings.overrides, output)
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
-    with run.locked():
-        _run(recipe, source, run, deadline)
-
-
-def _run(recipe: Config, source: Source, run: Run, deadline: Deadline) -> None:
-    from digits import pipeline
-    from digits.stages.cluster import stage as cluster
-    from digits.stages.eda import stage as eda
-    from digits.stages.evaluate import stage as evaluate
-    from digits.stages.report import stage as report
-
-    started = time.perf_counter()
-    cache = run.folder.parent / "cache"
-    dataset = data.read(source, cache)
-    shutil.rmtree(cache)  # what is left in the working folder is kept, and this is of no use to anybody
-    outcome = pipeline.make_submission(
-        recipe, dataset, run, time.perf_counter() - started, deadline=deadline, patient=True
-    )
-    try:
-        whole = run.covered(recipe)
-    except UserError as error:
-        print(f"No clusters and no report: {error}", flush=True)
-    else:
-        look = run.folder.parent / "eda"
-        cluster.run(whole, dataset, run)
-        evaluate.run(whole, dataset, run)
-        eda.run(whole, dataset, look)
-        report.run(whole, dataset, run, look, run.folder.parent / "tune")
+    recipe = _with_maps_at_hand(session.config())
+    with session.folder().locked():
+        dataset, seconds = session.dataset_and_seconds
+        shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
+        run = Run(session.folder().folder, recipe, dataset)
+        outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
+        pipeline.finish(run, output / "eda")
     if outcome.problems:
         reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
-        count = len(runs.members(recipe))
-        print(f"WARNING: {len(outcome.problems)} of {count} members failed: {reasons}", flush=True)
+        print(f"WARNING: {len(outcome.problems)} of {len(run.members)} members failed: {reasons}", flush=True)
 
 
-def find(mounted: Path) -> Source:
-    """The competition's data among what Kaggle has mounted.
+def find(mounted: Path) -> Path:
+    """The folder of the competition among what Kaggle has mounted.
 
     Raises:
-        UserError: they are not there; says what is.
+        UserError: it is not there; says what is.
     """
-    for place in (mounted / "competitions" / COMPETITION, mounted / COMPETITION):
-        if place.exists():
-            return dataclasses.replace(data.find(str(place)), note=f"Data: {place}")
-    there = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
-    what = ", ".join(there[:20]) or "nothing"
+    for folder in (mounted / "competitions" / COMPETITION.name, mounted / COMPETITION.name):
+        if folder.exists():
+            return folder
+    found = sorted(str(path.relative_to(mounted)) for depth in ("*", "*/*") for path in mounted.glob(depth))
     raise UserError(
-        f"the competition's data are not mounted; {mounted} holds: {what}. Add the competition {COMPETITION} with "
-        "`Add Input`, and run this again"
+        f"the competition's data are not mounted; {mounted} holds: {', '.join(found[:20]) or 'nothing'}. Add the "
+        f"competition {COMPETITION.name} with `Add Input`, and run this again"
     )
 
 
@@ -7429,184 +7897,6 @@ if __name__ == "__main__":
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/report/__init__.py"] = r'''"""Write all that is known about a run into one page."""
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report/findings.py"] = r'''"""What the figures of a run say, in sentences: each is chosen and filled by what was measured."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from math import sqrt
-from typing import Any
-
-CHANCE = 0.05  # a direction whose p-value is below is called one
-
-
-def scores(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], folds: int) -> list[str]:
-    """How good the predictions are, what the ensemble adds, and whether the folds differ.
-
-    Args:
-        metrics: of the run, `metrics.json`.
-        evaluation: `evaluation/metrics.json`.
-        folds: that were trained.
-    """
-    rows, mistakes = evaluation["rows"], evaluation["mistakes"]
-    low, high = evaluation["accuracy_interval"]
-    told = [
-        f"Of {rows:,} training rows, each judged only by networks that never saw it, {mistakes:,} are wrong: an "
-        f"accuracy of {evaluation['accuracy']:.5f} (95 % interval {low:.5f} to {high:.5f}).",
-        f"On the test rows a score of {metrics['predicted_score']:.5f} is expected ({metrics['predicted_low']:.5f} to "
-        f"{metrics['predicted_high']:.5f}), {metrics['fold_gain']:.5f} of it from averaging over the folds.",
-    ]
-    singles = metrics["oof_accuracy_by_architecture"]
-    if len(singles) > 1:
-        best = max(singles, key=singles.get)
-        fewer = (metrics["oof_accuracy"] - singles[best]) * rows
-        told.append(
-            f"The best kind of network alone, {best}, reaches {singles[best]:.5f}; all kinds together make "
-            f"{abs(fewer):.0f} mistakes {'fewer' if fewer > 0 else 'more'} than it."
-        )
-    if metrics["oof_accuracy_std"]:
-        told.append(_spread(metrics, folds))
-    return told
-
-
-def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Whether the folds differ by more than rows drawn at random would."""
-    accuracy = metrics["oof_accuracy"]
-    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
-    seen = metrics["oof_accuracy_std"]
-    verdict = "which is no more than the draw of their rows explains" if seen < 1.5 * chance else "more than chance"
-    return f"The {folds} folds differ by a standard deviation of {seen:.5f}, {verdict} ({chance:.5f})."
-
-
-def digits(evaluation: Mapping[str, Any]) -> list[str]:
-    """Which digits are hard, and which are taken for which."""
-    ranked = sorted((of for of in evaluation["digits"] if of["f1"] is not None), key=lambda of: of["f1"])
-    told = []
-    if len(ranked) > 1:
-        worst, best = ranked[0], ranked[-1]
-        clear = worst["f1_interval"][1] < best["f1_interval"][0]
-        verdict = "their intervals do not overlap" if clear else "their intervals overlap, so this order is uncertain"
-        told.append(
-            f"The hardest digit is {worst['digit']} (F1 {worst['f1']:.4f}), the easiest {best['digit']} "
-            f"({best['f1']:.4f}); {verdict}."
-        )
-    if evaluation["confused"]:
-        told.append(_confusion(evaluation["confused"], evaluation["mistakes"]))
-    return told
-
-
-def _confusion(pairs: Sequence[Mapping[str, Any]], mistakes: int) -> str:
-    first, second = pairs[0]["digits"]
-    rows = pairs[0]["rows"]
-    told = f"{first} and {second} are confused most often: {rows} of {mistakes:,} mistakes ({rows / mistakes:.0%}), "
-    return told + _direction(first, second, pairs[0]["first_as_second"], pairs[0]["second_as_first"])
-
-
-def _direction(first: int, second: int, forth: int, back: int) -> str:
-    from scipy.stats import binomtest  # takes longer to import than everything else here
-
-    if binomtest(forth, forth + back).pvalue >= CHANCE:
-        return f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction."
-    taken, times, other = (first, forth, second) if forth > back else (second, back, first)
-    return f"mostly a {taken} that is taken for a {other} ({times} times)."
-
-
-def confidence(evaluation: Mapping[str, Any]) -> list[str]:
-    """How far the probabilities can be believed, and how many rows they can decide."""
-    stages = evaluation["calibration"]["stages"]
-    raw, scaled = stages["unscaled"], stages["scaled by architecture"]
-    excess = scaled["mean_confidence"] - scaled["accuracy"]
-    high = scaled["if_calibrated_high"]
-    verdict = (
-        "which is within what chance does" if scaled["ece"] <= high else f"more than chance does (up to {high:.4f})"
-    )
-    told = [
-        f"Confidence and accuracy differ by {scaled['ece']:.4f} on average (expected calibration error), {verdict}; "
-        f"before temperature scaling it was {raw['ece']:.4f}. On the whole the ensemble is "
-        f"{'too sure' if excess > 0 else 'not sure enough'} by {abs(excess):.4f}."
-    ]
-    coverage = evaluation["coverage"]
-    promised, kept = coverage["promised_accuracy"], coverage["cross_fitted"]
-    if coverage["threshold"] is None:
-        told.append(f"No threshold on the confidence makes {promised:.1%} of the decided rows right.")
-    else:
-        told.append(
-            f"{coverage['coverage']:.2%} of the rows can be decided with {promised:.1%} of them right, by a confidence "
-            f"of {coverage['threshold']:.4f} or more; of the surest {coverage['nearly_all']:.0%}, "
-            f"{coverage['accuracy_of_nearly_all']:.3%} are right."
-        )
-    if kept:
-        low, high = kept["accuracy_interval"]
-        told.append(
-            f"Where every fold takes its threshold from the others, {kept['coverage']:.2%} are decided and "
-            f"{kept['accuracy']:.3%} of those are right ({low:.3%} to {high:.3%})."
-        )
-    return told
-
-
-def ensemble(evaluation: Mapping[str, Any]) -> list[str]:
-    """What the members agree on, and what averaging them rescued and spoilt."""
-    told = []
-    agreement = evaluation["agreement"]["test"]["mean"]
-    if agreement is not None:
-        told.append(f"Two networks choose the same digit for {agreement:.2%} of the test rows on average.")
-    together = evaluation["rescued"]["architectures"]
-    if len(together) > 1:
-        for name, of in together.items():
-            told.append(
-                f"Of the {of['mistakes']:,} mistakes of {name} alone the ensemble rescued {of['rescued']:,}, and it "
-                f"spoilt {of['spoilt']:,} rows that {name} had right."
-            )
-        hopeless = evaluation["rescued"]["all_wrong"]
-        told.append(f"{hopeless:,} rows are wrong whichever of them is asked.")
-    return told
-
-
-def tuning(trials: Sequence[Mapping[str, Any]], objective: str) -> list[str]:
-    """What a search found.
-
-    Args:
-        trials: lines of its `leaderboard.csv`, the best first.
-        objective: that it ranked them by, `log_loss` or `accuracy`.
-    """
-    counts = {
-        status: sum(of["status"] == status for of in trials) for status in dict.fromkeys(of["status"] for of in trials)
-    }
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    done = [of for of in trials if of["status"] == "done"]
-    if not done:
-        return [f"{len(trials)} trials ({told}); none of them has a score."]
-    best, error = float(done[0][objective]), float(done[0][f"{objective}_se"])
-    name = objective.replace("_", " ")
-    sentence = f"{len(trials)} trials ({told}); the best has a {name} of {best:.5f}, standard error {error:.5f}"
-    within = sum(abs(float(of[objective]) - best) <= error for of in done) - 1
-    return [f"{sentence}, and {within} {'other is' if within == 1 else 'others are'} within one standard error of it."]
-
-
-def clusters(record: Mapping[str, Any]) -> list[str]:
-    """What `clusters/metrics.json` says."""
-    low, high = record["purity_interval"]
-    short = record["oof_accuracy"] - record["purity"]
-    told = [
-        f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
-        f"{record['purity']:.4f} ({low:.4f} to {high:.4f}) and a silhouette of {record['silhouette']:.3f}; the "
-        f"accuracy of the networks, {record['oof_accuracy']:.4f}, is the ceiling, and {abs(short):.4f} "
-        f"{'above' if short >= 0 else 'below'} it.",
-    ]
-    controls = record["controls"]
-    several = record["fold_probe_before"] is not None  # folds, whose spaces differ
-    if several and "raw" in controls and "aligned" in controls:
-        raw, aligned = controls["raw"]["purity"], controls["aligned"]["purity"]
-        told.append(
-            f"Features of several networks thrown together without alignment reach a purity of {raw:.3f}, aligned ones "
-            f"{aligned:.3f}. Before alignment a probe guesses from the features which fold's network made them, in "
-            f"{record['fold_probe_before']:.1%} of the cases, after it in {record['fold_probe_after']:.1%}; chance is "
-            f"{record['fold_probe_chance']:.1%}."
-        )
-    return told
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -7646,6 +7936,7 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 <body>
 <header>
 <h1>{{ title }}</h1>
+<p>{{ prose }}</p>
 <nav>
 {% for section in sections %}
 <a href="#{{ section.anchor }}">{{ section.title }}</a>
@@ -7659,23 +7950,23 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 {% for sentence in section.sentences %}
 <p>{{ sentence }}</p>
 {% endfor %}
-{% for table in section.tables %}
+{% if section.rows %}
 <div class="scroll"><table>
-{% if table.headings %}
-<thead><tr>{% for heading in table.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
+{% if section.headings %}
+<thead><tr>{% for heading in section.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
 {% endif %}
 <tbody>
-{% for row in table.rows %}
+{% for row in section.rows %}
 <tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table></div>
-{% endfor %}
+{% endif %}
 <div class="figures">
-{% for figure in section.figures %}
+{% for picture in section.pictures %}
 <figure>
-<img src="{{ figure.uri }}" alt="{{ figure.caption or section.title }}" width="{{ figure.width }}" height="{{ figure.height }}">
-{% if figure.caption %}<figcaption>{{ figure.caption }}</figcaption>{% endif %}
+<img src="{{ picture.uri }}" alt="{{ picture.caption or section.title }}" width="{{ picture.width }}" height="{{ picture.height }}">
+{% if picture.caption %}<figcaption>{{ picture.caption }}</figcaption>{% endif %}
 
 </figure>
 {% endfor %}
@@ -7693,18 +7984,17 @@ FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a 
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jinja2
 from PIL import Image
 
+from digits.competition import COMPETITION
 from digits.config import Config, value_at
 from digits.data import Dataset
 from digits.errors import UserError, shown
@@ -7712,7 +8002,6 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
-from digits.stages.report import findings
 
 logger = logging.getLogger(__name__)
 
@@ -7743,7 +8032,7 @@ RECIPE = {  # what a reader wants to know of a config
 
 
 @dataclass(frozen=True)
-class Figure:
+class Picture:
     """A picture of the page: its data as a URI, its size in pixels, what to see."""
 
     uri: str
@@ -7753,33 +8042,24 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells as they are shown."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass
 class Section:
-    """A part of the page."""
+    """A part of the page: sentences, a table and pictures."""
 
     title: str
-    sentences: list[str] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
+    sentences: Sequence[str] = ()
+    headings: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    pictures: Sequence[Picture] = ()
 
     @property
     def anchor(self) -> str:
         return self.title.lower().replace(" ", "-")
 
 
-def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -> Path:
-    """Write `report.html` of a run that was evaluated; what else was made of it is shown where it is there.
+def run(run: Run, eda: Path, searches: Path) -> Path:
+    """Write `report.html` of a run that was evaluated; what other stages found is shown where it is there.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: finished and evaluated.
         eda: folder of what `make eda` wrote for these data.
         searches: folder of all searches.
@@ -7790,65 +8070,40 @@ def run(config: Config, dataset: Dataset, run: Run, eda: Path, searches: Path) -
     Raises:
         UserError: the run was not evaluated, or something of it is damaged.
     """
-    metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     if not is_evaluated(run):
-        raise UserError(
-            f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={run.folder.name}"
-        )
-    evaluation = records.read_json(run.evaluation / "metrics.json", mistakes=int, captions=dict)
+        name = run.folder.name
+        raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
-        sections = _sections(config, dataset, run, metrics, evaluation, eda, searches)
+        text = _render(f"{run.dataset.name}: run {run.folder.name}", _sections(run, eda, searches))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        told = shown(f"{type(error).__name__}: {error}")
         raise UserError(
             f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
-            f"({told}); make them anew: make evaluate RUN={run.folder.name}, make cluster, make eda, make tune"
+            f"({shown(f'{type(error).__name__}: {error}')}); make them anew: make evaluate RUN={run.folder.name}, make "
+            "cluster, make eda, make tune"
         ) from error
     page = run.folder / "report.html"
     with replacing(page) as temporary:
-        text = _render(f"{dataset.name}: run {run.folder.name}", sections)
         temporary.write_text(text, encoding="utf-8", errors="replace")
     print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
     return page
 
 
-def _sections(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    metrics: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
-    eda: Path,
-    searches: Path,
-) -> list[Section]:
-    return [
-        _result(config, run, metrics, evaluation),
-        *_data(dataset, eda),
-        _recipe(config, metrics),
-        _training(run, metrics, evaluation),
-        _digits(run, evaluation),
-        _confidence(run, evaluation),
-        _members(run, evaluation),
-        *_clusters(run),
-        *_searches(dataset, searches),
-        _mistakes(run, evaluation),
-        _origin(config, dataset, run),
-    ]
-
-
 def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """Whether `make eda` wrote the folder for these rows, and every file in it is as it was written."""
+    """`make eda` wrote the folder for these rows, and every file's checksum matches."""
     path = folder / "metrics.json"
-    return _stands(path) and records.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    return _is_whole(path) and records.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
-    """Whether `make evaluate` judged the run's probabilities as they are, and every file is as it was written."""
+    """`make evaluate` of this version evaluated the run's probabilities as they are, and every checksum matches."""
     path = run.evaluation / "metrics.json"
-    return run.oof.exists() and _stands(path) and records.read_json(path).get("oof") == records.checksum(run.oof)
+    if not run.oof.exists() or not _is_whole(path):
+        return False
+    record = records.read_json(path)
+    return "findings" in record and record.get("oof") == records.checksum(run.oof)
 
 
-def _stands(record: Path) -> bool:
+def _is_whole(record: Path) -> bool:
     whole = records.is_whole(record.parent, record.name)
     if record.exists() and not whole:
         logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
@@ -7858,124 +8113,116 @@ def _stands(record: Path) -> bool:
 def _render(title: str, sections: Sequence[Section]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html").render(title=title, sections=sections)
+    return environment.get_template("report.html").render(title=title, prose=COMPETITION.prose, sections=sections)
 
 
-# --- the sections ------------------------------------------------------------------------------------------
+# --- sections ----------------------------------------------------------------------------------------------
 
 
-def _result(config: Config, run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
-    interval = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+def _sections(run: Run, eda: Path, searches: Path) -> list[Section]:
+    metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
+    evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
+    found = evaluation["findings"]
+
+    def pictures(*names: str) -> list[Picture]:
+        return _pictures(run.evaluation, names, evaluation)
+
+    return [
+        Section("Result", found["scores"], rows=_scores(metrics)),
+        *_explored(run.dataset, eda),
+        Section("Recipe", rows=_recipe(run.config, metrics)),
+        Section("Training", pictures=pictures("history")),
+        _classes(evaluation, pictures("confusion", "classes")),
+        Section("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
+        Section("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
+        *_clustered(run),
+        *_searched(run.dataset, searches),
+        Section("Mistakes", pictures=pictures("mistakes")),
+        Section("How it was made", rows=_origin(run)),
+    ]
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
+    accuracy = f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds"
+    interval = f"95 % interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
     rows = [
-        [
-            "out-of-fold accuracy",
-            f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds",
-        ],
-        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, 95 % interval {interval}"],
+        ["out-of-fold accuracy", accuracy],
+        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, {interval}"],
         ["out-of-fold log loss", f"{metrics['oof_log_loss']:.5f}"],
         ["networks", f"{metrics['members']}"],
         ["training, core time", duration(metrics["core_seconds"])],
     ]
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
-    told = findings.scores(metrics, evaluation, len(config.folds.trained))
-    if config.tuned_on == records.read_twice(run.origin, data=dict)["data"]["train"]:
-        told.append("The config was chosen by a search on these rows, so the out-of-fold figures are optimistic.")
-    return Section("Result", told, [Table([], rows)])
+    if COMPETITION.metric != "accuracy":
+        rows.insert(1, [f"out-of-fold {COMPETITION.metric.replace('_', ' ')}", f"{metrics['oof_metric']:.5f}"])
+    return rows
 
 
-def _data(dataset: Dataset, eda: Path) -> Iterator[Section]:
-    if not is_explored(eda, dataset):
-        return
-    captions = records.read_json(eda / "metrics.json", captions=dict)["captions"]
-    yield Section("Data", figures=_figures(eda, [Path(name).stem for name in captions], captions))
-
-
-def _recipe(config: Config, metrics: Mapping[str, Any]) -> Section:
+def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
     values = config.model_dump(mode="json") | {"members": metrics["members"]}
-    nets = [
-        of.label + (f" ({', '.join(f'{name} {value}' for name, value in of.options.items())})" if of.options else "")
-        for of in config.architectures
-    ]
-    rows = [["kinds of networks", ", ".join(nets)]]
-    rows += [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
-    return Section("Recipe", tables=[Table([], rows)])
+    networks = []
+    for architecture in config.architectures:
+        options = ", ".join(f"{name} {value}" for name, value in architecture.options.items())
+        networks.append(f"{architecture.label} ({options})" if options else architecture.label)
+    rows = [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
+    return [["architectures", ", ".join(networks)], *rows]
 
 
-def _training(run: Run, metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Section:
-    told = [f"{metrics['members']} networks took {duration(metrics['core_seconds'])} of one core's time to train."]
-    return Section("Training", told, figures=_figures(run.evaluation, ["history"], evaluation["captions"]))
-
-
-def _digits(run: Run, evaluation: Mapping[str, Any]) -> Section:
+def _classes(evaluation: Mapping[str, Any], pictures: list[Picture]) -> Section:
+    headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95 % interval of F1"]
     rows = []
-    for of in evaluation["digits"]:
-        scores = ["-" if of[name] is None else f"{of[name]:.4f}" for name in ("precision", "recall", "f1")]
-        low, high = of["f1_interval"]
-        rows.append([str(of["digit"]), f"{of['support']:,}", *scores, f"{low:.4f} to {high:.4f}"])
-    table = Table(["digit", "rows", "precision", "recall", "F1", "95 % interval of F1"], rows)
-    shown = _figures(run.evaluation, ["confusion", "digits"], evaluation["captions"])
-    return Section("Digits", findings.digits(evaluation), [table], shown)
+    for scores in evaluation["classes"]:
+        cells = ["-" if scores[name] is None else f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
+        low, high = scores["f1_interval"]
+        rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
+    return Section(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
 
 
-def _confidence(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, ["reliability", "confidence", "coverage"], evaluation["captions"])
-    return Section("Confidence", findings.confidence(evaluation), figures=shown)
+def _explored(dataset: Dataset, eda: Path) -> Iterator[Section]:
+    if is_explored(eda, dataset):
+        record = records.read_json(eda / "metrics.json", captions=dict)
+        names = [Path(name).stem for name in record["captions"]]
+        yield Section("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
 
 
-def _members(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    shown = _figures(run.evaluation, ["agreement", "rescued"], evaluation["captions"])
-    return Section("Ensemble", findings.ensemble(evaluation), figures=shown)
+def _clustered(run: Run) -> Iterator[Section]:
+    if (run.clusters / "metrics.json").exists():
+        record = records.read_json(run.clustered() / "metrics.json", purity=float)
+        yield Section("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
 
 
-def _clusters(run: Run) -> Iterator[Section]:
-    if not (run.clusters / "metrics.json").exists():
-        return
-    record = records.read_json(run.clustered() / "metrics.json", purity=float, controls=dict)
-    yield Section("Clusters", findings.clusters(record), figures=_figures(run.clusters, CLUSTERS))
-
-
-def _searches(dataset: Dataset, searches: Path) -> Iterator[Section]:
+def _searched(dataset: Dataset, searches: Path) -> Iterator[Section]:
     """A section for each search on the same rows."""
-    for path in sorted(searches.glob("*/search.json")):
-        record = records.read_twice(path, data=str, config=dict)
-        leaderboard = path.parent / "leaderboard.csv"
-        if record["data"] != dataset.fingerprint or not leaderboard.exists():
+    for results in sorted(searches.glob("*/results.json")):
+        search = results.parent
+        if records.read_twice(search / "search.json", data=str)["data"] != dataset.fingerprint:
             continue
-        sealed = path.parent / "results.json"
-        if sealed.exists() and not records.is_whole(path.parent, sealed.name):
-            logger.warning(
-                "search %s is damaged, or was stopped as it wrote, and is left out; mend it: make tune", path.parent
-            )
+        if not records.is_whole(search, results.name):
+            logger.warning("search %s is damaged or half written, and is left out; mend it: make tune", search)
             continue
-        with leaderboard.open(newline="", encoding="utf-8") as file:
-            trials = list(csv.DictReader(file))
-        told = findings.tuning(trials, record["config"]["tune"]["objective"])
-        yield Section(f"Tuning {path.parent.name}", told, figures=_figures(path.parent, SEARCH))
+        record = records.read_json(results)
+        yield Section(f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record))
 
 
-def _mistakes(run: Run, evaluation: Mapping[str, Any]) -> Section:
-    return Section("Mistakes", figures=_figures(run.evaluation, ["mistakes"], evaluation["captions"]))
-
-
-def _origin(config: Config, dataset: Dataset, run: Run) -> Section:
+def _origin(run: Run) -> list[list[str]]:
     record = records.read_twice(run.origin, versions=dict, machine=dict)
-    rows = [["data", f"{len(dataset.train_labels):,} training and {len(dataset.test_images):,} test rows"]]
-    rows += [["seed", str(config.seed)]]
-    rows += [[name, str(value)] for name, value in {**record["machine"], **record["versions"]}.items()]
-    return Section("How it was made", tables=[Table([], rows)])
+    rows = f"{len(run.dataset.train_labels):,} training and {len(run.dataset.test_images):,} test rows"
+    made_by = {**record["machine"], **record["versions"]}
+    return [["data", rows], ["seed", str(run.config.seed)], *([name, str(value)] for name, value in made_by.items())]
 
 
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def _figures(folder: Path, names: Sequence[str], captions: Mapping[str, str] = MappingProxyType({})) -> list[Figure]:
-    """Those of the named pictures of a folder that are there; `captions` are by file name."""
+def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[Picture]:
+    """Those of the named pictures that are in the folder; the folder's record holds captions by file name."""
+    captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
     return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
 
 
-def _embedded(path: Path, caption: str) -> Figure:
+def _embedded(path: Path, caption: str) -> Picture:
     """A picture within the page, no wider than is of use.
 
     Raises:
@@ -7984,7 +8231,7 @@ def _embedded(path: Path, caption: str) -> Figure:
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError("its pixels are too many")
+                raise ValueError("it has too many pixels")
             rgb = picture.convert("RGB")
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
@@ -7993,7 +8240,7 @@ def _embedded(path: Path, caption: str) -> Figure:
     file = io.BytesIO()
     rgb.save(file, "WEBP", quality=QUALITY, method=4)
     uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return Figure(uri, rgb.width, rgb.height, caption)
+    return Picture(uri, rgb.width, rgb.height, caption)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8011,31 +8258,25 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from digits import runs
+from digits.competition import COMPETITION
 from digits.config import Config
-from digits.data import DEMO, Dataset, submission
+from digits.data import DEMO, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
 from digits.runs import Member, Run
-from digits.workers import cost
+from digits.seeds import derive
+from digits.training import cost
 
 
 def run(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    seconds: dict[str, float],
-    members: list[Member] | None = None,
-    rest: str | None = None,
+    run: Run, seconds: dict[str, float], members: list[Member] | None = None, rest: str | None = None
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
     Args:
-        config: of the run.
-        dataset: of the run.
         run: with every member trained that is needed; the caller holds its lock.
         seconds: wall time of the stages before this one; the table and the metrics show it.
         members: that are needed; by default all of the config's.
@@ -8047,111 +8288,56 @@ def run(
     Raises:
         UserError: a member is missing or damaged.
     """
-    run.claim(config, dataset)
-    loaded = (logits.load(run, member) for member in members or runs.members(config))
-    figures = ensemble(config, dataset, run, loaded, seconds)
-    _draw(run, dataset)
-    _print(config, dataset, run, figures, rest)
-    return figures
+    run.claim()
+    record = ensemble(run, (logits.load(run, member) for member in members or run.members), seconds)
+    _draw(run)
+    _print(run, record, rest)
+    return record
 
 
-def ensemble(
-    config: Config, dataset: Dataset, run: Run, members: Iterable[Logits], seconds: dict[str, float]
-) -> dict[str, Any]:
+def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> dict[str, Any]:
     """Write the probabilities, the submission and the metrics of these members; the metrics."""
     started = time.perf_counter()
-    members, targets = list(members), dataset.targets
-    calibrated = logits.calibrate(members, targets)
-    loaded = calibrated.members
-    rule = config.ensemble.rule
-    scored, oof = logits.out_of_fold(loaded, rule)
-    test = logits.test(loaded, rule)
-    figures = _measure(loaded, targets[scored], scored, oof)
-    figures |= _predict(loaded, test, rule, figures) | {"temperature": calibrated.temperatures}
-    figures |= _cost(config, run, [of.member for of in members])
-    labels = dataset.classes[test.argmax(axis=1)]
+    dataset, rule = run.dataset, run.config.ensemble.rule
+    calibrated = logits.calibrate(list(members), dataset.targets)
+    members = calibrated.members
+    rows, oof = logits.out_of_fold(members, rule)
+    test = logits.test(members, rule)
+    metric = metrics.of_competition()
+    record = {"metric": COMPETITION.metric, "oof_metric": metric.score(oof, dataset.targets[rows])}
+    record |= _scores(members, dataset.targets, rows, oof)
+    record |= _prediction(run, members, oof, dataset.targets[rows])
+    record |= {"temperature": calibrated.temperatures} | _cost(run, [loaded.member for loaded in members])
     if dataset.test_labels is not None:
-        figures["true_score"] = float((labels == dataset.test_labels).mean())
-    arrays.write(
-        run.oof,
-        rows=scored,
-        labels=dataset.train_labels[scored],
-        probabilities=oof,
-        classes=dataset.classes,
-        fingerprint=np.array(dataset.fingerprint),
-    )
-    arrays.write(
-        run.test,
-        probabilities=test,
-        classes=dataset.classes,
-        fingerprint=np.array(dataset.test_fingerprint),
-    )
-    submission.write(run.submission, labels, dataset.classes)
-    with replacing(latest(run)) as temporary:
-        shutil.copyfile(run.submission, temporary)
-    figures["seconds"] = seconds | {"submit": time.perf_counter() - started}
-    records.write_json(run.metrics, figures)
-    return figures
+        record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
+    _write(run, rows, oof, test)
+    record["seconds"] = seconds | {"submit": time.perf_counter() - started}
+    records.write_json(run.metrics, record)
+    return record
 
 
 def latest(run: Run) -> Path:
-    """Where the newest submission of all runs stands."""
+    """Copy of the newest submission of all runs."""
     return run.folder.parent / "submission.csv"
 
 
-def _draw(run: Run, dataset: Dataset) -> None:
-    """Draw the confusion matrix of the run's out-of-fold rows."""
-    from digits.figures.confusion import confusion_matrix
-
-    oof, classes = arrays.read_probabilities(run.oof), dataset.classes
-    counts = metrics.confusion(dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
-    with replacing(run.folder / "confusion.png") as temporary:
-        confusion_matrix(counts, classes).savefig(temporary)
-
-
-def _cost(config: Config, run: Run, members: list[Member]) -> dict[str, Any]:
-    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
-    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
-    macs = [record.get("training_macs") for record in trained]
-    return {
-        "members_planned": len(runs.members(config)),
-        "training_macs": sum(macs) if all(isinstance(of, float) for of in macs) else None,
-        "core_seconds": config.training.threads * sum(record["seconds"] for record in trained),
-    }
-
-
-def _measure(members: list[Logits], targets: np.ndarray, scored: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
-    """The scores of the out-of-fold rows `scored` (n,), whose classes are `targets` (n,)."""
-    correct = oof.argmax(axis=1) == targets
-    by_fold = {of.member.fold: np.searchsorted(scored, of.rows) for of in members}
-    by_architecture: dict[str, list[float]] = {}
-    for of in members:
-        hits = of.oof.argmax(axis=1) == targets[by_fold[of.member.fold]]
-        by_architecture.setdefault(of.member.architecture, []).append(float(hits.mean()))
+def _scores(members: list[Logits], targets: np.ndarray, rows: np.ndarray, oof: np.ndarray) -> dict[str, Any]:
+    """Scores of the out-of-fold probabilities (n, c) of `rows` (n,). targets: of all training rows."""
+    correct = oof.argmax(axis=1) == targets[rows]
+    folds = {loaded.member.fold: np.searchsorted(rows, loaded.rows) for loaded in members}
+    singles: dict[str, list[float]] = {}
+    for loaded in members:
+        accuracy = metrics.accuracy(loaded.oof, targets[loaded.rows])
+        singles.setdefault(loaded.member.architecture, []).append(accuracy)
     _, beliefs = logits.out_of_fold(members, BELIEFS)
     return {
         "oof_accuracy": float(correct.mean()),
-        "oof_accuracy_std": _spread([float(correct[rows].mean()) for rows in by_fold.values()]),
-        "oof_accuracy_by_architecture": {name: float(np.mean(of)) for name, of in by_architecture.items()},
-        "oof_accuracy_std_by_architecture": {name: _spread(of) for name, of in by_architecture.items()},
-        "oof_log_loss": metrics.log_loss(beliefs, targets),
-        "oof_rows": len(scored),
+        "oof_accuracy_std": _spread([float(correct[fold].mean()) for fold in folds.values()]),
+        "oof_accuracy_by_architecture": {name: float(np.mean(scores)) for name, scores in singles.items()},
+        "oof_accuracy_std_by_architecture": {name: _spread(scores) for name, scores in singles.items()},
+        "oof_log_loss": metrics.log_loss(beliefs, targets[rows]),
+        "oof_rows": len(rows),
         "members": len(members),
-    }
-
-
-def _predict(members: list[Logits], test: np.ndarray, rule: str, scores: dict[str, Any]) -> dict[str, float]:
-    """What the test rows should score."""
-    by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
-    choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
-    gain = metrics.fold_gain(choices, test.argmax(axis=1), logits.test(members, BELIEFS))
-    right = round(scores["oof_accuracy"] * scores["oof_rows"])
-    predicted = metrics.predict_score(right, scores["oof_rows"], len(test), gain)
-    return {
-        "predicted_score": predicted.value,
-        "predicted_low": predicted.low,
-        "predicted_high": predicted.high,
-        "fold_gain": gain,
     }
 
 
@@ -8160,45 +8346,106 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _print(config: Config, dataset: Dataset, run: Run, figures: dict[str, Any], rest: str | None) -> None:
+def _prediction(run: Run, members: list[Logits], oof: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
+
+    oof: probabilities (n, c) of the scored rows. targets: their classes (n,).
+    """
+    if COMPETITION.metric == "accuracy":
+        rule, beliefs = run.config.ensemble.rule, logits.test(members, BELIEFS)
+        by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
+        choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
+        gain = metrics.fold_gain(choices, logits.test(members, rule).argmax(axis=1), beliefs)
+        right = int((oof.argmax(axis=1) == targets).sum())
+        expected = metrics.predict_score(right, len(targets), len(beliefs), gain)
+    else:
+        generator, gain = np.random.default_rng(derive(run.config.seed, "submit")), 0.0
+        expected = metrics.resampled(metrics.of_competition(), oof, targets, generator)
+    return {
+        "predicted_score": expected.value,
+        "predicted_low": expected.low,
+        "predicted_high": expected.high,
+        "fold_gain": gain,
+    }
+
+
+def _cost(run: Run, members: list[Member]) -> dict[str, Any]:
+    """Cost of training these members; their MACs are null where an earlier version has trained one of them."""
+    trained = [records.read_json(run.member(member) / "member.json", seconds=float) for member in members]
+    macs = [record.get("training_macs") for record in trained]
+    return {
+        "members_planned": len(run.members),
+        "training_macs": None if None in macs else sum(macs),
+        "core_seconds": run.config.training.threads * sum(record["seconds"] for record in trained),
+    }
+
+
+def _write(run: Run, rows: np.ndarray, oof: np.ndarray, test: np.ndarray) -> None:
+    """Write the probabilities of the out-of-fold `rows` and of the test rows, and the submission."""
+    dataset = run.dataset
+    labels, classes = dataset.train_labels[rows], dataset.classes
+    fingerprint, test_fingerprint = np.array(dataset.fingerprint), np.array(dataset.test_fingerprint)
+    arrays.write(run.oof, rows=rows, labels=labels, probabilities=oof, classes=classes, fingerprint=fingerprint)
+    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint)
+    submission.write(run.submission, test, dataset.classes)
+    with replacing(latest(run)) as temporary:
+        shutil.copyfile(run.submission, temporary)
+
+
+def _draw(run: Run) -> None:
+    """Draw the confusion matrix of the run's out-of-fold rows."""
+    from digits.figures.confusion import confusion_matrix
+
+    oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
+    counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
+    with replacing(run.folder / "confusion.png") as temporary:
+        confusion_matrix(counts, classes).savefig(temporary)
+
+
+def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
+    data, count, total = run.dataset, record["members"], record["members_planned"]
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
-    table.add_row(
-        "data", f"{dataset.name}: {len(dataset.train_labels):,} training rows, {len(dataset.test_images):,} test rows"
-    )
-    count, total = figures["members"], figures["members_planned"]
-    table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(config)}")
-    for name, score in figures["oof_accuracy_by_architecture"].items():
-        spread = figures["oof_accuracy_std_by_architecture"][name]
+    table.add_row("data", f"{data.name}: {len(data.train_labels):,} training rows, {len(data.test_images):,} test rows")
+    table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(run.config)}")
+    for name, score in record["oof_accuracy_by_architecture"].items():
+        spread = record["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
-    spread = f"± {figures['oof_accuracy_std']:.5f} between the folds, {figures['oof_rows']:,} rows"
-    table.add_row("OOF accuracy, ensemble", f"{figures['oof_accuracy']:.5f} {spread}")
-    table.add_row("OOF log loss, calibrated", f"{figures['oof_log_loss']:.5f}")
-    interval = f"95 % interval {figures['predicted_low']:.5f} to {figures['predicted_high']:.5f}"
-    table.add_row(
-        "predicted leaderboard score",
-        f"{figures['predicted_score']:.5f}, {interval}\n"
-        f"(OOF accuracy + {figures['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
-        "the interval covers the draw of all rows, not test rows of another kind)",
-    )
-    if config.tuned_on == dataset.fingerprint:
+    spread = f"± {record['oof_accuracy_std']:.5f} between the folds, {record['oof_rows']:,} rows"
+    table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
+    table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
+    table.add_row("predicted leaderboard score", _expected(record))
+    if run.config.tuned_on == data.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
-    if "true_score" in figures:
-        table.add_row("true score", f"{figures['true_score']:.5f} (this data set's test labels are known)")
-    times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in figures["seconds"].items())
-    table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(figures['core_seconds'])})")
-    if figures["training_macs"] is not None:
-        table.add_row("training MACs", f"{cost.short(figures['training_macs'])} (3 x forward multiply-adds x images)")
+    if "true_score" in record:
+        table.add_row("true score", f"{record['true_score']:.5f} (this data set's test labels are known)")
+    times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in record["seconds"].items())
+    table.add_row("wall time", f"{times}\n(training, over all calls and cores: {duration(record['core_seconds'])})")
+    if record["training_macs"] is not None:
+        table.add_row("training MACs", f"{cost.short(record['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
     out = console()
     out.print(table)
-    if dataset.name == DEMO:
+    if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
     else:
-        message = f"{run.folder.name}: {figures['members']} members, OOF {figures['oof_accuracy']:.5f}"
-        command = ["kaggle", "competitions", "submit", "-c", dataset.name, "-f", str(latest(run)), "-m", message]
+        message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
+        command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
     if rest and count < total:
         out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
+
+
+def _expected(record: dict[str, Any]) -> str:
+    """The predicted score, its interval and what they come from."""
+    interval = f"95 % interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
+    if COMPETITION.metric == "accuracy":
+        source = (
+            f"(OOF accuracy + {record['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
+            "the interval covers the draw of all rows, not test rows of another kind)"
+        )
+    else:
+        source = f"(OOF {metrics.of_competition().label}; the interval covers the draw of the training rows alone)"
+    return f"{record['predicted_score']:.5f}, {interval}\n{source}"
 
 
 def _recipe(config: Config) -> str:
@@ -8210,79 +8457,30 @@ def _recipe(config: Config) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/train.py"] = r'''"""Train every member of a config: architectures x seeds x folds."""
+FILES["digits/stages/train.py"] = r'''"""Train every member of a run: architectures x seeds x folds."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-import math
-import os
-import shutil
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-import filelock
 import numpy as np
 
-from digits import config as configs
-from digits import data, models, progress, runs
 from digits.config import Config
-from digits.data import Dataset, Rows
-from digits.errors import UserError, plain, shown
-from digits.files import arrays, records
+from digits.errors import UserError
+from digits.figures import history
 from digits.files.atomic import replacing
-from digits.runs import Member, Run
+from digits.runs import Member, Run, training_order
 from digits.seeds import derive
-from digits.training import backend
+from digits.training import member
 from digits.training.augment import augment
-from digits.workers import cost, local, messages, self_check, warm_up
-from digits.workers import gpus as devices
-from digits.workers.cost import Budget, Deadline, Speed, Work
+from digits.workers import members
+from digits.workers.budget import Resources
+from digits.workers.members import OUT_OF_TIME, Plan, Result
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT = ".checkpoint.npz"
-FAST = Path("configs/fast.yaml")  # the config to suggest where a run takes long ...
-LONG = 3600.0  # ... which begins at that many seconds
-SMALL = 5e12  # training MACs: less takes a minute or two, and is not worth a warm-up
-WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most ...
-WARM_UP_SHARE = 0.02  # ... this share of the time
-SHORT = 300.0  # seconds of training on GPUs that are not worth a minute of measuring
-OUT_OF_TIME = "the time was over"
-
-
-@dataclass(frozen=True, eq=False)
-class Tables:
-    """What all members share: the training rows, the fold of each, int64 (n,), test images uint8 (m, side, side)."""
-
-    rows: Rows
-    folds: np.ndarray
-    test_images: np.ndarray
-
-    @property
-    def form(self) -> tuple[int, int]:
-        """Side of the images, and number of classes."""
-        return self.rows.images.shape[1], int(self.rows.targets.max()) + 1
-
-
-@dataclass(frozen=True)
-class Job:
-    """One member to train.
-
-    pipe: takes its progress; None where standard output does. until: by `time.monotonic`, when it stops.
-    """
-
-    config: Config
-    member: Member
-    pipe: Path | None = None
-    until: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -8293,99 +8491,46 @@ class Outcome:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def run(
-    config: Config,
-    dataset: Dataset,
-    run: Run,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    deadline: Deadline | None = None,
-    after: Callable[[list[Member]], None] | None = None,
-    patient: bool = False,
-) -> Outcome:
+def run(run: Run, resources: Resources | None = None, after: Callable[[list[Member]], None] | None = None) -> Outcome:
     """Train the members that are not trained yet, and draw the training history.
 
     Args:
-        config: what to train.
-        dataset: what to train on.
         run: where the members go; the caller holds its lock.
-        workers: members at a time; by default as many as the GPUs train fastest, or the cores have room for.
-        scheduler: address of a Dask scheduler, whose workers train instead of this machine.
-        deadline: members that will probably not end in time are left out.
+        resources: where they are trained; by default on all of this machine, for as long as it takes.
         after: called after every member, with all that are trained by then.
-        patient: a member that fails does not stop the others.
 
     Raises:
         UserError: not a single member fits into the time.
     """
-    run.claim(config, dataset)
-    members = runs.members(config)
-    missing = [member for member in cost.order(config) if not is_trained(run, member)]
-    outcome = Outcome([member for member in members if member not in missing])
+    resources = resources or Resources()
+    run.claim()
+    missing = [wanted for wanted in training_order(run.config) if not _is_trained(run, wanted)]
+    outcome = Outcome([wanted for wanted in run.members if wanted not in missing])
     if outcome.trained:
-        print(f"{len(outcome.trained)} of {len(members)} members are trained already", flush=True)
+        print(f"{len(outcome.trained)} of {len(run.members)} members are trained already", flush=True)
     if missing:
-        _try_augmentation(config, dataset.train_images)
-        deadline = deadline or Deadline(time.monotonic())
-        plan = Plan(config, run, _tables(config, dataset), missing, deadline, patient)
-        results = _elsewhere(plan, scheduler) if scheduler else _here(plan, workers)
-        with contextlib.closing(results):
-            for member, problem in results:
-                if problem is None:
-                    outcome.trained[:] = [of for of in members if of in outcome.trained or of == member]
-                    if after:
-                        after(outcome.trained)
-                elif problem == OUT_OF_TIME:
-                    print(f"{member.name} stopped: {problem}; its whole epochs are kept", flush=True)
-                else:
-                    outcome.problems[member.name] = problem
-                    print(f"WARNING: member {member.name} failed, the others continue: {problem}", flush=True)
+        _try_augmentation(run.config, run.dataset.train_images)
+        tables = member.tables(run.config, run.dataset)
+        plan = Plan(run, run.config, tables, missing, resources.deadline, resources.patient)
+        with contextlib.closing(_results(plan, resources)) as results:
+            for done, problem in results:
+                _record(run, outcome, done, problem)
+                if problem is None and after:
+                    after(outcome.trained)
     if outcome.trained:
-        _draw_history(run, outcome.trained)
+        histories = {done.name: run.history(done) for done in outcome.trained}
+        with replacing(run.folder / "history.png") as temporary:
+            history.training_history(histories).savefig(temporary)
     return outcome
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Training that a call is to do. missing: members, in the order of training. patient: as that of `run`."""
-
-    config: Config
-    run: Run
-    tables: Tables
-    missing: list[Member]
-    deadline: Deadline
-    patient: bool
-
-    def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
-        """Work of every member of the config. macs: forward multiply-adds by architecture."""
-        return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
-
-    def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
-        """Progress display of the missing members. works: training that is left of each."""
-        every, epochs = cost.order(self.config), self.config.training.epochs
-        tasks = {
-            member.name: progress.Task(
-                title=f"{member.name} [{every.index(member) + 1}/{len(every)}]",
-                epochs=epochs,
-                done=epochs - work.epochs,
-                images=work.images,
-                macs=float(cost.PASSES * work.macs),
-            )
-            for member, work in works.items()
-        }
-        return progress.TrainingLines(tasks, workers, progress.is_terminal(), self.deadline.training_ends)
-
-
-def is_trained(run: Run, member: Member) -> bool:
-    """A member is there, and every file of it is as it was sealed."""
-    folder = run.member(member)
-    if not folder.exists():
-        return False
-    if records.is_whole(folder):
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
-        return True
-    logger.warning("member %s is damaged and is trained anew", member.name)
-    return False
+def _is_trained(run: Run, wanted: Member) -> bool:
+    """The member is there, and every file of it has its checksum."""
+    folder = run.member(wanted)
+    trained = folder.exists() and member.is_complete(folder)
+    if folder.exists() and not trained:
+        logger.warning("member %s is damaged and is trained anew", wanted.name)
+    return trained
 
 
 def _try_augmentation(config: Config, images: np.ndarray) -> None:
@@ -8393,297 +8538,27 @@ def _try_augmentation(config: Config, images: np.ndarray) -> None:
     try:
         augment(images[:2], config.augmentation, derive(config.seed, "trial"))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        side = images.shape[1]
-        raise UserError(f"augmentation of {side}x{side} images: {' '.join(str(error).split())[:200]}") from error
+        height, width = images.shape[1:3]
+        raise UserError(f"augmentation of {height}x{width} images: {' '.join(str(error).split())[:200]}") from error
 
 
-def _tables(config: Config, dataset: Dataset) -> Tables:
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    return Tables(Rows(dataset.train_images, dataset.targets), folds, dataset.test_images)
+def _results(plan: Plan, resources: Resources) -> Iterator[Result]:
+    if resources.scheduler is None:
+        return members.train(plan, resources.workers)
+    from digits.workers import members_on_dask  # takes long to import
+
+    return members_on_dask.train(plan, resources.scheduler)
 
 
-# --- on this machine ---------------------------------------------------------------------------------------
-
-
-def _here(plan: Plan, workers: int | None) -> Iterator[tuple[Member, str | None]]:
-    """Train members in processes of this machine; each with None once it is trained, else with the reason."""
-    plan, gpus = _checked(plan)
-    if workers is None:
-        workers = _workers_on_gpus(plan, gpus) if gpus else backend.room_for(plan.config.training.threads)
-    workers = min(workers, len(plan.missing))
-    with local.processes(workers, plan.run.folder, gpus) as submit:
-        every = plan.works(_count(submit, plan, plan.config, workers))
-        works = {member: _unfinished(plan.run, member, every[member]) for member in plan.missing}
-        cost.say_recipe(every, works)
-        budget = _budget(submit, plan, works, workers)
-        with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
-            train = _try_member if plan.patient else _train_member
-            jobs = (Job(plan.config, member, pipe, budget.stops(member)) for member in budget.in_time())
-            yield from submit(train, ((job, plan.tables, plan.run) for job in jobs))
-
-
-def _checked(plan: Plan) -> tuple[Plan, int]:
-    """The plan in the way of computing that works on the GPUs of this machine, and their number; 0 for none."""
-    gpus = devices.count()
-    if not gpus:
-        return plan, 0
-    way = self_check.find_way(plan.config, *plan.tables.form)
-    os.environ.update(way.environment)
-    return replace(plan, config=way.settings(plan.config)), 0 if way is self_check.PROCESSOR else gpus
-
-
-def _workers_on_gpus(plan: Plan, gpus: int) -> int:
-    """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
-
-    def rate(workers: int) -> float:
-        """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
-        try:
-            with local.processes(workers, plan.run.folder, gpus, apart=True) as submit:
-                macs = _count(submit, plan, plan.config, workers)
-                measured = _measured(submit, plan, workers)
-        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
-            measured = [("", None)]
-        if not all(speed for _, speed in measured):
-            print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
-            return 0.0
-        per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
-        print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
-        work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
-        return 0.0 if work < SHORT * per_second else per_second
-
-    if plan.deadline.left() < 6 * SHORT:
-        return gpus
-    return devices.worthwhile(rate, gpus, min(len(plan.missing), backend.room_for(threads=1)))
-
-
-def _count(submit: local.Submit, plan: Plan, config: Config, workers: int) -> dict[str, int]:
-    """Forward multiply-adds of the architectures of a config.
-
-    Every worker counts, so that each has imported its backend when speeds are measured.
-    """
-    question = (config.architectures, *plan.tables.form, plan.config.training.threads)
-    *_, macs = submit(warm_up.count, [question] * workers)
-    return macs
-
-
-def _unfinished(run: Run, member: Member, work: Work) -> Work:
-    """Work of a member without the epochs that its checkpoint holds, if it has one."""
-    try:
-        done = len(arrays.read(run.unfinished(member) / CHECKPOINT)["history"])
-    except (ValueError, KeyError, TypeError):  # none, or one that training will refuse too
-        return work
-    return replace(work, epochs=max(0, work.epochs - done))
-
-
-def _budget(submit: local.Submit, plan: Plan, works: dict[Member, Work], workers: int) -> Budget:
-    """Measure how fast this machine is, and print how long training will take.
-
-    Raises:
-        UserError: not a single member fits into the time, and none was trained before.
-    """
-    damaged = [member for member in works if plan.run.member(member).exists()]
-
-    def took(member: Member) -> float | None:
-        if member in damaged or not plan.run.member(member).exists():
-            return None
-        return float(plan.run.history(member)["seconds"][-works[member].epochs :].mean())
-
-    limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(submit, plan, workers) if limited or macs >= SMALL else {}
-    budget = Budget(works, workers, plan.deadline, speeds, took)
-    if speeds and budget.schedule():
-        seconds = cost.say_expected(budget)
-        if seconds > LONG and not limited:
-            _say_faster(submit, plan, macs, seconds)
-    elif speeds and len(works) == len(runs.members(plan.config)):
-        raise UserError(budget.too_little())
-    return budget
-
-
-def _speeds(submit: local.Submit, plan: Plan, workers: int) -> dict[str, Speed]:
-    """Speed of each architecture that is missing; without those whose training fails."""
-    return {label: speed for label, speed in _measured(submit, plan, workers) if speed}
-
-
-def _measured(submit: local.Submit, plan: Plan, workers: int) -> list[tuple[str, Speed | None]]:
-    """Label and speed of the architectures that are missing, while all workers are as busy as they will be."""
-    missing = {member.architecture for member in plan.missing}
-    architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
-    count = math.ceil(len(architectures) / workers) * workers
-    rows, (_, classes) = warm_up.some(plan.tables.rows, plan.config.training), plan.tables.form
-    seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
-    turns = itertools.islice(itertools.cycle(architectures), count)
-    return list(
-        submit(warm_up.measure, [(architecture, plan.config, rows, classes, seconds) for architecture in turns])
-    )
-
-
-def _say_faster(submit: local.Submit, plan: Plan, macs: float, seconds: float) -> None:
-    """Print what would be faster than so many training MACs in so many seconds."""
-    faster = "HOURS=1 for as many networks as fit"
-    with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
-        fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(_count(submit, plan, fast, workers=1))
-        taken = seconds / macs * cost.training_macs(works.values())
-        if fast != plan.config and taken < seconds:
-            faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
-    print(f"Faster: {faster}", flush=True)
-
-
-def _try_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
-    """Train one member; the reason where it failed."""
-    try:
-        return _train_member(job, tables, run)
-    except Exception as error:  # whatever it is, the other members are worth having
-        logger.exception("member %s", job.member.name)
-        return job.member, f"{type(error).__name__}: {shown(str(error))}"
-
-
-def _train_member(job: Job, tables: Tables, run: Run) -> tuple[Member, str | None]:
-    """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    with filelock.FileLock(run.member_lock(job.member)):
-        if not records.is_whole(run.member(job.member)):
-            try:
-                _train(job, tables, run.unfinished(job.member))
-            except messages.OutOfTime:
-                return job.member, OUT_OF_TIME
-            except Exception as error:  # a backend's exception may not travel to the process that was started
-                line = plain(error)
-                if line is None:
-                    raise
-                raise UserError(line) from error
-            _publish(run.unfinished(job.member), run, job.member)
-    return job.member, None
-
-
-def _publish(folder: Path, run: Run, member: Member) -> None:
-    records.publish(folder, run.member(member))
-    (run.member(member) / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
-
-
-# --- on a Dask cluster -------------------------------------------------------------------------------------
-
-
-def _elsewhere(plan: Plan, scheduler: str) -> Iterator[tuple[Member, str | None]]:
-    """Train members on the workers of a Dask cluster, and put each into the run as soon as it is back."""
-    from digits.workers import dask as remote
-
-    with remote.connect(scheduler) as client:
-        question = (plan.config.architectures, *plan.tables.form, plan.config.training.threads)
-        with local.processes(1, plan.run.folder, apart=True) as submit:
-            every = plan.works(*submit(warm_up.count, [question]))
-        works = {member: every[member] for member in plan.missing}
-        cost.say_recipe(every, works)
-        jobs = {member.name: Job(plan.config, member) for member in plan.missing}
-        workers = remote.at_a_time(client)
-        with (
-            plan.lines(works, workers) as lines,
-            messages.listen(lines.hear, lines.tick) as pipe,
-            messages.sender(pipe) as hear,
-        ):
-            for name, files in remote.run(client, _train_there, jobs, plan.tables, hear):
-                member = jobs[name].member
-                with filelock.FileLock(plan.run.member_lock(member)):
-                    _unpack(files, plan.run, member)
-                yield member, None
-
-
-def _train_there(job: Job, tables: Tables) -> dict[str, bytes]:
-    """Train one member on a worker of a cluster; the content of its files, by name.
-
-    In a process of its own: Keras draws initial weights from random states that are one for all threads of a
-    worker, and TensorFlow keeps its number of threads as long as a process lives.
-    """
-    from digits.workers import dask as remote
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        order = {"config": job.config.model_dump(mode="json"), "member": asdict(job.member)}
-        records.write_json(folder / "job.json", order)
-        rows = {"images": tables.rows.images, "targets": tables.rows.targets}
-        arrays.write(folder / "tables.npz", **rows, folds=tables.folds, test_images=tables.test_images)
-        remote.follow([sys.executable, "-m", "digits", "train-member", name])
-        made = folder / "member"
-        return {path.name: path.read_bytes() for path in made.iterdir() if path.name != CHECKPOINT}
-
-
-def train_member(folder: Path) -> None:
-    """Train, for `_train_there`, the member of `job.json` on `tables.npz` into the folder `member`."""
-    local.end_with(os.getppid())
-    order = records.read_json(folder / "job.json", config=dict, member=dict)
-    tables = arrays.read(folder / "tables.npz")
-    tables = Tables(Rows(tables["images"], tables["targets"]), tables["folds"], tables["test_images"])
-    _train(Job(configs.parse(order["config"], str(folder)), Member(**order["member"])), tables, folder / "member")
-
-
-def _unpack(files: dict[str, bytes], run: Run, member: Member) -> None:
-    """Put a member that came over the network into the run, if it is as it was sent."""
-    folder = run.unfinished(member)
-    shutil.rmtree(folder, ignore_errors=True)  # begun on this machine
-    for name, content in files.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_bytes(content)
-    if not records.is_whole(folder):
-        raise UserError(f"member {member.name} came back damaged; the same command trains it anew")
-    _publish(folder, run, member)
-
-
-# --- one member --------------------------------------------------------------------------------------------
-
-
-def _train(job: Job, tables: Tables, folder: Path) -> None:
-    """Train one member into a folder, and seal it; resumes from the checkpoint there, and leaves it."""
-    config, member, rows = job.config, job.member, tables.rows
-    backend.start(config.training.threads)
-    from digits.training import loop
-
-    learned, held_out = np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold)
-    with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
-        network = loop.train(
-            next(of for of in config.architectures if of.label == member.architecture),
-            config.training,
-            config.augmentation,
-            int(rows.targets.max()) + 1,
-            rows,
-            learned,
-            held_out,
-            derive(config.seed, "member", member.architecture, member.seed, member.fold),
-            folder / CHECKPOINT,
-            report,
-        )
-    _write_history(folder / "history.csv", network.history, loop.HISTORY)
-    with replacing(folder / "model.keras") as temporary:
-        network.model.save(temporary)
-    logits, features = loop.predict_with(network.predict, rows.images[held_out], config.tta)
-    arrays.write(folder / "oof.npz", rows=held_out, logits=logits, features=features)
-    logits, features = loop.predict_with(network.predict, tables.test_images, config.tta)
-    arrays.write(folder / "test.npz", logits=logits, features=features)
-    seconds = float(network.history[:, loop.HISTORY.index("seconds")].sum())
-    images = len(network.history) * cost.images_per_epoch(len(learned), config.training)
-    record = {
-        "precision": network.precision,
-        "seconds": seconds,
-        "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
-        "versions": backend.versions(),
-        "processor": backend.processor(),
-        "device": backend.device() or backend.processor(),
-        "deterministic": backend.is_deterministic(),
-    }
-    records.seal(folder, record)
-
-
-def _write_history(path: Path, history: np.ndarray, names: tuple[str, ...]) -> None:
-    with replacing(path) as temporary:
-        np.savetxt(temporary, history, fmt="%.6g", delimiter=",", header=",".join(names), comments="")
-
-
-def _draw_history(run: Run, members: list[Member]) -> None:
-    """Draw how the training of these members went."""
-    from digits.figures import history
-
-    histories = {member.name: run.history(member) for member in members}
-    with replacing(run.folder / "history.png") as temporary:
-        history.training_history(histories).savefig(temporary)
+def _record(run: Run, outcome: Outcome, done: Member, problem: str | None) -> None:
+    """Add a member's result to the outcome, and print what went wrong."""
+    if problem is None:
+        outcome.trained[:] = [wanted for wanted in run.members if wanted in outcome.trained or wanted == done]
+    elif problem == OUT_OF_TIME:
+        print(f"{done.name} stopped: {problem}; its whole epochs are kept", flush=True)
+    else:
+        outcome.problems[done.name] = problem
+        print(f"WARNING: member {done.name} failed, the others continue: {problem}", flush=True)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8691,7 +8566,7 @@ FILES["digits/training/__init__.py"] = r'''"""Train one network: the recipe, the
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/training/augment.py"] = r'''"""Augmentation with albumentations over a whole epoch at once.
+FILES["digits/training/augment.py"] = r'''"""Augmentation with albumentations over a whole epoch at once, and the views of test-time augmentation.
 
 albumentations costs about 0.1 ms of Python for each call on a 28x28 image, whatever the image holds. So
 the images of a small pack travel through one call as channels of one image and share its draw; the packs
@@ -8701,6 +8576,7 @@ are drawn anew each epoch, apart from the batches, so that no two images keep co
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8711,6 +8587,9 @@ from digits.seeds import as_int, derive
 if TYPE_CHECKING:
     from albumentations import BasicTransform
 
+# Pixels by which each view of test-time augmentation is moved up and left.
+VIEWS = {"none": [(0, 0)], "shifts": [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]}
+
 
 def augment(
     images: np.ndarray, settings: Augmentation, seed: np.random.SeedSequence, rows: np.ndarray | None = None
@@ -8718,13 +8597,13 @@ def augment(
     """Draw one augmented copy of every image, or of some.
 
     Args:
-        images: uint8 (n, height, width).
+        images: uint8 (n, height, width, channels).
         settings: ranges and probabilities; `settings.pack` images share one draw.
         seed: decides every draw; the same seed gives the same bytes.
         rows: of which images, int (r,); by default of all.
 
     Returns:
-        uint8 (r, height, width), in the order of `rows`; without them and any transform `images` itself.
+        uint8 (r, height, width, channels), in the order of `rows`; without them and any transform `images` itself.
     """
     if not settings.is_active:
         return images if rows is None else images[rows]
@@ -8736,21 +8615,23 @@ def augment(
     draw = albumentations.Compose(_transforms(settings), seed=as_int(derive(seed, "draw")))
     rows = np.arange(len(images)) if rows is None else rows
     order = np.random.default_rng(derive(seed, "packs")).permutation(len(rows))
-    augmented = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    height, width, channels = images.shape[1:]
+    augmented = np.empty((len(rows), height, width, channels), images.dtype)
     for start in range(0, len(order), settings.pack):
-        places = order[start : start + settings.pack]
-        pack = np.ascontiguousarray(images[rows[places]].transpose(1, 2, 0))
-        augmented[places] = draw(image=pack)["image"].transpose(2, 0, 1)
+        pack = order[start : start + settings.pack]
+        stacked = images[rows[pack]].transpose(1, 2, 0, 3).reshape(height, width, -1)
+        drawn = draw(image=np.ascontiguousarray(stacked))["image"]
+        augmented[pack] = drawn.reshape(height, width, -1, channels).transpose(2, 0, 1, 3)
     return augmented
 
 
 def _transforms(settings: Augmentation) -> list[BasicTransform]:
-    import albumentations
+    import albumentations as library
 
     transforms: list[BasicTransform] = []
     if settings.is_affine:
         transforms.append(
-            albumentations.Affine(
+            library.Affine(
                 rotate=(-settings.rotation, settings.rotation),
                 translate_percent=(-settings.shift, settings.shift),
                 scale=(1 - settings.zoom, 1 + settings.zoom),
@@ -8760,16 +8641,21 @@ def _transforms(settings: Augmentation) -> list[BasicTransform]:
         )
     elastic, grid, erasing = settings.elastic, settings.grid, settings.erasing
     if elastic.probability:
-        transforms.append(
-            albumentations.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability)
-        )
+        transforms.append(library.ElasticTransform(alpha=elastic.alpha, sigma=elastic.sigma, p=elastic.probability))
     if grid.probability:
         limits = (-grid.limit, grid.limit)
-        transforms.append(albumentations.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
+        transforms.append(library.GridDistortion(num_steps=grid.steps, distort_limit=limits, p=grid.probability))
     if erasing.probability:
-        scale = (erasing.scale / 4, erasing.scale)
-        transforms.append(albumentations.Erasing(scale=scale, p=erasing.probability))
+        transforms.append(library.Erasing(scale=(erasing.scale / 4, erasing.scale), p=erasing.probability))
     return transforms
+
+
+def views(images: np.ndarray, tta: str) -> Iterator[np.ndarray]:
+    """The views of test-time augmentation `tta`: each uint8 (n, height, width, channels), as `images`."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = images.shape[1:3]
+    for up, left in VIEWS[tta]:
+        yield padded[:, 1 + up : 1 + up + height, 1 + left : 1 + left + width]
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8783,7 +8669,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -8794,13 +8680,17 @@ from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
 JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
-RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # versions in run.json ...
-OF_BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}  # ... and of the backend in use
+PACKAGES = {
+    "tensorflow": ("tensorflow",),
+    "jax": ("jax", "jaxlib"),
+}  # whose versions decide a result: the backend's ...
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # ... and those of any
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def name() -> str:
-    """The Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
+    """Keras backend of this process: KERAS_BACKEND, else TensorFlow where it is installed, else JAX.
 
     Raises:
         UserError: it is none that this project trains with, or it is not installed.
@@ -8830,7 +8720,7 @@ def load() -> None:
     # several processes may share a GPU, so that none takes all of its memory at once
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with _held_back():
+    with _hidden_stderr():
         import keras  # noqa: F401  # it brings the backend along
 
 
@@ -8878,37 +8768,25 @@ def _start_jax(threads: int) -> None:
 
 
 def room_for(threads: int) -> int:
-    """How many networks of `threads` threads each the cores of this machine hold at a time."""
+    """Networks of `threads` threads each that the cores of this machine hold at a time."""
     return max(1, joblib.cpu_count() // threads)
 
 
 def resolve_precision(precision: str) -> str:
-    """`auto` as what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
+    """Replace `auto` by what is fastest here: a 16-bit type where the hardware multiplies it, else float32."""
     if precision != "auto":
         return precision
-    capability = _gpu_capability()
-    if capability is not None:
+    if gpu := _gpu():
+        _, capability = gpu
         return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
     sixteen_bits = {"avx512_bf16", "amx_bf16"} & _cpu_flags() and name() == "tensorflow"  # XLA has no such kernels
     return "mixed_bfloat16" if sixteen_bits else "float32"
 
 
-def onednn() -> bool:
-    """TensorFlow computes with oneDNN on this processor."""
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
-
-
 def device() -> str | None:
-    """The name of the GPU that this process computes on; None where it is the processor."""
-    if name() == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return first.device_kind if first.platform == "gpu" else None
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else None
+    """Name of the GPU that this process computes on; None where it is the processor."""
+    gpu = _gpu()
+    return gpu[0] if gpu else None
 
 
 def is_deterministic() -> bool:
@@ -8916,33 +8794,28 @@ def is_deterministic() -> bool:
     return UNDETERMINED not in os.environ
 
 
-def _gpu_capability() -> float | None:
-    """NVIDIA's compute capability of the first GPU, such as 8.6; None without a GPU."""
+def _gpu() -> tuple[str, float] | None:
+    """Name and NVIDIA's compute capability, such as 8.6, of the first GPU; None without a GPU."""
     if name() == "jax":
         import jax
 
         first = jax.devices()[0]
-        return float(first.compute_capability) if first.platform == "gpu" else None
+        return (first.device_kind, float(first.compute_capability)) if first.platform == "gpu" else None
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return None
-    major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-    return major + minor / 10
-
-
-def _cpu_flags() -> set[str]:
-    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    details = tf.config.experimental.get_device_details(gpus[0])
+    major, minor = details.get("compute_capability", (0, 0))
+    return details.get("device_name", "GPU"), major + minor / 10
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
+def _hidden_stderr() -> Iterator[None]:
     """Hold back what the backend's libraries log while they load, which no setting of theirs can stop.
 
-    It is shown after all where loading fails, unless for too little memory, of which a line tells all.
+    It is shown after all where loading fails, unless for too little memory, for which one line is enough.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -8961,36 +8834,116 @@ def _held_back() -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """The installed version of every package that decides a result; of the backends the one in use."""
+    """Installed version of every package that decides a result; of the backends the one in use."""
     found = {"python": platform.python_version()}
-    for package in (*OF_BACKEND[name()], *RECORDED):
-        try:
+    for package in (*PACKAGES[name()], *RECORDED):
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> dict[str, Any]:
     """System, processor and cores of this machine; `onednn`: TensorFlow computes with it."""
-    own = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
-    return own | ({"onednn": onednn()} if name() == "tensorflow" else {})
+    facts = {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    if name() == "tensorflow":
+        facts["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and "avx2" in _cpu_flags()
+    return facts
 
 
 def processor() -> str:
-    """The processor's model name, as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    """Model name of the processor, where the system knows it."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> set[str]:
+    """Instruction sets of the processor, as Linux names them; empty elsewhere."""
+    return set(CPUINFO.read_text().split()) if CPUINFO.exists() else set()
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/training/loop.py"] = r'''"""The training loop of one network, resumable after every epoch. Knows nothing of folds or ensembles.
+FILES["digits/training/cost.py"] = r'''"""Cost of training in multiply-adds (MACs), the same on any machine."""
 
-The loop is our own, over tensors in memory: `fit` ends each call by tearing down a tf.data iterator and
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from digits.config import Config, Training
+from digits.runs import Member, training_order
+from digits.training.augment import VIEWS
+
+PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
+
+
+@dataclass(frozen=True)
+class Work:
+    """Training that is left of one member.
+
+    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
+    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    """
+
+    images: int
+    epochs: int
+    scored: int
+    predicted: int
+    macs: int
+
+    @property
+    def training_macs(self) -> float:
+        return float(PASSES * self.macs * self.images * self.epochs)
+
+
+def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
+    """Work of every member of a config, in the order of training.
+
+    Args:
+        config: the recipe.
+        macs: forward multiply-adds by architecture.
+        rows: of the training table.
+        test_rows: of the test table.
+    """
+    settings, held_out = config.training, rows // config.folds.count
+    images = images_per_epoch(rows - held_out, settings)
+    scored = min(settings.monitor_rows or held_out, held_out)
+    predicted = len(VIEWS[config.tta]) * (held_out + test_rows)
+    return {
+        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture])
+        for member in training_order(config)
+    }
+
+
+def images_per_epoch(rows: int, settings: Training) -> int:
+    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
+    if settings.watches:
+        rows -= math.ceil(settings.early_stopping.inner_split * rows)
+    batch = min(settings.batch_size, rows)
+    return rows // batch * batch
+
+
+def training_macs(works: Iterable[Work]) -> float:
+    """Training MACs of members together."""
+    return sum(work.training_macs for work in works)
+
+
+def networks(count: int) -> str:
+    """Such as `1 network` or `20 networks`."""
+    return f"{count} network{'s' * (count != 1)}"
+
+
+def short(macs: float) -> str:
+    """Such as `7.5e14`."""
+    mantissa, exponent = f"{macs:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/training/loop.py"] = r'''"""Training loop of one network, resumable after every epoch. Knows nothing of folds or ensembles.
+
+The loop is our own, over arrays in memory: Keras' `fit` ends each call by tearing down a tf.data iterator and
 waits for it, up to as long as the epoch itself.
 """
 
@@ -9002,12 +8955,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -9015,14 +8967,16 @@ from scipy.special import log_softmax
 from sklearn.model_selection import train_test_split
 
 from digits import models
-from digits.config import Architecture, Augmentation, Optimizer, Training
-from digits.data import Rows
+from digits.config import Architecture, Config, Optimizer, Training
+from digits.data import Rows, Split
 from digits.errors import UserError
 from digits.files import arrays
 from digits.seeds import as_int, derive
 from digits.training import backend
-from digits.training.augment import augment
+from digits.training.augment import augment, views
+from digits.training.report import Report
 from digits.training.schedules import epochs_without_gain, learning_rates
+from digits.training.steps import Forward
 
 logger = logging.getLogger(__name__)
 
@@ -9036,7 +8990,8 @@ HISTORY = (
     "learning_rate",
     "seconds",
 )
-CHUNKS = 20  # calls into TensorFlow an epoch: few enough to cost nothing, enough for a live line
+WATCHED_LOSS = HISTORY.index("watched_loss")
+CHUNKS = 20  # calls into the backend an epoch: few enough to cost nothing, enough for a live line
 PREDICTION_BATCH = 500
 
 OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
@@ -9049,127 +9004,50 @@ OPTIMIZERS: dict[str, Callable[[Optimizer], keras.optimizers.Optimizer]] = {
     "adadelta": lambda s: keras.optimizers.Adadelta(weight_decay=s.weight_decay or None),
 }
 
-Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-
-class Report(Protocol):
-    """What hears how training goes."""
-
-    def within(self, epoch: int, share: float) -> None:
-        """A share of an epoch, 0..1, is done; epochs count from 0."""
-
-    def after(self, row: dict[str, float], images: int) -> None:
-        """An epoch is done: its row of the history, and how many images were trained on."""
-
-
-def predictor(model: keras.Model) -> Predict:
-    """A function from uint8 (n, side, side) to logits float32 (n, classes) and features float32 (n, d)."""
-    both = keras.Model(model.input, [model.output, model.get_layer("features").output])
-    forward = _compiled_for_backend().forward(both)
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        starts = range(0, len(images), PREDICTION_BATCH)
-        parts = [forward(images[start : start + PREDICTION_BATCH]) for start in starts]
-        logits, features = zip(*parts, strict=True)
-        return np.concatenate(logits), np.concatenate(features)
-
-    return predict
-
-
-def _compiled_for_backend() -> ModuleType:
-    """The module with `forward` and `steps` of the Keras backend in use."""
-    return importlib.import_module(f"digits.training.on_{keras.backend.backend()}")
-
-
-def predict_with(predict: Predict, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and features averaged over the views of test-time augmentation `tta`."""
-    starts = range(0, len(images), PREDICTION_BATCH)  # so that no view of all images is ever held
-    batches = [_averaged(predict, VIEWS[tta](images[start : start + PREDICTION_BATCH])) for start in starts]
-    logits, features = zip(*batches, strict=True)
-    return np.concatenate(logits), np.concatenate(features)
-
-
-def _averaged(predict: Predict, views: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    logits, features = zip(*map(predict, views), strict=True)
-    return np.mean(logits, axis=0), np.mean(features, axis=0)
-
-
-def _shifts(images: np.ndarray) -> Iterator[np.ndarray]:
-    """The images, and the images moved by one pixel up, down, left and right."""
-    yield images
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    height, width = images.shape[1:]
-    for top, left in ((2, 1), (0, 1), (1, 2), (1, 0)):
-        yield padded[:, top : top + height, left : left + width]
-
-
-VIEWS: dict[str, Callable[[np.ndarray], Iterator[np.ndarray]]] = {
-    "none": lambda images: iter([images]),
-    "shifts": _shifts,
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """A trained network. history: float64 (epochs, len(HISTORY)); precision: the Keras dtype policy that it used."""
 
     model: keras.Model
-    predict: Predict
+    predict: Forward
     history: np.ndarray
     precision: str
 
 
 def train(
     architecture: Architecture,
-    settings: Training,
-    augmentation: Augmentation,
-    classes: int,
-    rows: Rows,
-    learned: np.ndarray,
-    held_out: np.ndarray,
+    config: Config,
+    split: Split,
     seed: np.random.SeedSequence,
     checkpoint: Path,
     report: Report,
 ) -> Network:
-    """Build a network and train it, going on from `checkpoint` where there is one; see `fit`.
+    """Build a network of the config and train it; see `fit`.
 
-    The backend must have been started with `settings.threads`.
+    The backend must have been started with the config's threads.
     """
     keras.backend.clear_session()
-    precision = backend.resolve_precision(settings.precision)
-    side = rows.images.shape[1]
-    model = models.build(architecture, side, classes, precision, as_int(derive(seed, "weights")))
-    predict = predictor(model)
-    seed = derive(seed, "training")
-    history = fit(model, predict, rows, learned, held_out, settings, augmentation, seed, checkpoint, report)
-    return Network(model, predict, history, precision)
+    precision = backend.resolve_precision(config.training.precision)
+    rows = split.rows
+    weights = as_int(derive(seed, "weights"))
+    model = models.build(architecture, rows.images.shape[1:], rows.classes, precision, weights)
+    history = fit(model, config, split, derive(seed, "training"), checkpoint, report)
+    return Network(model, predictor(model), history, precision)
 
 
 def fit(
-    model: keras.Model,
-    predict: Predict,
-    rows: Rows,
-    learned: np.ndarray,
-    held_out: np.ndarray,
-    settings: Training,
-    augmentation: Augmentation,
-    seed: np.random.SeedSequence,
-    checkpoint: Path,
-    report: Report,
+    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, report: Report
 ) -> np.ndarray:
-    """Train `model` in place for `settings.epochs`, going on from `checkpoint` where there is one.
+    """Train `model` in place for the config's epochs; resume from `checkpoint` where there is one.
 
     Args:
-        model: takes raw pixels (batch, side, side, 1), gives logits (batch, classes).
-        predict: `predictor(model)`.
-        rows: the whole table, which is only read: processes may share it.
-        learned: numbers of the rows to learn from, int (r,).
-        held_out: of rows that decide nothing, int (h,); some are scored after each epoch, for the reader's sake.
-        settings: the recipe.
-        augmentation: drawn anew for each epoch, ahead of time in a thread.
+        model: takes raw pixels (batch, height, width, channels), gives logits (batch, classes).
+        config: its training and augmentation.
+        split: the rows to learn from. Those held out decide nothing; some are scored after each epoch for the history.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
-        report: hears of every epoch, and of its parts.
+        report: is called after every epoch, and within it.
 
     Returns:
         The history: float64 (epochs, len(HISTORY)).
@@ -9177,21 +9055,23 @@ def fit(
     Raises:
         UserError: the loss is no longer a number.
     """
+    settings, rows, predict = config.training, split.rows, predictor(model)
     learner = _Learner(model, settings)
     history = learner.restore(checkpoint)
-    learned, watched = _inner_split(rows, learned, settings, seed)
-    monitored = rows.take(_sample(held_out, settings.monitor_rows, seed))
-    targets = rows.targets[learned]
-    epochs = range(len(history), settings.epochs)
-    for epoch, images in _drawn_ahead(rows.images, learned, augmentation, seed, epochs):
-        watched_losses = history[:, HISTORY.index("watched_loss")]
-        if _is_hopeless(watched_losses, settings):
+    learned, watched = _inner_split(rows, split.learned, settings, seed)
+    monitored = rows.take(_sample(split.held_out, settings.monitor_rows, seed))
+
+    def draw(epoch: int) -> np.ndarray:
+        return augment(rows.images, config.augmentation, derive(seed, "augment", epoch), learned)
+
+    for epoch, images in _drawn_ahead(draw, range(len(history), settings.epochs)):
+        if _is_hopeless(history[:, WATCHED_LOSS], settings):
             break
         started = time.perf_counter()
         order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
-        rates = learning_rates(settings, epoch, len(order), watched_losses)
-        tell = functools.partial(report.within, epoch)
-        loss, accuracy = learner.epoch(images, targets, order, rates, tell)
+        rates = learning_rates(settings, epoch, len(order), history[:, WATCHED_LOSS])
+        progress = functools.partial(report.within, epoch)
+        loss, accuracy = learner.epoch(images, rows.targets[learned], order, rates, progress)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
         with learner.averaged():
@@ -9211,7 +9091,6 @@ class _Learner:
 
     def __init__(self, model: keras.Model, settings: Training) -> None:
         self.model = model
-        self.settings = settings
         self.optimizer = OPTIMIZERS[settings.optimizer.name](settings.optimizer)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         if model.dtype_policy.name == "mixed_float16":
@@ -9227,12 +9106,12 @@ class _Learner:
         targets: np.ndarray,
         order: np.ndarray,
         rates: np.ndarray,
-        tell: Callable[[float], None],
+        progress: Callable[[float], None],
     ) -> tuple[float, float]:
         """Train on the rows `order` int32 (steps, batch) at `rates` float32 (steps,); give loss and accuracy."""
         loss = correct = 0.0
         for chunk in np.array_split(np.arange(len(order)), min(CHUNKS, len(order))):
-            tell(chunk[0] / len(order))
+            progress(chunk[0] / len(order))
             rows = order[chunk]  # the backend copies what it is given, so it is not given the whole epoch
             chunk_loss, chunk_correct = self._steps(images[rows], targets[rows], rates[chunk])
             loss += chunk_loss
@@ -9241,7 +9120,7 @@ class _Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The model with its averaged weights, for as long as the block lasts."""
+        """Give the model its averaged weights for as long as the block lasts."""
         raw = [_copied(weight) for weight in self.model.weights]
         self.keep_averaged()
         yield
@@ -9249,7 +9128,7 @@ class _Learner:
             weight.assign(value)
 
     def keep_averaged(self) -> None:
-        """Put the averages in the place of the weights, where averages are kept at all."""
+        """Replace the weights by their averages, where averages are kept at all."""
         for average, weight in zip(self.averages, self.model.weights, strict=False):
             weight.assign(average)
 
@@ -9262,53 +9141,74 @@ class _Learner:
         arrays.write(checkpoint, history=history, **state)
 
     def restore(self, checkpoint: Path) -> np.ndarray:
-        """Take up a checkpoint and give its history; an empty one where there is nothing to take up."""
-        nothing = np.empty((0, len(HISTORY)))
+        """Load a checkpoint and return its history; an empty one where there is no checkpoint that fits."""
+        empty, state = np.empty((0, len(HISTORY))), self._state()
         if not checkpoint.exists():
-            return nothing
+            return empty
         try:
             stored = arrays.read(checkpoint)
-            values = [stored[f"variable_{number}"] for number in range(len(self._state()))]
-            if [value.shape for value in values] != [tuple(variable.shape) for variable in self._state()]:
+            values = [stored[f"variable_{number}"] for number in range(len(state))]
+            if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
                 raise ValueError("it belongs to another network")
         except (ValueError, KeyError) as error:
             logger.warning("checkpoint %s cannot be used, training starts anew: %s", checkpoint, error)
-            return nothing
-        for variable, value in zip(self._state(), values, strict=True):
+            return empty
+        for variable, value in zip(state, values, strict=True):
             variable.assign(value)
         return stored["history"]
 
 
+def predictor(model: keras.Model) -> Forward:
+    """Compile the prediction of any number of images; see `Forward`."""
+    both = keras.Model(model.input, [model.output, model.get_layer("features").output])
+    return functools.partial(_in_batches, _compiled_for_backend().forward(both))
+
+
+def predict_with(predict: Forward, images: np.ndarray, tta: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and features averaged over the views of test-time augmentation `tta`."""
+
+    def averaged(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits, features = zip(*map(predict, views(batch, tta)), strict=True)
+        return np.mean(logits, axis=0), np.mean(features, axis=0)
+
+    return _in_batches(averaged, images)  # so that no view of all images is ever held
+
+
+def _in_batches(predict: Forward, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    starts = range(0, len(images), PREDICTION_BATCH)
+    logits, features = zip(*(predict(images[start : start + PREDICTION_BATCH]) for start in starts), strict=True)
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def _compiled_for_backend() -> ModuleType:
+    """The module with `forward` and `steps` of the Keras backend in use."""
+    return importlib.import_module(f"digits.training.on_{keras.backend.backend()}")
+
+
 def _copied(variable: keras.Variable) -> np.ndarray:
-    """The values of a variable, in memory that no training step reuses."""
+    """Values of a variable, in memory that no training step reuses."""
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
-def _drawn_ahead(
-    images: np.ndarray, rows: np.ndarray, augmentation: Augmentation, seed: np.random.SeedSequence, epochs: range
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Each epoch with its augmented images of these rows, drawn by a thread while the epoch before is trained on."""
+def _drawn_ahead(draw: Callable[[int], np.ndarray], epochs: range) -> Iterator[tuple[int, np.ndarray]]:
+    """Each epoch with its augmented images, drawn by a thread while the epoch before is trained on."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-
-        def draw(epoch: int) -> Future[np.ndarray]:
-            return thread.submit(augment, images, augmentation, derive(seed, "augment", epoch), rows)
-
-        drawing = {epoch: draw(epoch) for epoch in epochs[:1]}
+        coming = thread.submit(draw, epochs[0]) if epochs else None
         for epoch in epochs:
-            drawn = drawing.pop(epoch).result()
+            images = coming.result()
             if epoch + 1 in epochs:
-                drawing[epoch + 1] = draw(epoch + 1)
-            yield epoch, drawn
+                coming = thread.submit(draw, epoch + 1)
+            yield epoch, images
 
 
 def _shuffled(rows: int, batch_size: int, seed: np.random.SeedSequence) -> np.ndarray:
-    """The rows of every step: int32 (steps, batch); what fills no whole batch sits this epoch out."""
+    """Rows of every step: int32 (steps, batch); those that fill no whole batch are left out of this epoch."""
     batch = min(batch_size, rows)
     order = np.random.default_rng(seed).permutation(rows)[: rows // batch * batch]
     return order.reshape(-1, batch).astype(np.int32)
 
 
-def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
+def _score(predict: Forward, rows: Rows) -> tuple[float, float]:
     """Log loss and accuracy."""
     logits, _ = predict(rows.images)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
@@ -9319,7 +9219,7 @@ def _score(predict: Predict, rows: Rows) -> tuple[float, float]:
 def _inner_split(
     rows: Rows, learned: np.ndarray, settings: Training, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, Rows | None]:
-    """The rows that are left to learn from where the recipe watches a stratified part of them, and that part."""
+    """Rows to learn from, and the stratified part of them that the recipe watches instead; None where it does not."""
     if not settings.watches:
         return learned, None
     count, targets = len(learned), rows.targets[learned]
@@ -9347,6 +9247,113 @@ def _is_hopeless(watched_losses: np.ndarray, settings: Training) -> bool:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/training/member.py"] = r'''"""One member of a run: trained without the rows of its fold, saved, and run on those rows and on the test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digits import data, models
+from digits.config import Config
+from digits.data import Dataset, Rows, Split
+from digits.files import arrays, records
+from digits.files.atomic import replacing
+from digits.runs import Member
+from digits.seeds import derive
+from digits.training import backend, cost
+from digits.training.report import Report
+
+CHECKPOINT = ".checkpoint.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Arrays that all members share.
+
+    rows: of the training table. folds: of each of them, int64 (n,). test_images: uint8 (m, height, width, channels).
+    """
+
+    rows: Rows
+    folds: np.ndarray
+    test_images: np.ndarray
+
+    @property
+    def form(self) -> tuple[tuple[int, int, int], int]:
+        """Height, width and channels of an image, and the number of classes."""
+        return self.rows.images.shape[1:], self.rows.classes
+
+
+def tables(config: Config, dataset: Dataset) -> Tables:
+    """Split the rows of a dataset into the folds of a config."""
+    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+    return Tables(dataset.rows, folds, dataset.test_images)
+
+
+def train(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
+    """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
+
+    Args:
+        config: the recipe.
+        member: one of the config's.
+        tables: see `tables`.
+        folder: of the unfinished member.
+        report: is called as training goes on.
+    """
+    backend.start(config.training.threads)
+    from digits.training import loop
+
+    architecture = next(net for net in config.architectures if net.label == member.architecture)
+    split = Split(tables.rows, np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold))
+    seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
+    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
+    with replacing(folder / "history.csv") as temporary:
+        header = ",".join(loop.HISTORY)
+        np.savetxt(temporary, network.history, fmt="%.6g", delimiter=",", header=header, comments="")
+    with replacing(folder / "model.keras") as temporary:
+        network.model.save(temporary)
+    held_out = tables.rows.images[split.held_out]
+    for name, images, numbers in (("oof", held_out, {"rows": split.held_out}), ("test", tables.test_images, {})):
+        logits, features = loop.predict_with(network.predict, images, config.tta)
+        arrays.write(folder / f"{name}.npz", **numbers, logits=logits, features=features)
+    images = len(network.history) * cost.images_per_epoch(len(split.learned), config.training)
+    record = {
+        "precision": network.precision,
+        "seconds": float(network.history[:, loop.HISTORY.index("seconds")].sum()),
+        "training_macs": float(cost.PASSES * models.multiply_adds(network.model) * images),
+        "versions": backend.versions(),
+        "processor": backend.processor(),
+        "device": backend.device() or backend.processor(),
+        "deterministic": backend.is_deterministic(),
+    }
+    records.seal(folder, record)
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs that the checkpoint of an unfinished member holds; 0 where there is none that training will accept."""
+    try:
+        return len(arrays.read(folder / CHECKPOINT)["history"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def publish(folder: Path, finished: Path) -> None:
+    """Move a sealed member to its final folder; from then on it is complete."""
+    records.publish(folder, finished)
+    (finished / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
+
+
+def is_complete(folder: Path) -> bool:
+    """A finished member is there, and every file of it has its checksum."""
+    if not records.is_whole(folder):
+        return False
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # of a call that was killed just before it did so
+    return True
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/training/on_tensorflow.py"] = r'''"""The compiled training steps and the compiled prediction on TensorFlow."""
 
 from __future__ import annotations
@@ -9363,11 +9370,11 @@ from digits.training.steps import Forward, Steps, kept_share
 
 def forward(model: keras.Model) -> Forward:
     """Compile the prediction of `model`, whose outputs are logits and features; see `Forward`."""
-    shape = model.input_shape[1:-1]
+    shape = model.input_shape[1:]
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
     def compiled(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits, features = model(tf.cast(images, tf.float32)[..., None], training=False)
+        logits, features = model(tf.cast(images, tf.float32), training=False)
         return tf.cast(logits, tf.float32), tf.cast(features, tf.float32)
 
     return lambda images: tuple(output.numpy() for output in compiled(images))
@@ -9378,13 +9385,13 @@ def steps(
 ) -> Steps:
     """Compile the training steps, which change the model, the optimizer and the averages in place; see `Steps`."""
     classes = model.output_shape[-1]
-    shape = model.input_shape[1:-1]
+    shape = model.input_shape[1:]
 
     def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         wanted = tf.one_hot(targets, classes) * (1 - settings.label_smoothing)
         wanted += settings.label_smoothing / classes
         with tf.GradientTape() as tape:
-            logits = model(tf.cast(images, tf.float32)[..., None], training=True)
+            logits = model(tf.cast(images, tf.float32), training=True)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
             if model.losses:
                 loss += tf.add_n(model.losses)
@@ -9422,7 +9429,23 @@ def steps(
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/training/schedules.py"] = r'''"""Learning-rate schedules: pure functions of where training stands.
+FILES["digits/training/report.py"] = r'''"""Progress of training, as a network reports it."""
+
+from __future__ import annotations
+
+
+class Report:
+    """Listener of one network's training; this one ignores everything. Whatever a method raises ends the training."""
+
+    def within(self, epoch: int, share: float) -> None:
+        """A share of an epoch, 0..1, is done; epochs count from 0."""
+
+    def after(self, row: dict[str, float], images: int) -> None:
+        """An epoch is done: its row of the history, and the number of images that were trained on."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/training/schedules.py"] = r'''"""Learning-rate schedules: pure functions of the progress of training.
 
 Nothing is remembered between epochs, the plateau rule replays the watched losses: a resumed run cannot
 differ from an undisturbed one.
@@ -9438,7 +9461,7 @@ from digits.config import Schedule, Training
 
 
 def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: np.ndarray) -> np.ndarray:
-    """The learning rate of every step of one epoch: float32 (steps,).
+    """Learning rate of every step of one epoch: float32 (steps,).
 
     Args:
         settings: the recipe; its optimizer's `learning_rate` is the peak.
@@ -9448,17 +9471,14 @@ def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: n
     """
     schedule = settings.schedule
     progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
-    shape = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
-    rates = np.maximum(settings.optimizer.learning_rate * shape, schedule.minimum)
+    factors = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
+    rates = np.maximum(settings.optimizer.learning_rate * factors, schedule.minimum)
     return rates.astype(np.float32)
 
 
 def epochs_without_gain(losses: np.ndarray) -> int:
-    """How many epochs ago the lowest loss was seen."""
+    """Epochs since the lowest loss."""
     return len(losses) - 1 - int(np.argmin(losses)) if len(losses) else 0
-
-
-Shape = Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]
 
 
 def _one_cycle(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
@@ -9491,7 +9511,8 @@ def _constant(_schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: n
     return np.ones_like(progress)
 
 
-SCHEDULES: dict[str, Shape] = {
+# Each gives the share of the peak at every step, float (steps,).
+SCHEDULES: dict[str, Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarray]] = {
     "one_cycle": _one_cycle,
     "cosine": _cosine,
     "exponential": _exponential,
@@ -9505,32 +9526,22 @@ FILES["digits/training/steps.py"] = r'''"""Interface of the compiled code of eve
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import KerasTensor
 
+# From images uint8 (n, height, width, channels) to logits float32 (n, classes) and features float32 (n, d).
+Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-class Forward(Protocol):
-    """Predict one batch of images."""
-
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give logits float32 (n, classes) and features float32 (n, d) of images uint8 (n, height, width)."""
-
-
-class Steps(Protocol):
-    """Train for several steps."""
-
-    def __call__(self, images: np.ndarray, targets: np.ndarray, rates: np.ndarray) -> tuple[float, float]:
-        """Give the sum of the steps' losses and the number of images that were classified right.
-
-        images: uint8 (steps, batch, height, width). targets: int32 (steps, batch). rates: float32 (steps,).
-        """
+# From images uint8 (steps, batch, height, width, channels), targets int32 (steps, batch) and learning rates float32
+# (steps,) to the sum of the steps' losses and the number of images that were classified right.
+Steps = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, float]]
 
 
 def kept_share(taken: KerasTensor, ema: float) -> KerasTensor:
-    """The weight of the running average against the new weights after `taken` steps.
+    """Weight of the running average against the new weights after `taken` steps.
 
     It grows towards `ema`, so that the average forgets the initial weights.
     """
@@ -9542,26 +9553,24 @@ FILES["digits/workers/__init__.py"] = r'''"""Places where members are trained: t
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/cost.py"] = r'''"""The cost of training: multiply-adds (MACs), seconds on this machine, and the members that fit into a time limit."""
+FILES["digits/workers/budget.py"] = r'''"""Time on this machine: how long members take, and which of them fit into a time limit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from digits.config import Config, Training
 from digits.progress import about, clock
 from digits.runs import Member
+from digits.training.cost import PASSES, Work, networks, short, training_macs
 
-PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
 MARGIN = 1.15  # by which a member may take longer than expected
 AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
 AFTERWARDS_SECONDS = 600.0  # ... that long
 MOST_HOURS = 100_000.0
-VIEWS = {"none": 1, "shifts": 5}  # images that a prediction with test-time augmentation takes
 
 
 @dataclass(frozen=True)
@@ -9597,22 +9606,18 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Training that is left of one member.
+class Resources:
+    """Where members are trained, and for how long.
 
-    images: trained on in an epoch. epochs: to train. scored: images predicted after each epoch. predicted: images
-    predicted in the end. macs: forward multiply-adds of an image; 0 where the network cannot be built.
+    workers: members at a time; None for as many as the GPUs train fastest, or the cores have room for. scheduler:
+    address of a Dask scheduler, whose workers train instead of this machine. deadline: members that will probably not
+    end in time are left out. patient: a member that fails does not stop the others.
     """
 
-    images: int
-    epochs: int
-    scored: int
-    predicted: int
-    macs: int
-
-    @property
-    def training_macs(self) -> float:
-        return float(PASSES * self.macs * self.images * self.epochs)
+    workers: int | None = None
+    scheduler: str | None = None
+    deadline: Deadline = dataclasses.field(default_factory=lambda: Deadline(time.monotonic()))
+    patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -9626,78 +9631,13 @@ class Speed:
     start: float
 
     def seconds(self, work: Work, slowdown: float = 1.0) -> float:
-        """Expected time of a member; to predict an image is a forward pass only."""
-        images = work.epochs * (work.images + work.scored / PASSES) + work.predicted / PASSES
-        return self.start + slowdown * images / self.images
+        """Expected time of a member."""
+        predicting = work.predicted / PASSES / self.images  # a forward pass only
+        return self.start + slowdown * (work.epochs * self.epoch(work) + predicting)
 
-
-def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
-    """Work of every member of a config, in the order of training.
-
-    Args:
-        config: the recipe.
-        macs: forward multiply-adds by architecture.
-        rows: of the training table.
-        test_rows: of the test table.
-    """
-    settings, held_out = config.training, rows // config.folds.count
-    images = images_per_epoch(rows - held_out, settings)
-    scored = min(settings.monitor_rows or held_out, held_out)
-    predicted = VIEWS[config.tta] * (held_out + test_rows)
-    return {
-        member: Work(images, settings.epochs, scored, predicted, macs[member.architecture]) for member in order(config)
-    }
-
-
-def order(config: Config) -> list[Member]:
-    """Members in the order of training: a network of every architecture before the second fold of any.
-
-    So a time limit leaves the best ensemble: two unlike networks average better than two alike, and the out-of-fold
-    rows of a fold have all kinds of networks.
-    """
-    folds, seeds, architectures = config.folds.trained, range(config.seeds), config.architectures
-    return [Member(of.label, seed, fold) for seed in seeds for fold in folds for of in architectures]
-
-
-def images_per_epoch(rows: int, settings: Training) -> int:
-    """Images that an epoch trains on: the rows of whole batches, without those of the inner split."""
-    if settings.watches:
-        rows -= math.ceil(settings.early_stopping.inner_split * rows)
-    batch = min(settings.batch_size, rows)
-    return rows // batch * batch
-
-
-def training_macs(works: Iterable[Work]) -> float:
-    """Training MACs of members together."""
-    return sum(work.training_macs for work in works)
-
-
-def first_that_fits(seconds: Mapping[Member, float], left: float) -> Member | None:
-    """The first of these members that will probably end in time.
-
-    Args:
-        seconds: expected time of each member, in the order of training.
-        left: seconds until training must end.
-    """
-    return next((member for member, taken in seconds.items() if MARGIN * taken <= left), None)
-
-
-def schedule(seconds: Mapping[Member, float], workers: int, left: float = math.inf) -> dict[Member, float]:
-    """Members that are trained in the time that is left, and the second in which each of them ends.
-
-    Args:
-        seconds, left: as those of `first_that_fits`.
-        workers: members at a time.
-    """
-    waiting, ends, free = dict(seconds), {}, [0.0] * workers
-    while waiting:
-        worker = free.index(min(free))
-        member = first_that_fits(waiting, left - free[worker])
-        if member is None:
-            break
-        free[worker] += waiting.pop(member)
-        ends[member] = free[worker]
-    return ends
+    def epoch(self, work: Work) -> float:
+        """Expected time of an epoch and of scoring it."""
+        return (work.images + work.scored / PASSES) / self.images
 
 
 @dataclass
@@ -9717,33 +9657,33 @@ class Budget:
     begun: list[Member] = dataclasses.field(default_factory=list)
 
     def in_time(self) -> Iterator[Member]:
-        """The members that will probably end in time, judged when a worker asks for the next one."""
+        """The members that will probably end in time, decided when a worker asks for the next one."""
         while len(self.begun) < len(self.works):
-            seconds = {member: taken for member, taken in self.seconds().items() if member not in self.begun}
-            member = first_that_fits(seconds, self.deadline.left())
+            seconds = self.seconds()
+            waiting = [member for member in self.works if member not in self.begun]
+            member = _first_that_fits(waiting, seconds, self.deadline.left())
             if member is None:
-                least = about(min(seconds.values()))
-                print(f"No time for {len(seconds)} of {len(self.works)} members: {least} or more each", flush=True)
+                least = about(min(seconds[member] for member in waiting))
+                print(f"No time for {len(waiting)} of {len(self.works)} members: {least} or more each", flush=True)
                 return
             self.begun.append(member)
             yield member
 
     def seconds(self) -> dict[Member, float]:
-        """Expected time of every member, from its warm-up and from how much longer than theirs the latest took."""
-        slow = [(member, self._slowdown(member)) for member in self.begun]
-        slow = [(member, factor) for member, factor in slow if factor]
+        """Expected time of every member: by the warm-up, times how much longer than expected the latest ones took."""
+        slowdowns = {member: factor for member in self.begun if (factor := self._slowdown(member))}
         expected = {}
         for member, work in self.works.items():
-            factors = [factor for of, factor in slow if of.architecture == member.architecture]
-            factor = max((factors or [factor for _, factor in slow])[-self.workers :], default=1.0)
+            similar = [factor for other, factor in slowdowns.items() if other.architecture == member.architecture]
+            latest = (similar or list(slowdowns.values()))[-self.workers :]
             speed = self.speeds.get(member.architecture)
-            expected[member] = speed.seconds(work, factor) if speed else 0.0
+            expected[member] = speed.seconds(work, max(latest, default=1.0)) if speed else 0.0
         return expected
 
     def _slowdown(self, member: Member) -> float | None:
         """Time that an epoch took over the time expected of it; None of a member that is not trained."""
-        taken, speed, work = self.took(member), self.speeds.get(member.architecture), self.works[member]
-        return taken * speed.images / (work.images + work.scored / PASSES) if taken and speed else None
+        taken, speed = self.took(member), self.speeds.get(member.architecture)
+        return taken / speed.epoch(self.works[member]) if taken and speed else None
 
     def stops(self, member: Member) -> float:
         """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
@@ -9753,7 +9693,17 @@ class Budget:
 
     def schedule(self) -> dict[Member, float]:
         """Members that fit, each with the second in which it ends."""
-        return schedule(self.seconds(), self.workers, self.deadline.left())
+        seconds, left = self.seconds(), self.deadline.left()
+        waiting, ends, free = list(seconds), {}, [0.0] * self.workers
+        while waiting:
+            worker = free.index(min(free))
+            member = _first_that_fits(waiting, seconds, left - free[worker])
+            if member is None:
+                break
+            waiting.remove(member)
+            free[worker] += seconds[member]
+            ends[member] = free[worker]
+        return ends
 
     def too_little(self) -> str:
         """Message for the user where no member fits."""
@@ -9766,6 +9716,11 @@ class Budget:
             f"no network fits into {self.deadline.hours:g} hours: the quickest, {member.name}, takes "
             f"{about(seconds[member])} here; give HOURS={hours:g} or more (in a kernel MAX_HOURS){fewer}"
         )
+
+
+def _first_that_fits(members: Collection[Member], seconds: Mapping[Member, float], left: float) -> Member | None:
+    """The first of these members that will probably end within the seconds that are left."""
+    return next((member for member in members if MARGIN * seconds[member] <= left), None)
 
 
 def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
@@ -9787,17 +9742,106 @@ def say_expected(budget: Budget) -> float:
         flush=True,
     )
     return seconds
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/forecast.py"] = r'''"""Say before training how long it takes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits import config as configs
+from digits import progress
+from digits.config import Config
+from digits.errors import UserError
+from digits.runs import Member
+from digits.training import cost
+from digits.training.cost import Work
+from digits.training.member import Tables
+from digits.workers import warm_up
+from digits.workers.budget import Budget, Speed, say_expected
+from digits.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from digits.workers.members import Plan
+
+FAST = Path("configs/fast.yaml")  # the config to suggest where a run takes long ...
+LONG = 3600.0  # ... which begins at that many seconds
+SMALL = 5e12  # training MACs: less takes a minute or two, and is not worth a warm-up
+WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most ...
+WARM_UP_SHARE = 0.02  # ... this share of the time
 
 
-def networks(count: int) -> str:
-    """Such as `1 network` or `20 networks`."""
-    return f"{count} network{'s' * (count != 1)}"
+def count(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
+    """Forward multiply-adds of the architectures of a config.
+
+    Every worker counts, so that each has imported its backend when speeds are measured.
+    """
+    question = (config.architectures, *tables.form, config.training.threads)
+    *_, (_, macs) = pool.submit(warm_up.count, [(f"count-{number}", question) for number in range(pool.workers)])
+    return macs
 
 
-def short(macs: float) -> str:
-    """Such as `7.5e14`."""
-    digits, exponent = f"{macs:.1e}".split("e")
-    return f"{digits}e{int(exponent)}"
+def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
+    """Measure how fast this machine is, and print how long training will take.
+
+    Raises:
+        UserError: not a single member fits into the time, and none was trained before.
+    """
+    run = plan.run
+    damaged = [member for member in works if run.member(member).exists()]
+
+    def took(member: Member) -> float | None:
+        if member in damaged or not run.member(member).exists():
+            return None
+        return float(run.history(member)["seconds"][-works[member].epochs :].mean())
+
+    limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
+    speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
+    planned = Budget(works, pool.workers, plan.deadline, speeds, took)
+    if speeds and planned.schedule():
+        seconds = say_expected(planned)
+        if seconds > LONG and not limited:
+            _say_faster(pool, plan, macs, seconds)
+    elif speeds and len(works) == len(run.members):
+        raise UserError(planned.too_little())
+    return planned
+
+
+def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
+    """Label and speed of the architectures that are missing, while all workers are as busy as they will be."""
+    missing = {member.architecture for member in plan.missing}
+    architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
+    turns = math.ceil(len(architectures) / pool.workers) * pool.workers
+    rows = warm_up.some(plan.tables.rows, plan.config.training)
+    seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
+    turn = itertools.islice(itertools.cycle(architectures), turns)
+    jobs = [(f"warm-up-{number}", (of, plan.config, rows, seconds)) for number, of in enumerate(turn)]
+    return [result for _, result in pool.submit(warm_up.measure, jobs)]
+
+
+def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
+    """Speed of each architecture that is missing; without those whose training fails."""
+    return {label: speed for label, speed in measured(pool, plan) if speed}
+
+
+def _say_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
+    """Print what would be faster than so many training MACs in so many seconds."""
+    faster = "HOURS=1 for as many networks as fit"
+    with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
+        fast = configs.load(FAST)
+        works = replace(plan, config=fast).works(count(pool, fast, plan.tables))
+        taken = seconds / macs * cost.training_macs(works.values())
+        if fast != plan.config and taken < seconds:
+            faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
+    print(f"Faster: {faster}", flush=True)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9818,7 +9862,7 @@ from digits.errors import shown
 from digits.training import backend
 
 GAIN = 1.2  # times as fast as before, that twice as many members on the same GPUs must train
-PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # the environment of who sees no GPU
+PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # environment of a process that sees no GPU
 QUESTIONS = {
     "tensorflow": "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))",
     "jax": "import jax; print(sum(device.platform == 'gpu' for device in jax.devices()))",
@@ -9826,7 +9870,7 @@ QUESTIONS = {
 
 
 def count() -> int:
-    """NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
+    """Number of NVIDIA GPUs that the backend can use here; asked in a process of its own, which gives them back.
 
     Where there is one and the backend cannot use it, a line says so, and this process and those that it starts compute
     on the processor.
@@ -9865,96 +9909,301 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
 def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
     """Show this worker process one GPU, which it shares with as few other workers as possible.
 
-    The cache keeps the lock that stands for its place.
-
     Args:
         folder: holds the locks; the same for all workers that share the GPUs.
         gpus: how many there are.
         workers: how many share them.
 
+    Returns:
+        The lock of this worker's share, which the cache keeps for as long as the process lives.
+
     Raises:
-        RuntimeError: every place is held by another worker.
+        RuntimeError: more workers than that share the GPUs.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else [str(number) for number in range(gpus)]
-    for place in range(workers):
-        lock = filelock.FileLock(folder / f".gpu-{place}.lock")
+    for number in range(workers):
+        lock = filelock.FileLock(folder / f".gpu-{number}.lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         return lock
     raise RuntimeError(f"more workers than the {workers} that share the GPUs")
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/local.py"] = r'''"""This machine's worker processes: how they are started, given work and ended."""
+FILES["digits/workers/local.py"] = r'''"""This machine's worker processes: how they are started, given work and ended.
+
+A worker is a Python process of its own that takes jobs from a socket. Not `multiprocessing` nor joblib: their pools
+break as a whole when one worker is killed, and cannot be started on the workers of a Dask cluster.
+"""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from joblib.executor import get_memmapping_executor
+import numpy as np
 
+from digits.errors import UserError, plain
+from digits.files.atomic import TEMPORARY
+from digits.training import backend
 from digits.workers import gpus as devices
+from digits.workers.pool import JobError, Killed, Pool
 
-Submit = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+TICK_SECONDS = 0.5
+LARGE = 100_000  # bytes of an array that workers share instead of copying it
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to know.
+
+    fresh: run every job in a process of its own, forked from the worker, which has imported the backend by then.
+    folder: holds the locks of the GPUs. gpus: of the machine. workers: how many share them.
+    """
+
+    fresh: bool = False
+    folder: Path | None = None
+    gpus: int = 0
+    workers: int = 1
 
 
 @contextmanager
-def processes(workers: int, folder: Path, gpus: int = 0, apart: bool = False) -> Iterator[Submit]:
+def processes(
+    workers: int, folder: Path, gpus: int = 0, apart: bool = False, log: Path | None = None
+) -> Iterator[Pool]:
     """Start worker processes, which end with the block, or with this process if it is killed.
 
-    A single worker is this process itself. Large arrays are shared with the workers, not copied.
+    A single worker is this process itself. Large arrays that jobs share are not copied.
 
     Args:
         workers: processes; they stay the same within the block, so that each imports its backend once.
-        folder: holds the locks of the GPUs.
+        folder: holds the locks of the GPUs, and the shared arrays for as long as the block lasts.
         gpus: of the machine; the workers share them.
         apart: give a single worker a process of its own, too.
-
-    Yields:
-        `submit(function, jobs)`: the results of `function(*job)` in the order in which they end. A job is taken from
-        `jobs` only when a worker is free.
+        log: file for what the workers print. With it every job has a process of its own, so that any number of jobs
+            needs the memory of one, and a job that is killed takes nothing else along.
     """
-    if workers == 1 and not apart:
-        yield lambda function, jobs: (function(*job) for job in jobs)
+    if workers == 1 and not apart and log is None:
+        yield _Here()
         return
-    pool = get_memmapping_executor(
-        workers, initializer=_start_worker, initargs=(os.getpid(), folder, gpus, workers), env=ONE_THREAD
-    )
+    with contextlib.ExitStack() as opened:
+        out = opened.enter_context(log.open("ab")) if log else None
+        setup = Setup(log is not None, folder, gpus, workers)
+        pool = _Processes([opened.enter_context(Worker(setup, out, out)) for _ in range(workers)], folder)
+        opened.callback(pool.forget)
+        yield pool
+
+
+class _Here(Pool):
+    """This process itself as the only worker."""
+
+    workers = 1
+
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        self.shared = shared
+
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.result = name, function(*arguments, *self.shared)
+
+    def _ended(self) -> list[tuple[str, Any]]:
+        return [self.result]
+
+
+class _Processes(Pool):
+    def __init__(self, workers: list[Worker], folder: Path) -> None:
+        self.workers = len(workers)
+        self.folder = folder
+        self.idle: list[Worker] = workers
+        self.busy: list[tuple[str, Worker]] = []
+        self.files: list[Path] = []
+
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        self.forget()
+        self.shared = tuple(self._in_files(value) for value in shared)
+
+    def _in_files(self, value: Any) -> Any:
+        """A value whose large arrays stand in files that workers map into their memory."""
+        if isinstance(value, np.ndarray) and value.nbytes > LARGE:
+            path = self.folder / f"{TEMPORARY}{uuid.uuid4().hex[:8]}.npy"
+            self.files.append(path)
+            try:
+                np.save(path, value, allow_pickle=False)
+            except OSError as error:
+                error.filename = error.filename or str(path)
+                raise
+            return _File(path)
+        if is_dataclass(value):
+            return replace(value, **{field.name: self._in_files(getattr(value, field.name)) for field in fields(value)})
+        return value
+
+    def forget(self) -> None:
+        """Delete the files of what jobs shared."""
+        while self.files:
+            self.files.pop().unlink(missing_ok=True)
+
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        worker = self.idle.pop()
+        worker.begin(function, (*arguments, *self.shared))
+        self.busy.append((name, worker))
+
+    def _ended(self) -> list[tuple[str, Any]]:
+        ready = wait([worker.connection for _, worker in self.busy], TICK_SECONDS)
+        ended = [(name, worker) for name, worker in self.busy if worker.connection in ready]
+        self.busy = [job for job in self.busy if job not in ended]
+        self.idle += [worker for _, worker in ended]
+        return [(name, worker.result()) for name, worker in ended]
+
+
+@dataclass(frozen=True)
+class _File:
+    """An array in a file."""
+
+    path: Path
+
+
+def _opened(value: Any) -> Any:
+    """A value with its arrays from files."""
+    if isinstance(value, _File):
+        return np.load(value.path, mmap_mode="r", allow_pickle=False)
+    if is_dataclass(value):
+        return replace(value, **{field.name: _opened(getattr(value, field.name)) for field in fields(value)})
+    return value
+
+
+class Worker:
+    """A process that runs jobs, one at a time; a new one is started where it was killed.
+
+    setup: see there. out, err: for what it prints; None for where this process prints.
+    """
+
+    def __init__(self, setup: Setup, out: IO[bytes] | int | None = None, err: IO[bytes] | int | None = None) -> None:
+        self.setup, self.out, self.err = setup, out, err
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, theirs = Pipe()
+        command = [sys.executable, "-P", "-c", f"from digits.workers import local; local.serve({theirs.fileno()})"]
+        path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self.out,
+                stderr=self.err,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            )
+        self._send(os.getpid())
+        self._send(self.setup)
+
+    def _send(self, value: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # it was killed: `result` says so
+            self.connection.send(value)
+
+    def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Have it call a function."""
+        if self.process.returncode is not None:  # of the job before
+            self._start()
+        self._send((function, arguments))
+
+    def result(self) -> Any:
+        """Wait for what the function returns; `Killed` where its process was killed.
+
+        Raises:
+            UserError, JobError: what it raised.
+        """
+        try:
+            value, error = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self.end()
+            value, error = Killed(f"its process was killed, by signal {-self.process.returncode}"), None
+        if error:
+            raise error
+        return value
+
+    def end(self) -> None:
+        """End the process, and with it its job."""
+        self.connection.close()  # which a worker that waits for a job of its own notices
+        if self.setup.fresh:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def serve(descriptor: int) -> None:
+    """Be a worker: run what comes through a socket, until the process at its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that ends this one
+    connection = Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):
+        launcher, setup = connection.recv(), connection.recv()
+        if setup.gpus:
+            devices.claim(setup.folder, setup.gpus, setup.workers)
+        if setup.fresh:
+            backend.load()
+        else:
+            end_with(launcher)
+        while True:
+            job = connection.recv()
+            connection.send(_in_a_fork(connection, *job) if setup.fresh else _outcome(*job))
+
+
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    """What a function returns or raises; exceptions of libraries may not travel, so that they become text."""
     try:
-        yield functools.partial(_submit, pool, workers)
-    finally:
-        pool.terminate(kill_workers=True)
+        return function(*map(_opened, arguments)), None
+    except Exception as error:
+        line = plain(error)
+        return None, JobError(traceback.format_exc()) if line is None else UserError(line)
 
 
-def _submit(
-    pool: Executor, workers: int, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
-) -> Iterator[Any]:
-    running: set[Future] = set()
-    for job in jobs:
-        running.add(pool.submit(function, *job))
-        if len(running) == workers:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    yield from (future.result() for future in as_completed(running))
-
-
-def _start_worker(launcher: int, folder: Path, gpus: int, workers: int) -> None:
-    end_with(launcher)
-    if gpus:
-        devices.claim(folder, gpus, workers)
+def _in_a_fork(
+    launcher: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[Any, Exception | None]:
+    """The same, in a process of its own that ends with this one, which ends with the launcher."""
+    ours, theirs = Pipe(duplex=False)
+    parent, pid = os.getpid(), os.fork()
+    if not pid:
+        try:
+            end_with(parent)
+            theirs.send(_outcome(function, arguments))
+            sys.stdout.flush()
+        finally:
+            os._exit(0)
+    theirs.close()
+    if launcher in wait([ours, launcher]):  # nobody waits for the result
+        os.kill(pid, signal.SIGKILL)
+    try:
+        outcome = ours.recv()
+    except (EOFError, OSError):
+        outcome = None
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return outcome or (Killed(f"its process was killed, by signal {-status}"), None)
 
 
 def end_with(launcher: int) -> None:
@@ -9966,6 +10215,180 @@ def end_with(launcher: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/members.py"] = r'''"""Train members in processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import filelock
+
+from digits import progress
+from digits.config import Config
+from digits.errors import shown
+from digits.runs import Member, Run, training_order
+from digits.training import backend, cost, member
+from digits.training.cost import Work
+from digits.training.member import Tables
+from digits.workers import budget, forecast, gpus, local, messages, self_check
+from digits.workers.budget import Deadline
+
+logger = logging.getLogger(__name__)
+
+OUT_OF_TIME = "the time was over"
+SHORT = 300.0  # seconds of training on GPUs that are not worth a minute of measuring
+
+Result = tuple[Member, str | None]  # a member, and why it is not trained; None where it is
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Training that a call is to do.
+
+    config: of the run, in the precision that works here. tables: of the run. missing: members, in the order of
+    training. deadline: members that will probably not end in time are left out. patient: a member that fails does not
+    stop the others.
+    """
+
+    run: Run
+    config: Config
+    tables: Tables
+    missing: list[Member]
+    deadline: Deadline
+    patient: bool = False
+
+    def works(self, macs: Mapping[str, int]) -> dict[Member, Work]:
+        """Work of every member of the config. macs: forward multiply-adds by architecture."""
+        return cost.works(self.config, macs, len(self.tables.folds), len(self.tables.test_images))
+
+    def lines(self, works: Mapping[Member, Work], workers: int) -> progress.TrainingLines:
+        """Progress display of the missing members. works: training that is left of each."""
+        every, epochs = training_order(self.config), self.config.training.epochs
+        tasks = {
+            member.name: progress.Task(
+                title=f"{member.name} [{every.index(member) + 1}/{len(every)}]",
+                epochs=epochs,
+                done=epochs - work.epochs,
+                images=work.images,
+                macs=float(cost.PASSES * work.macs),
+            )
+            for member, work in works.items()
+        }
+        return progress.TrainingLines(tasks, workers, progress.is_terminal(), self.deadline.training_ends)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train in a worker process.
+
+    folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
+    member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
+    """
+
+    config: Config
+    member: Member
+    folder: Path
+    finished: Path
+    lock: Path
+    pipe: Path
+    until: float = math.inf
+
+
+def train(plan: Plan, workers: int | None) -> Iterator[Result]:
+    """Train the missing members, and give each as soon as it is trained or has failed."""
+    plan, devices = _checked(plan)
+    if workers is None:
+        workers = _workers_on_gpus(plan, devices) if devices else backend.room_for(plan.config.training.threads)
+    workers = min(workers, len(plan.missing))
+    run = plan.run
+    with local.processes(workers, run.folder, devices) as pool:
+        every = plan.works(forecast.count(pool, plan.config, plan.tables))
+        works = {member: _left(run, member, every[member]) for member in plan.missing}
+        budget.say_recipe(every, works)
+        planned = forecast.budget(pool, plan, works)
+        with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
+            jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
+            for _, result in pool.submit(_try if plan.patient else _train, jobs, (plan.tables,)):
+                yield result
+
+
+def _job(plan: Plan, member: Member, pipe: Path, until: float) -> Job:
+    run = plan.run
+    return Job(plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until)
+
+
+def _left(run: Run, member_: Member, work: Work) -> Work:
+    """Work of a member without the epochs that its checkpoint holds."""
+    return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
+
+
+def _try(job: Job, tables: Tables) -> Result:
+    """Train one member; the reason where it failed."""
+    try:
+        return _train(job, tables)
+    except Exception as error:  # whatever it is, the other members are worth having
+        logger.exception("member %s", job.member.name)
+        return job.member, f"{type(error).__name__}: {shown(str(error))}"
+
+
+def _train(job: Job, tables: Tables) -> Result:
+    """Train one member in this process, unless a worker that outlived a kill has just done so."""
+    with filelock.FileLock(job.lock):
+        if member.is_complete(job.finished):
+            return job.member, None
+        try:
+            with (
+                messages.sender(job.pipe) as send,
+                messages.Reporter(job.member.name, send, job.until) as report,
+            ):
+                member.train(job.config, job.member, tables, job.folder, report)
+        except messages.OutOfTime:
+            return job.member, OUT_OF_TIME
+        member.publish(job.folder, job.finished)
+    return job.member, None
+
+
+def _checked(plan: Plan) -> tuple[Plan, int]:
+    """The plan in the way of computing that works on the GPUs of this machine, and their number; 0 for none."""
+    devices = gpus.count()
+    if not devices:
+        return plan, 0
+    way = self_check.find_way(plan.config, *plan.tables.form)
+    os.environ.update(way.environment)
+    return replace(plan, config=way.settings(plan.config)), 0 if way is self_check.PROCESSOR else devices
+
+
+def _workers_on_gpus(plan: Plan, devices: int) -> int:
+    """Members to train at a time on the GPUs, as measured; one each where training is too short to measure."""
+
+    def rate(workers: int) -> float:
+        """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
+        try:
+            with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
+                macs = forecast.count(pool, plan.config, plan.tables)
+                measured = forecast.measured(pool, plan)
+        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+            measured = [("", None)]
+        if not all(speed for _, speed in measured):
+            print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
+            return 0.0
+        per_second = workers * sum(macs[label] * speed.images for label, speed in measured) / len(measured)
+        print(f"{cost.networks(workers)} at a time: {cost.short(per_second)} multiply-adds/s forward", flush=True)
+        work = sum(work.macs * work.images * work.epochs for work in plan.works(macs).values())
+        return 0.0 if work < SHORT * per_second else per_second
+
+    if plan.deadline.left() < 6 * SHORT:
+        return devices
+    return gpus.worthwhile(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9998,17 +10421,19 @@ class OutOfTime(Exception):
 
 
 class Reporter:
-    """Sends the progress of a member; a `training.Report`.
+    """Sends the progress of a member; a `Report`.
 
     Args:
         member: its name.
         send: takes one line.
         until: by `time.monotonic`; training ends then with `OutOfTime`, at the next part of an epoch.
+        before: epochs that count as done before its first one.
     """
 
-    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf) -> None:
+    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf, before: int = 0) -> None:
         self.member = member
         self.until = until
+        self.before = before
         self._send = send
         self._sent = -math.inf
 
@@ -10024,7 +10449,7 @@ class Reporter:
             raise OutOfTime
         if not share or now - self._sent >= LEAST_SECONDS:
             self._sent = now
-            self._tell(epoch=epoch, share=float(share))
+            self._tell(epoch=self.before + epoch, share=float(share))
 
     def after(self, row: dict[str, float], images: int) -> None:
         self._tell(row={name: float(value) for name, value in row.items()}, images=images)
@@ -10104,6 +10529,91 @@ class _Listener(threading.Thread):
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/workers/pool.py"] = r'''"""One door for work: named jobs go to the workers of a pool, and results come back as they are done."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
+from typing import Any
+
+Job = tuple[str, tuple[Any, ...]]  # its name, which no other one has, and the arguments that are its own
+END = object()
+
+
+class Killed(BrokenExecutor):
+    """The process of a job was killed, most likely because the memory did not suffice."""
+
+
+class JobError(Exception):
+    """A bug showed itself in the process of a job; the message is its traceback."""
+
+
+class Pool(ABC):
+    """Workers that run jobs side by side.
+
+    workers: jobs at a time. shares_files: the workers see the files of this machine. hear: takes each line that a job
+    prints, where they do not.
+    """
+
+    workers: int
+    shares_files = True
+    hear: Callable[[str], None] = print
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        jobs: Iterable[Job | None],
+        shared: tuple[Any, ...] = (),
+        tries: int = 1,
+        patient: bool = False,
+    ) -> Iterator[tuple[str, Any]]:
+        """Call `function(*arguments, *shared)` for every job; give each name and result as soon as it is there.
+
+        Args:
+            function: importable by the workers.
+            jobs: the next one is asked for only when a worker is free; None where there is none before another result.
+            shared: the same for all jobs, such as the tables; travels once.
+            tries: of a job whose process is killed.
+            patient: give `Killed` as the result of a job that was killed as often, instead of raising it.
+        """
+        self._share(shared)
+        source, again, running, deaths = iter(jobs), deque[Job](), dict[str, Job](), Counter[str]()
+        ended = False
+        while running or again or not ended:
+            while len(running) < self.workers and (again or not ended):
+                job = again.popleft() if again else next(source, END)
+                ended = ended or job is END
+                if job is None or job is END:
+                    break
+                name, arguments = running[job[0]] = job
+                self._begin(name, function, arguments)
+            for name, result in self._ended() if running else ():
+                job = running.pop(name)
+                deaths[name] += isinstance(result, Killed)
+                if not isinstance(result, Killed) or (deaths[name] >= tries and patient):
+                    yield name, result
+                elif deaths[name] < tries:
+                    again.append(job)
+                else:
+                    raise result
+
+    @abstractmethod
+    def _share(self, shared: tuple[Any, ...]) -> None:
+        """Give the workers the last arguments of all jobs to come."""
+
+    @abstractmethod
+    def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Give a job to a free worker."""
+
+    @abstractmethod
+    def _ended(self) -> list[tuple[str, Any]]:
+        """Wait a moment for jobs to end: their names and results."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/workers/self_check.py"] = r'''"""Try the accelerator before hours depend on it: one training step, one prediction, save and load.
 
 Each way to compute is tried in a process of its own, so that a library that crashes takes nothing else along.
@@ -10122,22 +10632,26 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import config
+from digits import config, models
 from digits.config import Config, EarlyStopping, Schedule
+from digits.data import Rows, Split
 from digits.errors import shown
+from digits.seeds import derive
 from digits.training import backend
+from digits.training.report import Report
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
 TOLERANCE = 1e-3  # of logits, between a network and the same network loaded
+ORIGIN = "of the self-check"  # of configs, for messages
 
 
 @dataclass(frozen=True)
 class Way:
     """A way to compute networks.
 
-    name: as messages say it. environment: variables of every process that computes. precision: in place of the
-    config's, where it is not None.
+    name: for messages. environment: variables of every process that computes. precision: in place of the config's,
+    where it is not None.
     """
 
     name: str
@@ -10148,7 +10662,7 @@ class Way:
         """The config in this way's precision."""
         if self.precision is None:
             return settings
-        return config.replaced(settings, {"training.precision": self.precision}, "of the self-check")
+        return config.replaced(settings, {"training.precision": self.precision}, ORIGIN)
 
 
 UNDETERMINED = {backend.UNDETERMINED: "1"}
@@ -10161,27 +10675,26 @@ WAYS = (
 )
 
 
-def find_way(settings: Config, side: int, classes: int) -> Way:
+def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way:
     """The first way that works on this machine's accelerator; the processor is taken untried, as the last.
 
     Prints a line for each way that fails.
     """
     print("Checking the GPU: one training step, one prediction, save and load ...", flush=True)
     for way, following in itertools.pairwise(WAYS):
-        problem = _problem(way, settings, side, classes)
+        problem = _problem(way, settings, shape, classes)
         if problem is None:
             return way
         print(f"The GPU fails {way.name}: {problem}; trying {following.name}", flush=True)
     return PROCESSOR
 
 
-def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
+def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: int) -> str | None:
     """Why a way does not work here; None where it does."""
-    order = {"config": way.settings(settings).model_dump(mode="json"), "side": side, "classes": classes}
-    command = [sys.executable, "-m", "digits.workers.self_check"]
+    order = {"config": way.settings(settings).model_dump(mode="json"), "shape": shape, "classes": classes}
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "digits.workers.self_check"],
             input=json.dumps(order),
             env=os.environ | way.environment,
             capture_output=True,
@@ -10195,34 +10708,32 @@ def _problem(way: Way, settings: Config, side: int, classes: int) -> str | None:
         return None
     if done.returncode < 0:
         return f"its process was killed by signal {-done.returncode}"
-    return shown(([line for line in done.stderr.splitlines() if line.strip()] or ["it says nothing"])[-1])
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return shown(lines[-1] if lines else "it says nothing")
 
 
-def check(settings: Config, side: int, classes: int) -> None:
+def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
     """Train every architecture for one step on noise, predict with it, save it and load it.
 
     Raises:
         Exception: whatever the backend raises, or a network that is not the same once it was loaded.
     """
     backend.start(settings.training.threads)
-    from digits import models
-    from digits.data import Rows
-    from digits.seeds import derive
     from digits.training import loop
 
     count = settings.training.batch_size
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (count, side, side)).astype(np.uint8)
-    rows = Rows(images, np.resize(np.arange(classes), count).astype(np.int32))
-    unwatched = {"schedule": Schedule(name="constant"), "early_stopping": EarlyStopping()}
-    once = settings.training.model_copy(update={"epochs": 1, "monitor_rows": 1} | unwatched)
-    everything = np.arange(count)
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
+    targets, everything = np.arange(count, dtype=np.int32) % classes, np.arange(count)
+    split = Split(Rows(images, targets, classes), everything, everything)
+    once = settings.with_training(
+        epochs=1, monitor_rows=1, schedule=Schedule(name="constant"), early_stopping=EarlyStopping()
+    )
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
-            recipe = (architecture, once, settings.augmentation, classes, rows, everything, everything)
-            network = loop.train(*recipe, derive(0, "self-check"), Path(name) / "checkpoint.npz", Silent())
-            network.model.save(Path(name) / "model.keras")
-            loaded = models.load(Path(name) / "model.keras")
+            path = Path(name) / "model.keras"
+            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Report())
+            network.model.save(path)
+            loaded = models.load(path)
         logits, features = network.predict(images)
         again, _ = loop.predictor(loaded)(images)
         if not np.isfinite(logits).all() or not np.isfinite(features).all():
@@ -10231,21 +10742,11 @@ def check(settings: Config, side: int, classes: int) -> None:
             raise ArithmeticError(f"{architecture.label} predicts otherwise once it was saved and loaded")
 
 
-class Silent:
-    """A `training.Report` that tells nothing."""
-
-    def within(self, epoch: int, share: float) -> None:
-        pass
-
-    def after(self, row: dict[str, float], images: int) -> None:
-        pass
-
-
 def main() -> None:
-    """Check what standard input says; the last line of standard error says what is wrong."""
+    """Check the config of standard input; the last line of standard error is what is wrong."""
     order = json.load(sys.stdin)
     try:
-        check(config.parse(order["config"], "of the self-check"), order["side"], order["classes"])
+        check(config.parse(order["config"], ORIGIN), tuple(order["shape"]), order["classes"])
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {shown(str(error))}")
 
@@ -10269,10 +10770,12 @@ import numpy as np
 
 from digits import models
 from digits.config import Architecture, Config, EarlyStopping, Schedule, Training
-from digits.data import Rows
+from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
-from digits.workers.cost import Speed, images_per_epoch
+from digits.training.cost import images_per_epoch
+from digits.training.report import Report
+from digits.workers.budget import Speed
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
 CPU_STEPS = 20  # ... and on a processor, where a step of a large net takes seconds
@@ -10280,28 +10783,28 @@ EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
 
-def count(architectures: Sequence[Architecture], side: int, classes: int, threads: int) -> dict[str, int]:
+def count(
+    architectures: Sequence[Architecture], shape: tuple[int, int, int], classes: int, threads: int
+) -> dict[str, int]:
     """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
 
     Args:
         architectures: of a config.
-        side: image height and width in pixels.
+        shape: height, width and channels of an image.
         classes: number of logits.
-        threads: of TensorFlow in this process.
+        threads: of the backend in this process.
     """
     backend.start(threads)
     macs = {}
     for architecture in architectures:
         macs[architecture.label] = 0
         with contextlib.suppress(Exception):
-            model = models.build(architecture, side, classes, "float32", seed=0)
+            model = models.build(architecture, shape, classes, "float32", seed=0)
             macs[architecture.label] = models.multiply_adds(model)
     return macs
 
 
-def measure(
-    architecture: Architecture, config: Config, rows: Rows, classes: int, seconds: float
-) -> tuple[str, Speed | None]:
+def measure(architecture: Architecture, config: Config, rows: Rows, seconds: float) -> tuple[str, Speed | None]:
     """Label and speed of an architecture in this worker process, from a few seconds of training.
 
     The speed is None where training fails; the member's own training says why.
@@ -10310,21 +10813,21 @@ def measure(
         architecture: of the config.
         config: the recipe.
         rows: some of the table, see `some`.
-        classes: of the whole table.
         seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
     from digits.training import loop
 
-    settings, seed = _without_watching(config.training), derive(config.seed, "warm-up")
+    # a schedule that watches rows would hold some back, of which there may be too few here
+    unwatched = {"early_stopping": EarlyStopping(), "schedule": Schedule(name="constant")}
+    config = config.with_training(epochs=max(config.training.epochs, EPOCHS), **unwatched)
     steps = STEPS if backend.device() else CPU_STEPS
-    numbers = np.arange(min(len(rows), steps * settings.batch_size))
-    watch = _Stopwatch(images_per_epoch(len(numbers), settings), seconds)
-    recipe = (architecture, settings, config.augmentation, classes)
+    numbers = np.arange(min(len(rows), steps * config.training.batch_size))
+    split = Split(rows, numbers, numbers[:SCORED])
+    watch = _Stopwatch(images_per_epoch(len(numbers), config.training), seconds)
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_Enough):
-            checkpoint = Path(folder) / "checkpoint.npz"
-            loop.train(*recipe, rows, numbers, numbers[:SCORED], seed, checkpoint, watch)
+            loop.train(architecture, config, split, derive(config.seed, "warm-up"), Path(folder) / "c.npz", watch)
         return architecture.label, watch.speed()
     except Exception:
         return architecture.label, None
@@ -10335,19 +10838,12 @@ def some(rows: Rows, settings: Training) -> Rows:
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 
-def _without_watching(settings: Training) -> Training:
-    """The same training steps, without holding back rows of which there are too few."""
-    schedule = Schedule(name="constant") if settings.schedule.name == "plateau" else settings.schedule
-    epochs = max(settings.epochs, EPOCHS)
-    return settings.model_copy(update={"early_stopping": EarlyStopping(), "schedule": schedule, "epochs": epochs})
-
-
 class _Enough(Exception):
     """The warm-up has taken its time."""
 
 
-class _Stopwatch:
-    """Measures the training steps; a `training.Report`.
+class _Stopwatch(Report):
+    """Measures the training steps.
 
     images: of an epoch. limit: seconds to measure.
     """
@@ -10358,7 +10854,7 @@ class _Stopwatch:
         self.began = self.before = time.perf_counter()
         self.share = 0.0
         self.start: float | None = None  # seconds until the first part of an epoch was done
-        self.parts: list[tuple[float, float]] = []  # shares of an epoch that came after it, and their seconds
+        self.trained = self.seconds = 0.0  # epochs after that part, and the time that they took
 
     def within(self, epoch: int, share: float) -> None:
         now = time.perf_counter()
@@ -10374,14 +10870,14 @@ class _Stopwatch:
         if self.start is None:
             self.start = time.perf_counter() - self.began
             return
-        self.parts.append((share, seconds))
-        if sum(seconds for _, seconds in self.parts) >= self.limit:
+        self.trained += share
+        self.seconds += seconds
+        if self.seconds >= self.limit:
             raise _Enough
 
     def speed(self) -> Speed | None:
         """Images a second of the steps, and what the start took; None where nothing was measured."""
-        share, seconds = map(sum, zip(*self.parts, strict=True)) if self.parts else (0.0, 0.0)
-        return Speed(share * self.images / seconds, self.start) if seconds else None
+        return Speed(self.trained * self.images / self.seconds, self.start) if self.seconds else None
 '''
 
 
