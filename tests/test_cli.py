@@ -110,10 +110,11 @@ def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
-    assert err.strip().splitlines()[-1].startswith("interrupted; the same command goes on")
+    assert err.strip().splitlines()[-1].startswith("interrupted; the same command resumes")
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_damaged_member_is_trained_anew_to_the_same_bytes(trained_run, trained_run_copy):
     path = trained_run_copy.folder / "members/mlp-s0-f1/test.npz"
     path.write_bytes(path.read_bytes()[:-9] + b"corrupted")
@@ -326,6 +327,7 @@ def test_a_mistake_on_the_command_line_is_one_line(name, tmp_path):
     assert expected in refuse("train", "--data", "demo", "--output", tmp_path, *arguments, *config)
 
 
+@pytest.mark.slow
 def test_other_labels_and_another_side_from_end_to_end(tmp_path):
     """Labels 3, 7, 9 on 12x12 images: three strokes that any net tells apart."""
     draw = np.random.default_rng(1)

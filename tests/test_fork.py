@@ -20,6 +20,8 @@ from PIL import Image
 
 import digits
 
+pytestmark = pytest.mark.slow
+
 SPECIES = ("bee eater", "crane", "heron", "kite", "robin", "wren", "yellowhammer")
 COMPETITION = """
 COMPETITION = Competition(
@@ -152,19 +154,16 @@ def test_submit_writes_names_under_the_forks_header(fork):
     assert "valid" in fork.command("validate", "output/fork/submission.csv")
 
 
-@pytest.mark.slow
 def test_evaluate_names_the_classes(fork):
     assert "bee eater" in fork.command("evaluate", "--run", "fork")
     assert (fork.run / "evaluation/classes.csv").read_text().splitlines()[1].startswith("bee eater,")
 
 
-@pytest.mark.slow
 def test_cluster_finds_the_species(fork):
     fork.command("cluster", "--run", "fork")
     assert fork.metrics("clusters")["purity"] > 0.8
 
 
-@pytest.mark.slow
 def test_the_report_speaks_of_birds(fork):
     fork.command("report", "--run", "fork")
     page = (fork.run / "report.html").read_text()
@@ -173,7 +172,6 @@ def test_the_report_speaks_of_birds(fork):
     assert "digit" not in page
 
 
-@pytest.mark.slow
 def test_tune_searches(fork):
     printed = fork.command("tune", "--config", "fork.yaml", "--space", "space.yaml", "--trials", "2")
     assert "2 trials" in printed

@@ -16,6 +16,8 @@ from command import complain, start, succeed
 from digits.data.demo import demo
 from digits.files import arrays
 
+pytestmark = pytest.mark.slow
+
 NETS = ("default", "poolfree", "full_resolution")
 SHORT = ("--data", "demo", "--set", "folds.count=2", "--set", "architectures=[small]", "--set", "training.epochs=6")
 WITHOUT_TENSORFLOW = {"KERAS_BACKEND": "jax", "HIDDEN": "tensorflow"}
@@ -78,7 +80,6 @@ def test_what_one_backend_wrote_the_other_reads_to_the_same_predictions(tmp_path
                 np.testing.assert_allclose(read[name], written[name], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_killed_without_tensorflow_it_goes_on_to_the_same_bytes(whole, tmp_path, environment):
     arguments = ["submit", *SHORT, "--run", "killed", "--output", tmp_path]
     process = start(*arguments, start_new_session=True)
@@ -93,7 +94,6 @@ def test_killed_without_tensorflow_it_goes_on_to_the_same_bytes(whole, tmp_path,
         assert (tmp_path / "killed" / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_every_stage_after_training_does_without_tensorflow(whole, tmp_path, environment):
     output = ("--data", "demo", "--output", whole.parent, "--run", "whole")
     assert "true score" in succeed("submit", *SHORT, *output)

@@ -72,7 +72,9 @@ def test_every_optimizer_learns(tmp_path, optimizer):
         pytest.param(
             {"net": "deep", "precision": "mixed_bfloat16", "epochs": 3}, id="batch-norm", marks=pytest.mark.slow
         ),
-        pytest.param({"net": "small", "precision": "mixed_float16", "epochs": 3}, id="loss-scale"),
+        pytest.param(
+            {"net": "small", "precision": "mixed_float16", "epochs": 3}, id="loss-scale", marks=pytest.mark.slow
+        ),
         pytest.param(
             {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"learning_rate": 0.02}}, id="plateau"
         ),

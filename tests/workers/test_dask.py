@@ -17,6 +17,8 @@ from digits.workers import dask as remote
 from digits.workers.pool import JobError, Killed
 from ports import free_port
 
+pytestmark = pytest.mark.slow
+
 ROWS = b"rows" * 100_000
 
 

@@ -131,6 +131,7 @@ def test_a_disk_without_room_for_them_is_named(tmp_path, monkeypatch):
         values(pool, look, ("memmap",), shared=(np.arange(100_000),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_job_that_is_killed_is_tried_again_and_harms_no_other(tmp_path, fresh):
     log = tmp_path / "log" if fresh else None
@@ -178,6 +179,7 @@ def threads() -> tuple[str, ...]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", [None, "log"])
 def test_workers_end_with_a_process_that_is_killed_before_it_hands_out_all_jobs(tmp_path, log):
     script = """

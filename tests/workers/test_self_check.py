@@ -9,6 +9,7 @@ from digits.workers.self_check import PROCESSOR, WAYS
 SETTINGS = config.parse({"architectures": ["mlp"], "training": {"batch_size": 16}}, "test")
 
 
+@pytest.mark.slow
 def test_a_machine_that_computes_passes_as_it_is(capsys):
     assert self_check.find_way(SETTINGS, (28, 28, 1), 10) is WAYS[0]
     assert capsys.readouterr().out.startswith("Checking the GPU")

@@ -183,6 +183,7 @@ def test_coverage(metrics, oof):
     assert 0 < found["cross_fitted"]["coverage"] < 1
 
 
+@pytest.mark.slow
 def test_again_it_gives_the_same_metrics_keeps_nothing_old_and_needs_no_tensorflow(run, metrics):
     (run.evaluation / "older.png").write_bytes(b"")
     script = (

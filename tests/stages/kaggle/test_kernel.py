@@ -25,7 +25,10 @@ from digits.stages.kaggle import kernel
 from kaggle_form import write_competition
 
 PYTHON = Path(os.environ.get("KAGGLE_PYTHON", ROOT / ".venv/kaggle/bin/python"))
-LEFT_TO_OTHERS = {"digits.stages.explore", "digits.stages.predict"}  # that `pipeline` imports for other commands
+LEFT_TO_OTHERS = {  # that `pipeline` imports for other commands
+    *("digits.stages.explore", "digits.stages.predict"),
+    *("digits.stages.tune", "digits.stages.tune.search", "digits.stages.tune.space"),
+}
 SHORT = """# A short recipe for the tests.
 folds: {count: 3}
 architectures: [mlp]

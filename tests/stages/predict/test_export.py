@@ -24,6 +24,8 @@ from digits.stages import submit, train
 from digits.stages.predict import export, exported, networks, novelty
 from digits.workers.budget import Resources
 
+pytestmark = pytest.mark.slow
+
 DATA, INT8 = demo(), TensorProto.INT8
 
 
@@ -225,7 +227,6 @@ def test_an_export_of_an_earlier_version_or_of_fewer_networks_is_not_current(run
     assert export.current(copy, run.config) is None
 
 
-@pytest.mark.slow
 def test_predicting_with_a_run_exports_it_first(copy):
     copy.exported.unlink()
     output, names = copy.folder.parent, ",".join(f"pixel{number}" for number in range(28 * 28))

@@ -157,6 +157,7 @@ print(*shape)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [6, 4], ids=["RGBA", "LA"])
 def test_the_largest_pictures_are_read_within_a_gigabyte(tmp_path, colour):
     """In a process of its own, as many at a time as `predict` reads: each 64 million pixels, half transparent, out of a
@@ -169,6 +170,7 @@ def test_the_largest_pictures_are_read_within_a_gigabyte(tmp_path, colour):
     _is_read_within_a_gigabyte(tmp_path / "large.png")
 
 
+@pytest.mark.slow
 def test_the_largest_pictures_in_webp_are_read_within_a_gigabyte(tmp_path):
     """Half as many pixels, whose decoder takes four times the memory."""
     side = int(pictures.MOST_OF_WEBP**0.5)

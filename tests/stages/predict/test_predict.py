@@ -39,6 +39,7 @@ def drawn(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_reads_digits_of_a_data_set_that_it_was_not_trained_on(drawn, tmp_path):
     done = digits("predict", drawn, "--output", tmp_path, alone=True)
     assert done.returncode == 0, done.stderr

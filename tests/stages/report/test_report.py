@@ -128,6 +128,7 @@ def test_what_is_not_there_is_left_out(copy):
     assert not {"Data", "Clusters", "Tuning first"} & set(_titles(_write(copy)))
 
 
+@pytest.mark.slow
 def test_the_command_makes_what_is_missing(tmp_path):
     made = finish(tmp_path / "one", DATA, limit=1)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -65,6 +65,7 @@ def told(output) -> str:
     return succeed(*arguments(output, "--workers", "1"))
 
 
+@pytest.mark.slow
 def test_a_search_tells_of_every_trial_and_ends_with_what_to_type(told, output):
     assert told.count("trial 000") == 3
     for words in ("log loss", "±", "learning_rate", "left", "3 trials in", "1,078 training rows of demo", "flattered"):
@@ -72,6 +73,7 @@ def test_a_search_tells_of_every_trial_and_ends_with_what_to_type(told, output):
     assert f"Next: make submit CONFIG={output}/tune/quick/best.yaml RUN=tuned-quick" in told
 
 
+@pytest.mark.slow
 def test_it_leaves_the_best_config_and_nothing_unfinished(told, output):
     folder = output / "tune/quick"
     best = config.load(folder / "best.yaml")
@@ -80,6 +82,7 @@ def test_it_leaves_the_best_config_and_nothing_unfinished(told, output):
     assert list((folder / "work").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -91,6 +94,7 @@ def test_a_search_begun_otherwise_is_refused_with_the_difference(told, output, o
     assert words in refuse(*arguments(output, *options))
 
 
+@pytest.mark.slow
 def test_another_space_is_refused_with_the_difference(told, output, tmp_path):
     other = tmp_path / "quick.yaml"
     other.write_text(SPACE.replace("0.03]", "0.04]"))
@@ -98,6 +102,7 @@ def test_another_space_is_refused_with_the_difference(told, output, tmp_path):
     assert "space.training.optimizer.learning_rate" in line
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(told, output, tmp_path):
     """While it runs it is alone in its folder; afterwards nobody is left behind."""
     command = arguments(tmp_path, "--workers", "2")
@@ -121,6 +126,7 @@ def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(told, output,
     assert all(row in resumed for row in ended if row["status"] == "done")
 
 
+@pytest.mark.slow
 def test_on_a_cluster_the_same_trials_end_though_a_worker_is_killed(told, output, tmp_path):
     options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": ":0", "silence_logs": 50}
     with LocalCluster(n_workers=2, **options) as cluster:
@@ -134,6 +140,7 @@ def test_on_a_cluster_the_same_trials_end_though_a_worker_is_killed(told, output
     assert leaderboard(tmp_path) == same
 
 
+@pytest.mark.slow
 def test_a_nested_search_scores_what_it_found_on_rows_it_did_not_see(tmp_path, capsys):
     short = ["tune.nested=true", "tune.trials=1", "folds.count=2", "training.epochs=1"]
     *_, path, _ = arguments(tmp_path, "")
