@@ -222,12 +222,12 @@ test: install-dev
 ## Run these and all others but torture and fuzz; on JAX too
 test-all: test
 	@$(PYTEST) $(SPREAD) -m "slow and not torture"
-	@KERAS_BACKEND=jax $(PYTEST) -m "not torture" tests/training/test_training.py tests/models
+	@KERAS_BACKEND=jax $(PYTEST) tests/training/test_training.py tests/models
 
 ## Kill it, fill its disk, damage its files, jump its clock:
 ## nothing may be lost (23 minutes)
 torture: install-dev
-	@$(PYTEST) -m torture tests/torture
+	@$(PYTEST) -m torture
 
 ## Feed crafted files to whatever reads files
 fuzz: VARIABLES := TARGETS SECONDS

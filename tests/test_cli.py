@@ -61,7 +61,7 @@ def test_two_runs_are_compared_row_by_row(trained_run_copy):
     assert "no readable out-of-fold" in refuse("compare", "other", "none", "--output", output)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(trained_run, tmp_path):
     arguments = ["submit", "--output", tmp_path, "--run", "killed", *TINY]
     moments = random.Random(5)
@@ -82,7 +82,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(trained_run, tmp_pat
         assert (tmp_path / "killed" / name).read_bytes() == (trained_run.folder / name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
     arguments = ["train", "--output", tmp_path, "--run", "orphans", *MLP, "--set", "training.epochs=30"]
     process = start(*arguments, "--workers", "2")

@@ -28,7 +28,7 @@ def is_valid(path):
     return check(path, len(data.test_images), data.classes).valid
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_what_fits_is_submitted_and_a_later_call_finishes_the_rest(tmp_path):
     began = time.monotonic()
     said = succeed("submit", "--output", tmp_path, "--run", "whole", *SHORT)
@@ -134,7 +134,7 @@ def test_evaluate_cluster_and_report_of_an_unfinished_run(tmp_path):
     succeed("submit", "--output", tmp_path, "--run", "r", *both)
     for name in ("small-s0-f1", "mlp-s0-f2", "small-s0-f2"):
         shutil.rmtree(tmp_path / "r/members" / name)
-    hours = 0.003
+    hours = 0.006
     while digits("submit", "--output", tmp_path, "--run", "r", *both, "--hours", str(hours)).returncode:
         hours *= 1.5
     output = ("--output", tmp_path, "--run", "r")

@@ -14,7 +14,7 @@ import pytest
 from command import complain, start, succeed
 from ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.torture
 
 SHORT = ["--data", "demo", "--set", "folds.count=2", "--set", "architectures=[mlp]", "--set", "training.epochs=15"]
 FILES = ("submission.csv", "oof.npz", "test.npz", "members/mlp-s0-f0/oof.npz")

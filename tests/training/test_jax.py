@@ -18,7 +18,7 @@ from digits.files import arrays
 
 pytestmark = pytest.mark.slow
 
-NETS = ("default", "poolfree", "full_resolution")
+NETS = ("default", "poolfree")
 SHORT = ("--data", "demo", "--set", "folds.count=2", "--set", "architectures=[small]", "--set", "training.epochs=6")
 WITHOUT_TENSORFLOW = {"KERAS_BACKEND": "jax", "HIDDEN": "tensorflow"}
 WRITE_AND_READ = """

@@ -126,7 +126,7 @@ def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(told, output,
     assert all(row in resumed for row in ended if row["status"] == "done")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_on_a_cluster_the_same_trials_end_though_a_worker_is_killed(told, output, tmp_path):
     options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": ":0", "silence_logs": 50}
     with LocalCluster(n_workers=2, **options) as cluster:
