@@ -263,7 +263,7 @@ class Calibration:
     estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
 
 
-def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:
+def calibration_error(predictions: Predictions, seed: int) -> CalibrationError:
     """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
 
     With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
@@ -273,7 +273,7 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
     L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
     """
     confidence, right = predictions.confidence, predictions.right
-    edges = equal_mass_edges(confidence, bins)
+    edges = equal_mass_edges(confidence)
     reliability = binned(confidence, right, edges)
     numbers = np.searchsorted(edges, confidence, side="right")
     expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
@@ -285,8 +285,8 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
         ece=_gap(reliability),
         if_calibrated=float(gaps.mean()),
         if_calibrated_high=float(np.quantile(gaps, 0.95)),
-        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
-        bins=bins,
+        equal_width=_gap(binned(confidence, right, np.arange(1, BINS) / BINS)),
+        bins=BINS,
         mean_confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
         log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
