@@ -68,7 +68,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """One member to train in a worker process.
+    """Order to train one member in a worker process.
 
     folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
     member. pipe: takes its progress. until: by `time.monotonic`, when it stops.

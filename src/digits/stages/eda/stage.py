@@ -181,7 +181,7 @@ def _listed(study: Study, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]
 
 
 def _drift(study: Study) -> dict[str, Any] | None:
-    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
+    """Compare the tables: the classifier, and the mean ink and slant of their images."""
     test, train = study.test, study.train_rows
     if test is None:
         return None

@@ -1,4 +1,4 @@
-"""How good predictions are, class by class; how far their probabilities can be trusted; what an ensemble adds."""
+"""Measures of predictions: scores by class, calibration and coverage, and what an ensemble adds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Predictions:
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Whether each row's choice is its label, bool (n,)."""
+        """Each row's choice is its label, bool (n,)."""
         return self.chosen == self.targets
 
     @cached_property
@@ -63,7 +63,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good a run's out-of-fold predictions are; `to_record` turns it into JSON.
+    """Measures of a run's out-of-fold predictions; `to_record` turns them into JSON.
 
     labels: of all classes. confusion: rows by label and choice, int (c, c). confused: the most often confused pair
     first. agreement: of the members on the test rows, and of each architecture and seed on the out-of-fold rows.
@@ -235,7 +235,7 @@ def _gap(bins: pd.DataFrame) -> float:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationError:
-    """How far the confidence in the choices is off.
+    """Distance of the confidence in the choices from their accuracy.
 
     ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
     every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
@@ -343,7 +343,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many rows can be decided with a promised accuracy: the most confident, from a threshold on.
+    """Share of the rows that can be decided with a promised accuracy: the most confident, from a threshold on.
 
     threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
     accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
@@ -358,7 +358,7 @@ class Coverage:
 
 
 def coverage(predictions: Predictions, promised: float) -> Coverage:
-    """How many rows can be decided with this accuracy."""
+    """Find the rows that can be decided with this accuracy."""
     curve = coverage_curve(predictions.confidence, predictions.right)
     widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
     return Coverage(

@@ -48,7 +48,7 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("scores"):
         labels, seed = run.dataset.classes, derive(run.config.seed, "evaluate")
         evaluation = measures.evaluate(predictions, temperatures, choices, labels, seed)
-        sentences = findings.findings(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
+        sentences = findings.sentences(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
     with steps.step("figures and files"):
         folder.clear(run.evaluation)
         grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []

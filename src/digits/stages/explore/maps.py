@@ -68,7 +68,7 @@ def page() -> None:
 
 
 def _choose(results: Results) -> Choice:
-    """The widgets at the side; at first, they say what `make cluster` has computed already."""
+    """Draw the widgets at the side; at first, they show what `make cluster` has computed already."""
     total, mapped, classes = len(results.features.rows), len(results.mapped), len(results.dataset.classes)
     smallest, usual = min(1000, mapped), int(results.record.perplexity)
     kind = st.selectbox("Map", list(MAPS), list(MAPS).index(results.first_map), format_func=MAPS.get)

@@ -17,7 +17,7 @@ from digits.stages.predict import export, ink, pictures
 from digits.stages.predict.exported import Ensemble, Prediction
 
 TITLE = f"Your {COMPETITION.noun}"
-NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that place it on the map
+NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that put it on the map
 CANVAS = 280
 WAIT = "Preparing the networks; the first time they are exported, which takes a minute or two ..."
 

@@ -235,7 +235,7 @@ def _origin(run: Run) -> list[list[str]]:
 
 
 def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[Picture]:
-    """Those of the named pictures that are in the folder; the folder's record holds captions by file name."""
+    """Embed the named pictures that are in the folder, whose record holds captions by file name."""
     captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
     return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]

@@ -34,7 +34,7 @@ ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 @dataclass
 class Record:
-    """What is kept of a trial besides keras-tuner's own.
+    """Record of a trial besides keras-tuner's own.
 
     losses: of its finished folds, lower is better. epochs: trained so far, over all its networks, of `total`. began,
     ended: when, in seconds that the search had taken; began: in the last call. reason: why it failed.
@@ -50,7 +50,7 @@ class Record:
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Record:
         """The record of plain values; those of earlier versions hold more."""
-        return cls(**{of.name: values[of.name] for of in dataclasses.fields(cls)})
+        return cls(**{known.name: values[known.name] for known in dataclasses.fields(cls)})
 
     @property
     def is_stopped(self) -> bool:
@@ -59,12 +59,12 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """Of the last call that worked on it; 0 before its end."""
+        """Duration in the last call that worked on it; 0 before its end."""
         return 0.0 if self.ended is None else self.ended - self.began
 
 
 class Bookkeeping(keras_tuner.Oracle):
-    """What the three oracles have in common. Mixed in before one of keras-tuner's."""
+    """Base of the three oracles, mixed in before one of keras-tuner's."""
 
     def __init__(self, space: Space, **options: Any) -> None:
         super().__init__(**options)
@@ -182,7 +182,9 @@ class Bookkeeping(keras_tuner.Oracle):
     def _is_hopeless(self, record: Record) -> bool:
         if not record.losses or not self.tune.median_rule or isinstance(self, keras_tuner.oracles.HyperbandOracle):
             return False
-        through = [of.losses for of in self.records.values() if of.ended and of.losses and not of.is_stopped]
+        through = [
+            other.losses for other in self.records.values() if other.ended and other.losses and not other.is_stopped
+        ]
         return is_hopeless(record.losses, through)
 
     def _random_values(self) -> dict[str, Any] | None:
@@ -197,7 +199,7 @@ class RandomSearch(Bookkeeping, keras_tuner.oracles.RandomSearchOracle):
 
 class Bayesian(Bookkeeping, keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """As keras-tuner's, but not of values that were tried before, and the same after a resume."""
+        """Propose as keras-tuner does, but no values that were tried before, and the same after a resume."""
         self._random_state = np.random.RandomState((self.seed + len(self.trials)) % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the Gaussian process, about its own kernel
