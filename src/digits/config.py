@@ -164,7 +164,7 @@ class Augmentation(Section):
         return self.is_affine or any((self.elastic.probability, self.grid.probability, self.erasing.probability))
 
 
-class Ensemble(Section):
+class Ensembling(Section):
     rule: Literal["mean", "logits", "vote"] = "mean"
 
 
@@ -214,7 +214,7 @@ class Config(Section):
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
-    ensemble: Ensemble = Ensemble()
+    ensemble: Ensembling = Ensembling()
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None

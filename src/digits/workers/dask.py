@@ -35,7 +35,7 @@ LOOK_SECONDS = 10  # between two looks whether any worker is left
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Cluster]:
+def connect(address: str) -> Iterator[DaskPool]:
     """The workers of the scheduler at `address`, such as tcp://host:8786.
 
     Raises:
@@ -60,9 +60,9 @@ def connect(address: str) -> Iterator[Cluster]:
             raise UserError(
                 f"the scheduler at {address}, or a worker of it, lacks this project ({error}); install it there too"
             ) from None
-        cluster = Cluster(client)
-        print(f"Cluster: {address}, {cluster.workers} jobs at a time", flush=True)
-        yield cluster
+        pool = DaskPool(client)
+        print(f"Cluster: {address}, {pool.workers} jobs at a time", flush=True)
+        yield pool
 
 
 def serve(workers: int | None, port: int) -> None:
@@ -103,7 +103,7 @@ def _reason(error: BaseException) -> BaseException:
     return _reason(error.__cause__) if error.__cause__ else error
 
 
-class Cluster(Pool):
+class DaskPool(Pool):
     """The workers of a Dask cluster, which need this project and the same versions.
 
     Where workers offer the resource GPU, every job takes one.

@@ -67,7 +67,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
+class MemberJob:
     """Order to train one member in a worker process.
 
     folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
@@ -101,9 +101,11 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
                 yield result
 
 
-def _job(plan: Plan, member: Member, pipe: Path, until: float) -> Job:
+def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:
     run = plan.run
-    return Job(plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until)
+    return MemberJob(
+        plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until
+    )
 
 
 def _left(run: Run, member_: Member, work: Work) -> Work:
@@ -111,7 +113,7 @@ def _left(run: Run, member_: Member, work: Work) -> Work:
     return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
 
 
-def _try(job: Job, tables: Tables) -> Result:
+def _try(job: MemberJob, tables: Tables) -> Result:
     """Train one member; the reason where it failed."""
     try:
         return _train(job, tables)
@@ -120,7 +122,7 @@ def _try(job: Job, tables: Tables) -> Result:
         return job.member, f"{type(error).__name__}: {shown(str(error))}"
 
 
-def _train(job: Job, tables: Tables) -> Result:
+def _train(job: MemberJob, tables: Tables) -> Result:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
     with filelock.FileLock(job.lock):
         if member.is_complete(job.finished):

@@ -33,8 +33,8 @@ ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
 @dataclass
-class Record:
-    """Record of a trial besides keras-tuner's own.
+class TrialRecord:
+    """TrialRecord of a trial besides keras-tuner's own.
 
     losses: of its finished folds, lower is better. epochs: trained so far, over all its networks, of `total`. began,
     ended: when, in seconds that the search had taken; began: in the last call. reason: why it failed.
@@ -48,7 +48,7 @@ class Record:
     reason: str = ""
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Record:
+    def parse(cls, values: dict[str, Any]) -> TrialRecord:
         """The record of plain values; those of earlier versions hold more."""
         return cls(**{known.name: values[known.name] for known in dataclasses.fields(cls)})
 
@@ -71,7 +71,7 @@ class Bookkeeping(keras_tuner.Oracle):
         self.space = space
         self.tune = space.base.tune
         self.max_trials = None  # the limit is ours: with theirs, raising it on resuming changes how trials are named
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, TrialRecord] = {}
         self.verbose = 0
         self._spent = 0.0  # seconds, in earlier calls
         self._called = time.monotonic()
@@ -91,7 +91,7 @@ class Bookkeeping(keras_tuner.Oracle):
 
     def begin(self, trial_id: str, total: int) -> None:
         """Enter the beginning of a trial of so many epochs."""
-        record = self.records.setdefault(trial_id, Record())
+        record = self.records.setdefault(trial_id, TrialRecord())
         record.began, record.total = self.spent, total
         self.save()
 
@@ -121,7 +121,7 @@ class Bookkeeping(keras_tuner.Oracle):
         """The trials that have not ended."""
         return [self.trials[trial_id] for trial_id in self.start_order if trial_id not in self.end_order]
 
-    def history(self) -> list[tuple[Trial, Record]]:
+    def history(self) -> list[tuple[Trial, TrialRecord]]:
         """Every trial with its record, in the order of their beginnings."""
         return [(self.trials[trial_id], self.records[trial_id]) for trial_id in self.records]
 
@@ -131,7 +131,7 @@ class Bookkeeping(keras_tuner.Oracle):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self.records = {trial_id: Record.parse(values) for trial_id, values in state["records"].items()}
+        self.records = {trial_id: TrialRecord.parse(values) for trial_id, values in state["records"].items()}
         self._spent = state["spent"]
 
     def save(self) -> None:
@@ -159,7 +159,7 @@ class Bookkeeping(keras_tuner.Oracle):
                 if not re.fullmatch(r"[0-9]+", trial_id):  # it is part of a file's name
                     raise ValueError(f"trial '{trial_id}'")
             self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}  # not one entered by half
-            self.records = {trial_id: self.records.get(trial_id, Record()) for trial_id in self.start_order}
+            self.records = {trial_id: self.records.get(trial_id, TrialRecord()) for trial_id in self.start_order}
         except Exception as error:  # damaged files fail in a dozen ways, all of them this one
             raise UserError(
                 f"{folder}: the trials of the search are damaged ({shown(str(error))}); delete the folder, "
@@ -179,7 +179,7 @@ class Bookkeeping(keras_tuner.Oracle):
         past = [record.seconds for record in self.records.values() if record.ended]
         return self.spent + (statistics.median(past) if past else 0.0) > 3600 * self.tune.hours
 
-    def _is_hopeless(self, record: Record) -> bool:
+    def _is_hopeless(self, record: TrialRecord) -> bool:
         if not record.losses or not self.tune.median_rule or isinstance(self, keras_tuner.oracles.HyperbandOracle):
             return False
         through = [
