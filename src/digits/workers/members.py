@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import budget, forecast, gpus, local, messages, self_check
 from digits.workers.budget import Deadline
+from digits.workers.pool import Killed
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
             with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
                 macs = forecast.count(pool, plan.config, plan.tables)
                 measured = forecast.measured(pool, plan)
-        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+        except Killed:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):
             print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OBJECTIVES = {"log_loss": "min", "accuracy": "max"}  # and what keras-tuner is to look for
 LEAST = 5  # finished trials before one is ended for being worse than their median
 
 

@@ -16,7 +16,7 @@ from digits.errors import UserError
 from digits.files.atomic import replacing
 from digits.files.records import seal
 from digits.stages.tune import figures, findings
-from digits.stages.tune.measures import importances
+from digits.stages.tune.measures import OBJECTIVES, importances
 from digits.stages.tune.search import Search
 from digits.stages.tune.space import Space
 
@@ -161,7 +161,7 @@ def tabulate(history: list[tuple[Trial, TrialRecord]], search: Search) -> pd.Dat
 
 
 def is_lower_better(objective: str) -> bool:
-    return objective == "log_loss"
+    return OBJECTIVES[objective] == "min"
 
 
 def _row(trial: Trial, record: TrialRecord, space: Space) -> dict[str, Any]:
