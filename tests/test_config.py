@@ -79,14 +79,14 @@ def test_overrides_reach_nested_values_and_list_places(tmp_path):
         ("[" * 5000, [], "not valid YAML"),
         ("training: {epochs: 3}\ntraining: {ema: 0.5}", [], "key 'training' stands twice"),
         ("augmentation: {elastic: {sigma: 0.5}}", [], "augmentation.elastic.sigma"),
-        ("", ["architectures.\u00b2.net=mlp"], "is not one of the 2 list places"),
-        ("", ["architectures.0\n1.net=mlp"], "'0 1' is not one of the 2 list places"),
+        ("", ["architectures.\u00b2.net=mlp"], "is not one of the 2 list items"),
+        ("", ["architectures.0\n1.net=mlp"], "'0 1' is not one of the 2 list items"),
         ("", ["training.epochs"], "expected key=value"),
         ("", ["seed.deep=1"], "'seed' is a single value, not a group"),
         ("", ["folds.limit.deep=1"], "'limit' is a single value, not a group"),
         ("", ["architectures=[mlp]", "architectures.0.name=x"], "'0' is a single value, not a group"),
         ("", ["a.b=1"], "unknown key 'a'"),
-        ("architectures: [small]", ["architectures.1.name=x"], "'1' is not one of the 1 list places"),
+        ("architectures: [small]", ["architectures.1.name=x"], "'1' is not one of the 1 list items"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, text, overrides, said):

@@ -103,7 +103,7 @@ class TestClaim:
             self.claim(run, other)
 
     def test_another_way_to_ensemble_is_welcome(self, run):
-        self.claim(run, SMALL.model_copy(update={"ensemble": config.Ensemble(rule="vote")}))
+        self.claim(run, SMALL.model_copy(update={"ensemble": config.Ensembling(rule="vote")}))
 
     def test_other_data_is_refused(self, run):
         images = DATA.test_images.copy()

@@ -45,9 +45,9 @@ OutputOption = Annotated[Path, typer.Option("--output", help="Folder of all runs
 OUTPUT = Path("output")
 
 
-def command(name: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a sub-command; what a user did wrong ends it in one line."""
-    return lambda function: app.command(name, hidden=hidden)(one_line_errors(function))
+    return lambda function: app.command(name)(one_line_errors(function))
 
 
 @command("train")
@@ -196,7 +196,7 @@ def predict_command(
     split: Annotated[bool, typer.Option("--split", help=f"Pictures of several {COMPETITION.nouns} in a row.")] = False,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Predict the digits of people's own pictures; exit status 1 if a picture could not be read."""
+    """Predict the classes of people's own pictures; exit status 1 if a picture could not be read."""
     if not pipeline.predict(Session(data, run=run, output=output), images or [], split):
         raise typer.Exit(1)
 

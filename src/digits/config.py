@@ -164,7 +164,7 @@ class Augmentation(Section):
         return self.is_affine or any((self.elastic.probability, self.grid.probability, self.erasing.probability))
 
 
-class Ensemble(Section):
+class Ensembling(Section):
     rule: Literal["mean", "logits", "vote"] = "mean"
 
 
@@ -214,7 +214,7 @@ class Config(Section):
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
-    ensemble: Ensemble = Ensemble()
+    ensemble: Ensembling = Ensembling()
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None
@@ -297,7 +297,7 @@ def parse_recorded(values: dict[str, Any], origin: str) -> Config:
 
 
 def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """Put `values` in the places of their dotted keys, such as `training.epochs`.
+    """Replace the values of dotted keys, such as `training.epochs`.
 
     Raises:
         UserError: a key or value is not valid.
@@ -309,12 +309,12 @@ def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
 
 
 def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict[str, Any] | None = None) -> Config:
-    """Put nested settings, then `key.sub=value` overrides, in the place of a config's own.
+    """Replace a config's settings by nested ones, then by `key.sub=value` overrides.
 
     Raises:
         UserError: a key or value is not valid.
     """
-    resolved = config.model_dump()  # where every place that an override can name is spelled out
+    resolved = config.model_dump()  # where every key that an override can name is spelled out
     _merge(resolved, settings or {})
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -330,7 +330,7 @@ def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
-    """Put nested settings in the place of those that are there."""
+    """Replace nested settings by others."""
     for key, value in others.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -351,7 +351,7 @@ def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
 
 def _index(text: str, items: list[Any], origin: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
+        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list items 0, 1, ...")
     return int(text)
 
 

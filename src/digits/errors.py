@@ -50,7 +50,8 @@ def plain(error: BaseException) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, BrokenExecutor):
-        return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
+        reason = "a worker process was killed, most likely because the memory did not suffice"
+        return f"{reason}{f' ({shown(str(error))})' if str(error) else ''}; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
     if type(error).__name__ in BACKEND_ERRORS and GPU_MESSAGES.search(str(error)):

@@ -188,7 +188,7 @@ class TrainingLines:
         self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Steps:
+class StepTimer:
     """Times the steps of a stage and prints each when it is done; on a terminal also the present one.
 
     seconds: by step.

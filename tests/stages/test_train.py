@@ -96,7 +96,7 @@ def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
     with messages.listen(lambda line: None, lambda: None) as pipe:
         while not member.epochs_done(folder):
             paths = (folder, run.member(wanted), run.member_lock(wanted), pipe)
-            job = members.Job(settings, wanted, *paths, time.monotonic() + seconds)
+            job = members.MemberJob(settings, wanted, *paths, time.monotonic() + seconds)
             assert members._train(job, tables) == (wanted, members.OUT_OF_TIME)
             seconds *= 2
     done = member.epochs_done(folder)

@@ -109,24 +109,13 @@ def disk(mounted: Path, size: int) -> Iterator[Disk]:
 
 # --- the clock ---------------------------------------------------------------------------------------------
 
-JUMPING = '''"""Python runs this as it starts: every look at the wall clock is up to ten days off, either way.
-
-Not gRPC's: it hands Python's time to C code that compares it with the clock of C, which this does not change.
-"""
+JUMPING = '''"""Python runs this as it starts: every look at the wall clock is up to ten days off, either way."""
 
 import random
-import sys
 import time
 
 _draw, _time, _time_ns = random.Random({seed}), time.time, time.time_ns
-
-
-def jumping():
-    grpc = sys._getframe(1).f_globals.get("__name__", "").startswith("grpc.")
-    return _time() + (0 if grpc else _draw.uniform(-864_000, 864_000))
-
-
-time.time = jumping
+time.time = lambda: _time() + _draw.uniform(-864_000, 864_000)
 time.time_ns = lambda: _time_ns() + _draw.randrange(-864_000 * 10**9, 864_000 * 10**9)
 '''
 

@@ -11,6 +11,8 @@ from digits.competition import COMPETITION
 from digits.ensemble.interval import LEVEL, Interval, bootstrapped
 from digits.errors import UserError
 
+DRAWS = 500  # of rows, for the interval of a score
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -68,11 +70,11 @@ def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarr
 
 
 def resampled(
-    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator, draws: int = 500
+    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator
 ) -> Interval:
     """Score of some rows with the interval of a bootstrap over them: probabilities (n, c), targets (n,)."""
     rows = len(targets)
-    samples = (generator.integers(0, rows, rows) for _ in range(draws))
+    samples = (generator.integers(0, rows, rows) for _ in range(DRAWS))
     scores = np.array([metric.score(probabilities[sample], targets[sample]) for sample in samples])
     return bootstrapped(metric.score(probabilities, targets), scores)
 

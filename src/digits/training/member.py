@@ -51,7 +51,7 @@ def train(config: Config, member: Member, tables: Tables, folder: Path, report: 
         member: one of the config's.
         tables: see `tables`.
         folder: of the unfinished member.
-        report: is called as training goes on.
+        report: is called after every epoch, and within it.
     """
     backend.start(config.training.threads)
     from digits.training import loop

@@ -1,1 +1,1 @@
-"""Places where members are trained: this machine's processes and GPUs; and the reports of their progress."""
+"""Workers of members and trials: this machine's processes and GPUs, or a Dask cluster; their progress and time."""

@@ -27,12 +27,12 @@ class Deadline:
 
     @property
     def training_ends(self) -> float:
-        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
+        """End of training by `time.monotonic`; the rest of the time is for ensembling and what follows."""
         return self.began + 3600 * self.hours - self._reserve
 
     @property
     def training_stops(self) -> float:
-        """By `time.monotonic`; a member that takes longer than expected may use half of the rest."""
+        """Latest end of a member by `time.monotonic`: one that takes longer than expected may use half of the rest."""
         return self.training_ends + self._reserve / 2
 
     @property
@@ -52,7 +52,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where members are trained, and for how long.
+    """Machines that train members, and the time for it.
 
     workers: members at a time; None for as many as the GPUs train fastest, or the cores have room for. scheduler:
     address of a Dask scheduler, whose workers train instead of this machine. deadline: members that will probably not
@@ -87,7 +87,7 @@ class Speed:
 
 @dataclass
 class Budget:
-    """Which members fit into the time.
+    """Plan of the members that fit into the time.
 
     works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
     by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
@@ -131,7 +131,7 @@ class Budget:
         return taken / speed.epoch(self.works[member]) if taken and speed else None
 
     def stops(self, member: Member) -> float:
-        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
+        """End of a member's training by `time.monotonic`, after which it can still predict in time."""
         speed, work = self.speeds.get(member.architecture), self.works[member]
         predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
         return self.deadline.training_stops - predicting

@@ -35,13 +35,13 @@ LOOK_SECONDS = 10  # between two looks whether any worker is left
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Cluster]:
+def connect(address: str) -> Iterator[DaskPool]:
     """The workers of the scheduler at `address`, such as tcp://host:8786.
 
     Raises:
         UserError: nobody answers there, no worker has joined it, or this project is not installed there.
     """
-    _quieten(logging.CRITICAL)  # what it says of lost connections, we say in a line
+    _quieten(logging.CRITICAL)  # lost connections end in one line of ours
     try:
         client = Client(address, timeout=ANSWER_SECONDS)
     except (OSError, ValueError) as error:
@@ -60,13 +60,13 @@ def connect(address: str) -> Iterator[Cluster]:
             raise UserError(
                 f"the scheduler at {address}, or a worker of it, lacks this project ({error}); install it there too"
             ) from None
-        cluster = Cluster(client)
-        print(f"Cluster: {address}, {cluster.workers} jobs at a time", flush=True)
-        yield cluster
+        pool = DaskPool(client)
+        print(f"Cluster: {address}, {pool.workers} jobs at a time", flush=True)
+        yield pool
 
 
 def serve(workers: int | None, port: int) -> None:
-    """Be a cluster on this machine alone, until Ctrl-C or a signal to end.
+    """Run a cluster on this machine alone, until Ctrl-C or a signal to end.
 
     Args:
         workers: processes, each of which does one job at a time; by default one for each core.
@@ -93,17 +93,17 @@ def serve(workers: int | None, port: int) -> None:
 
 
 def _quieten(level: int) -> None:
-    """Have `distributed` say nothing below this level; some of its parts were given levels of their own."""
+    """Silence `distributed` below this level; some of its parts were given levels of their own."""
     for name in ("distributed", "distributed.client", "distributed.gc"):
         logging.getLogger(name).setLevel(level)
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What an error began with."""
+    """First cause of an error."""
     return _reason(error.__cause__) if error.__cause__ else error
 
 
-class Cluster(Pool):
+class DaskPool(Pool):
     """The workers of a Dask cluster, which need this project and the same versions.
 
     Where workers offer the resource GPU, every job takes one.
@@ -133,7 +133,7 @@ class Cluster(Pool):
     def _lost(self) -> UserError:
         return UserError(
             f"the scheduler {self.client.scheduler.address} was lost; what is finished is kept: "
-            "start it and its workers again, and the same command goes on"
+            "start it and its workers again, and the same command resumes"
         )
 
     def _share(self, shared: tuple[Any, ...]) -> None:
@@ -149,7 +149,7 @@ class Cluster(Pool):
         self.running[self.client.submit(_call, *job, key=key, resources=resources)] = name
 
     def _ended(self) -> list[tuple[str, Any]]:
-        """The jobs that came to their end, whatever it is; says so where nobody is left to work on the others."""
+        """Results of the jobs that ended; prints a line where no worker is left for the others."""
         with contextlib.suppress(TimeoutError, CancelledError):
             wait(list(self.running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
         ended = [future for future in self.running if future.status != "pending"]
@@ -158,7 +158,7 @@ class Cluster(Pool):
         return [(self.running.pop(future), self._result(future)) for future in ended]
 
     def _result(self, future: Future) -> Any:
-        """What a job gave; `Killed` where it, its worker, or the last worker that had the tables was killed.
+        """Result of a job; `Killed` where it, its worker, or the last worker that had the tables was killed.
 
         Raises:
             UserError: the scheduler was lost, or a worker is no fit.

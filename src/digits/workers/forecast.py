@@ -76,7 +76,7 @@ def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     rows = warm_up.some(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
     turn = itertools.islice(itertools.cycle(architectures), turns)
-    jobs = [(f"warm-up-{number}", (of, plan.config, rows, seconds)) for number, of in enumerate(turn)]
+    jobs = [(f"warm-up-{number}", (net, plan.config, rows, seconds)) for number, net in enumerate(turn)]
     return [result for _, result in pool.submit(warm_up.measure, jobs)]
 
 

@@ -38,7 +38,7 @@ LARGE = 100_000  # bytes of an array that workers share instead of copying it
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs to know.
+    """Settings of a worker.
 
     fresh: run every job in a process of its own, forked from the worker, which has imported the backend by then.
     folder: holds the locks of the GPUs. gpus: of the machine. workers: how many share them.
@@ -190,7 +190,7 @@ class Worker:
         self._send((function, arguments))
 
     def result(self) -> Any:
-        """Wait for what the function returns; `Killed` where its process was killed.
+        """Wait for what the function returns; `Killed` where its process ended before it did.
 
         Raises:
             UserError, JobError: what it raised.
@@ -199,7 +199,7 @@ class Worker:
             value, error = self.connection.recv()
         except (EOFError, ConnectionError):
             self.end()
-            value, error = Killed(f"its process was killed, by signal {-self.process.returncode}"), None
+            value, error = _ended(self.process.returncode), None
         if error:
             raise error
         return value
@@ -238,7 +238,7 @@ def serve(descriptor: int) -> None:
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """What a function returns or raises; exceptions of libraries may not travel, so that they become text."""
+    """Result or error of a function; exceptions of libraries may not travel, so that they become text."""
     try:
         return function(*map(_opened, arguments)), None
     except Exception as error:
@@ -267,7 +267,14 @@ def _in_a_fork(
     except (EOFError, OSError):
         outcome = None
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return outcome or (Killed(f"its process was killed, by signal {-status}"), None)
+    return outcome or (_ended(status), None)
+
+
+def _ended(status: int) -> Killed:
+    """Result of a job whose process ended with this exit status, negative for a signal, and without a result."""
+    return Killed(
+        f"its process was killed, by signal {-status}" if status < 0 else f"its process ended, status {status}"
+    )
 
 
 def end_with(launcher: int) -> None:

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import budget, forecast, gpus, local, messages, self_check
 from digits.workers.budget import Deadline
+from digits.workers.pool import Killed
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One member to train in a worker process.
+class MemberJob:
+    """Order to train one member in a worker process.
 
     folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
     member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
@@ -101,9 +101,11 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
                 yield result
 
 
-def _job(plan: Plan, member: Member, pipe: Path, until: float) -> Job:
+def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:
     run = plan.run
-    return Job(plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until)
+    return MemberJob(
+        plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until
+    )
 
 
 def _left(run: Run, member_: Member, work: Work) -> Work:
@@ -111,7 +113,7 @@ def _left(run: Run, member_: Member, work: Work) -> Work:
     return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
 
 
-def _try(job: Job, tables: Tables) -> Result:
+def _try(job: MemberJob, tables: Tables) -> Result:
     """Train one member; the reason where it failed."""
     try:
         return _train(job, tables)
@@ -120,7 +122,7 @@ def _try(job: Job, tables: Tables) -> Result:
         return job.member, f"{type(error).__name__}: {shown(str(error))}"
 
 
-def _train(job: Job, tables: Tables) -> Result:
+def _train(job: MemberJob, tables: Tables) -> Result:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
     with filelock.FileLock(job.lock):
         if member.is_complete(job.finished):
@@ -156,7 +158,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
             with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
                 macs = forecast.count(pool, plan.config, plan.tables)
                 measured = forecast.measured(pool, plan)
-        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+        except Killed:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):
             print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)

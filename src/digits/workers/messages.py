@@ -47,7 +47,7 @@ class Reporter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tell(end=True)
+        self._report(end=True)
 
     def within(self, epoch: int, share: float) -> None:
         now = time.monotonic()
@@ -55,12 +55,12 @@ class Reporter:
             raise OutOfTime
         if not share or now - self._sent >= LEAST_SECONDS:
             self._sent = now
-            self._tell(epoch=self.before + epoch, share=float(share))
+            self._report(epoch=self.before + epoch, share=float(share))
 
     def after(self, row: dict[str, float], images: int) -> None:
-        self._tell(row={name: float(value) for name, value in row.items()}, images=images)
+        self._report(row={name: float(value) for name, value in row.items()}, images=images)
 
-    def _tell(self, **message: Any) -> None:
+    def _report(self, **message: Any) -> None:
         self._send(json.dumps({"member": self.member} | message))
 
 
@@ -73,11 +73,9 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
     if pipe is None:
         yield lambda line: print(line, flush=True)
         return
-    opened = os.open(pipe, os.O_WRONLY)
-    try:
-        yield lambda line: os.write(opened, line.encode() + b"\n") and None
-    finally:
-        os.close(opened)
+    # a file object: a line that comes late finds it closed, and never another file of the same number
+    with os.fdopen(os.open(pipe, os.O_WRONLY), "wb", buffering=0) as opened:
+        yield lambda line: opened.write(line.encode() + b"\n") and None
 
 
 @contextmanager

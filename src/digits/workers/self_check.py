@@ -74,7 +74,7 @@ def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way
 
 
 def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: int) -> str | None:
-    """Why a way does not work here; None where it does."""
+    """Reason why a way does not work here; None where it does."""
     order = {"config": way.settings(settings).model_dump(mode="json"), "shape": shape, "classes": classes}
     try:
         done = subprocess.run(

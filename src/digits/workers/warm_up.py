@@ -76,7 +76,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
 
 def some(rows: Rows, settings: Training) -> Rows:
-    """As many of the rows as a warm-up trains on."""
+    """Select as many of the rows as a warm-up trains on."""
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 

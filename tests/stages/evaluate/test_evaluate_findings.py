@@ -74,7 +74,7 @@ def test_what_averaging_over_folds_adds_is_told_where_it_is_known():
 
 
 def test_confidence_is_called_what_it_is():
-    sections = findings.findings(FOUND, METRICS, tuned=False)
+    sections = findings.sentences(FOUND, METRICS, tuned=False)
     good = " ".join(sections["confidence"])
     assert "which chance alone explains" in good
     assert f"{FOUND.coverage.coverage:.2%} of the rows can be decided" in good

@@ -29,8 +29,8 @@ from digits.runs import Run
 from digits.stages.cluster.features import gather
 from digits.stages.explore import queue
 from digits.stages.explore import stage as explore
+from digits.stages.explore.clustered_run import CLUSTERS, QUEUE, ClusteredRun, ClusterRecord, read
 from digits.stages.explore.markdown import literal
-from digits.stages.explore.results import CLUSTERS, QUEUE, Record, Results, read
 from digits.stages.predict.exported import Ensemble, Prediction
 from finished_run import finish, forge
 
@@ -51,7 +51,7 @@ def made(tmp_path_factory) -> Run:
     lines = zip(features.rows, labels, labels, nothing, nothing, strict=True)
     records.write_csv(run.clusters / "clusters.csv", list(CLUSTERS), lines)
     records.write_csv(run.clusters / "label_queue.csv", list(QUEUE), [(1, features.rows[7], labels[7], labels[8], 0.1)])
-    figures = dict.fromkeys(Record.model_fields, None)
+    figures = dict.fromkeys(ClusterRecord.model_fields, None)
     figures |= {"method": "kmeans", "space": "aligned", "k": 10, "rows": len(labels), "perplexity": 30.0}
     records.seal(run.clusters, figures | {"oof_accuracy": 0.98, "purity": 0.97, "seconds": {}}, "metrics.json")
     return run
@@ -72,7 +72,7 @@ def seal(run: Run) -> None:
         records.seal(run.clusters, {key: value for key, value in record.items() if key != "checksum"}, path.name)
 
 
-def opened(run: Run) -> Results:
+def opened(run: Run) -> ClusteredRun:
     """All that the pages read."""
     seal(run)
     results = read(run.folder, "demo", run.folder.parent / "cache")

@@ -69,7 +69,7 @@ search:
         ({"training.batch_size": {"choice": [32]}}, "batch_size"),
         ({"training.batch_size": {"choice": [32, 32]}}, "stands twice"),
         ({"training.optimizer.name": {"choice": ["adam", "magic"]}}, "magic"),
-        ({"architectures.7.options.width": {"float": [0.5, 1.0]}}, "list places"),
+        ({"architectures.7.options.width": {"float": [0.5, 1.0]}}, "list items"),
         ({"folds.count": {"int": [2, 5]}}, "cannot be searched"),
         ({"tune.folds": {"int": [2, 5]}}, "cannot be searched"),
     ],

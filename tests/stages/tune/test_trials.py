@@ -11,7 +11,7 @@ from digits import config
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.stages.tune import results, space
-from digits.stages.tune.oracle import Record, open_oracle
+from digits.stages.tune.oracle import TrialRecord, open_oracle
 from digits.stages.tune.search import Search
 from digits.stages.tune.trial import Score
 from digits.stages.tune.trials import MOST_FAILURES, Trials
@@ -228,8 +228,13 @@ def test_a_crafted_name_of_a_trial_writes_nothing_elsewhere(opened, tmp_path, na
 
 
 def test_records_of_an_earlier_version_hold_more(opened):
-    values = vars(Record(losses=[0.5], epochs=3, total=9)) | {"worker": "a", "tries": 1, "reached": -1, "heard": 0.0}
-    assert Record.parse(values) == Record(losses=[0.5], epochs=3, total=9)
+    values = vars(TrialRecord(losses=[0.5], epochs=3, total=9)) | {
+        "worker": "a",
+        "tries": 1,
+        "reached": -1,
+        "heard": 0.0,
+    }
+    assert TrialRecord.parse(values) == TrialRecord(losses=[0.5], epochs=3, total=9)
 
 
 def test_results_are_a_leaderboard_a_config_figures_and_sentences(opened, tmp_path):

@@ -1,6 +1,7 @@
 """`make tune` on the demo set: a whole search, killed and resumed, on a cluster, nested, and all that is refused."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -149,6 +150,13 @@ def test_a_nested_search_scores_what_it_found_on_rows_it_did_not_see(tmp_path, c
     assert "on 1,078 rows of demo that the searches did not see" in capsys.readouterr().out
     assert "outside fold 1 of 2" in (tmp_path / "nested/outer-1/best.yaml").read_text()
     assert (tmp_path / "nested/nested.json").exists()
+    more = dataclasses.replace(search, space=space.load(path, config.Config(), [*short, "tune.trials=3"]))
+    stage.run(more, workers=1)
+    for fold in range(2):  # the score is that of the trial that is the best now
+        folder = tmp_path / f"nested/outer-{fold}"
+        with (folder / "leaderboard.csv").open(newline="") as file:
+            best = next(csv.DictReader(file))["trial"]
+        assert (folder / f"scored/{best}/fold-{fold}.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class _Enough(Exception):
 
 
 class _Curve:
-    """A `training.Report` that keeps the accuracy over time and ends training when there is no more to see."""
+    """A `training.report.Report` that keeps the accuracy over time and ends training when there is no more to see."""
 
     def __init__(self, lines: progress.TrainingLines, name: str, target: float, limit: float) -> None:
         self.lines = lines

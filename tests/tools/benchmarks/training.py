@@ -34,7 +34,7 @@ class Throughput:
 
 
 class Stopwatch:
-    """A `training.Report` that keeps the time of every call."""
+    """A `training.report.Report` that keeps the time of every call."""
 
     def __init__(self) -> None:
         self.parts: list[list[float]] = []
@@ -67,7 +67,7 @@ def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput
 def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
     """Train the config's first architecture, leave nothing on disk, and give the Keras model.
 
-    report: a `training.Report`; what it raises ends training.
+    report: a `training.report.Report`; what it raises ends training.
     """
     backend.start(config.training.threads)
     from digits.training import loop

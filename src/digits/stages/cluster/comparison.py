@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from digits.config import Cluster, revise
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import console
@@ -63,7 +63,7 @@ def compare(run: Run, methods: str | None, names: str | None) -> None:
         values = np.array([[scores[name, method][score] for name in reached] for method in chosen])
         title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
         heat_map = figures.score_table(values, chosen, reached, title)
-        results.draw(run.clusters, [(f"comparison_{score}", heat_map)])
+        figure_folder.draw(run.clusters, [(f"comparison_{score}", heat_map)])
 
 
 def _write(folder: Path, lines: Sequence[Sequence[str]]) -> None:

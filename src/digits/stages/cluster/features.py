@@ -14,13 +14,6 @@ from digits.errors import UserError
 from digits.files import arrays
 from digits.runs import Run
 
-ALIGNMENT = {
-    "mean": "f1",
-    "scale": "f0",
-    "rotation": "f2",
-    "residual": "f0",
-}  # its fields, as `arrays.read` checks them
-
 
 @dataclass(frozen=True, eq=False)
 class Features:

@@ -1,4 +1,4 @@
-"""What the scores of a clustering say, in sentences."""
+"""Findings of a clustering, in sentences."""
 
 from __future__ import annotations
 

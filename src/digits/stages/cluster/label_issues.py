@@ -15,7 +15,7 @@ SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time
 class Queue:
     """Candidates, the most suspicious first.
 
-    rows: int (q,), places in the arrays that were given. believed: float (q,), the probability of the given
+    rows: int (q,), indices in the arrays that were given. believed: float (q,), the probability of the given
     label. neighbours: float (q,), the share of the nearest rows that have the given label.
     """
 

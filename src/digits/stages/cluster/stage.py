@@ -15,10 +15,10 @@ from digits.competition import COMPETITION
 from digits.config import Cluster
 from digits.ensemble import alignment
 from digits.errors import UserError
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.figures import sheets
 from digits.files import arrays, records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
 from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
@@ -81,7 +81,7 @@ def run(run: Run) -> dict[str, Any]:
     Returns:
         The metrics.
     """
-    settings, steps = run.config.cluster, Steps()
+    settings, steps = run.config.cluster, StepTimer()
     with steps.step("alignment"):
         features = gather(run)
     with steps.step(f"{settings.method} in {settings.space}"):
@@ -96,7 +96,7 @@ def run(run: Run) -> dict[str, Any]:
         queue = study.queue
     with steps.step("figures and files"):
         _remove_earlier(study)
-        results.draw(run.clusters, _figures(study, scores, sweep))
+        figure_folder.draw(run.clusters, _figures(study, scores, sweep))
         _write_rows(study)
         _write_queue(study)
     maps = _draw_maps(study, steps)
@@ -244,7 +244,7 @@ def _queue_sheet(study: Study) -> Figure:
     return sheets.sheet(images, captions, title, "the least believed label first")
 
 
-def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
+def _draw_maps(study: Study, steps: StepTimer) -> dict[str, np.ndarray]:
     """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
     settings, found, points = study.settings, study.clustering, {}
     drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
@@ -256,7 +256,7 @@ def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
                 points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
             title = f"{settings.space}: {name} map"
             figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
-            results.draw(study.run.clusters, [(f"map_{name}", figure)])
+            figure_folder.draw(study.run.clusters, [(f"map_{name}", figure)])
     return points | {"rows": study.sample.rows[drawn]}
 
 

@@ -1,4 +1,4 @@
-"""Whether two tables were drawn from one population, by a classifier that tries to tell them apart."""
+"""Drift between two tables, found by a classifier that tries to tell their rows apart."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from digits.ensemble.interval import Interval
 from digits.seeds import as_int, derive
 
 ROWS = 30_000  # of each table, at most: with half of them to judge, an AUC of 0.51 stands out
-LEAST = 10  # of each table, below which nothing can be said
+LEAST = 10  # rows of each table: fewer show nothing
 LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal tables in a hundred seems to
 
 
 @dataclass(frozen=True, eq=False)
 class TwoSampleTest:
-    """How well the classifier tells rows apart that it was not fitted to.
+    """Result of a classifier that tells rows apart that it was not fitted to.
 
     is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
     auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
@@ -33,7 +33,7 @@ class TwoSampleTest:
 
     @property
     def differ(self) -> bool:
-        """Whether it can tell the tables apart."""
+        """The classifier can tell the tables apart."""
         return self.p_value < LEVEL
 
 

@@ -1,4 +1,4 @@
-"""What an exploration found, in sentences that the console, the captions and the report share."""
+"""Findings of an exploration, in sentences that the console, the captions and the report share."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.files import records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
 from digits.stages.eda import drift, duplicates, exploration, figures, findings
 from digits.stages.eda.drift import TwoSampleTest
@@ -36,7 +36,7 @@ HEADER = (
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class MeasuredData:
     """A data set, and what was measured on all of its rows, those of the training table first.
 
     seed: of everything random. shapes: ink and slant of each row. exact, closest: pairs of rows, see `duplicates`.
@@ -91,22 +91,22 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
     Returns:
         The metrics.
     """
-    steps = Steps()
-    study = _measure(steps, dataset, derive(config.seed, "eda"))
+    steps = StepTimer()
+    measured = _measure(steps, dataset, derive(config.seed, "eda"))
     record = {
         "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
         "rows": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
         "shape": list(dataset.shape),
-        "classes": _classes(study),
-        "blank": _blank(study),
-        "duplicates": _duplicates(study),
-        "drift": _drift(study),
+        "classes": _classes(measured),
+        "blank": _blank(measured),
+        "duplicates": _duplicates(measured),
+        "drift": _drift(measured),
     }
     record["findings"] = findings.sentences(record)
     with steps.step("figures and files"):
-        results.clear(folder)
-        record["captions"] = results.draw(folder, _figures(study, config.augmentation, record))
-        _write_pairs(study, folder / "duplicates.csv")
+        figure_folder.clear(folder)
+        record["captions"] = figure_folder.draw(folder, _figures(measured, config.augmentation, record))
+        _write_pairs(measured, folder / "duplicates.csv")
     record["seconds"] = steps.seconds
     records.seal(folder, record, "metrics.json")
     _print(record, folder)
@@ -116,7 +116,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
 # --- measures ----------------------------------------------------------------------------------------------
 
 
-def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Study:
+def _measure(steps: StepTimer, dataset: Dataset, seed: np.random.SeedSequence) -> MeasuredData:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
         grey = exploration.grey(images)
@@ -130,64 +130,64 @@ def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> St
     with steps.step("train against test"):
         features = np.column_stack([components, shapes.ink, shapes.slant])
         test = drift.two_sample_test(features[:train], features[train:], derive(seed, "drift"))
-    return Study(dataset, seed, shapes, exact, closest, test, inked)
+    return MeasuredData(dataset, seed, shapes, exact, closest, test, inked)
 
 
-def _classes(study: Study) -> list[dict[str, Any]]:
+def _classes(measured: MeasuredData) -> list[dict[str, Any]]:
     """Rows of every class, their share, and the medians of ink and slant."""
-    ink, slant = (values[: study.train_rows] for values in study.shapes)
-    rows = pd.DataFrame({"class": study.dataset.train_labels, "ink": ink, "slant": slant})
+    ink, slant = (values[: measured.train_rows] for values in measured.shapes)
+    rows = pd.DataFrame({"class": measured.dataset.train_labels, "ink": ink, "slant": slant})
     table = rows.groupby("class").agg(rows=("ink", "size"), ink=("ink", "median"), slant=("slant", "median"))
     table.insert(1, "share", table["rows"] / len(rows))
     return table.reset_index().to_dict("records")
 
 
-def _blank(study: Study) -> dict[str, int]:
+def _blank(measured: MeasuredData) -> dict[str, int]:
     """Pixels that are blank in every image of a table, of both, and of the training table alone."""
-    train, test = study.inked == 0
+    train, test = measured.inked == 0
     blank = {"train": train, "test": test, "both": train & test, "train_only": train & ~test}
     return {name: int(pixels.sum()) for name, pixels in blank.items()}
 
 
-def _duplicates(study: Study) -> dict[str, Any]:
+def _duplicates(measured: MeasuredData) -> dict[str, Any]:
     """Count the pairs by table, and list the first of them."""
-    kinds = {"exact": study.exact, "near": study.near}
-    natural = study.closest["ratio"][study.closest["ratio"] > duplicates.LIMIT]
-    return {kind: _count(study, pairs) for kind, pairs in kinds.items()} | {
+    kinds = {"exact": measured.exact, "near": measured.near}
+    natural = measured.closest["ratio"][measured.closest["ratio"] > duplicates.LIMIT]
+    return {kind: _count(measured, pairs) for kind, pairs in kinds.items()} | {
         "limit": duplicates.LIMIT,
         "neighbours": duplicates.NEIGHBOURS,
         "closest_other_ratio": None if natural.empty else float(natural.min()),
-        "pairs": _listed(study, {kind: pairs.head(RECORDED) for kind, pairs in kinds.items()})[:RECORDED],
+        "pairs": _listed(measured, {kind: pairs.head(RECORDED) for kind, pairs in kinds.items()})[:RECORDED],
     }
 
 
-def _count(study: Study, pairs: pd.DataFrame) -> dict[str, int]:
-    tables = duplicates.tables(pairs, study.train_rows)
-    first, second = (study.dataset.train_labels[pairs[side][tables == "train"]] for side in ("first", "second"))
+def _count(measured: MeasuredData, pairs: pd.DataFrame) -> dict[str, int]:
+    tables = duplicates.tables(pairs, measured.train_rows)
+    first, second = (measured.dataset.train_labels[pairs[side][tables == "train"]] for side in ("first", "second"))
     return {table: int((tables == table).sum()) for table in TABLES} | {"conflicting": int((first != second).sum())}
 
 
-def _listed(study: Study, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def _listed(measured: MeasuredData, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Pairs by kind, each as a line of duplicates.csv."""
     lines = []
     for kind, pairs in kinds.items():
         for pair in pairs.itertuples():
             line = {"kind": kind}
             for side, row in (("first", pair.first), ("second", pair.second)):
-                table, number = study.address(row)
-                line |= {f"{side}_table": table, f"{side}_row": number, f"{side}_label": study.label(row)}
+                table, number = measured.address(row)
+                line |= {f"{side}_table": table, f"{side}_row": number, f"{side}_label": measured.label(row)}
             lines.append(line | {"distance": round(pair.distance, 4), "ratio": round(pair.ratio, 4)})
     return lines
 
 
-def _drift(study: Study) -> dict[str, Any] | None:
-    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
-    test, train = study.test, study.train_rows
+def _drift(measured: MeasuredData) -> dict[str, Any] | None:
+    """Compare the tables: the classifier, and the mean ink and slant of their images."""
+    test, train = measured.test, measured.train_rows
     if test is None:
         return None
     differences = {  # of the means, in standard deviations of all
         f"{name}_difference": float((values[train:].mean() - values[:train].mean()) / (values.std() or 1))
-        for name, values in study.shapes._asdict().items()
+        for name, values in measured.shapes._asdict().items()
     }
     return {
         "fitted_rows": len(test.is_test),
@@ -203,26 +203,28 @@ def _drift(study: Study) -> dict[str, Any] | None:
 # --- figures and files -------------------------------------------------------------------------------------
 
 
-def _figures(study: Study, augmentation: Augmentation, record: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
+def _figures(
+    measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]
+) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
-    data, seed = study.dataset, study.seed
+    data, seed = measured.dataset, measured.seed
     targets, classes = data.targets, data.classes
     counts = np.bincount(targets)
     yield "labels", figures.label_distribution(counts, classes, findings.labels(record))
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes, study.train_rows)
+    yield "samples", figures.class_samples(samples, classes, measured.train_rows)
     grey = exploration.grey(data.train_images)
     yield (
         "intensities",
         figures.intensity_histograms(exploration.intensity_counts(grey, targets, len(classes)), classes),
     )
     yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
-    yield "blank", figures.blank_map(*study.inked)
-    ink, slant = (values[: study.train_rows] for values in study.shapes)
+    yield "blank", figures.blank_map(*measured.inked)
+    ink, slant = (values[: measured.train_rows] for values in measured.shapes)
     yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
-    yield "duplicates", _pair_sheet(study, findings.duplicates(record))
-    if study.test is not None:
-        yield "drift", figures.two_sample_test(study.test, findings.drift(record))
+    yield "duplicates", _pair_sheet(measured, findings.duplicates(record))
+    if measured.test is not None:
+        yield "drift", figures.two_sample_test(measured.test, findings.drift(record))
     originals = _samples(data, 1, derive(seed, "originals"))[:, 0]
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
@@ -240,23 +242,23 @@ def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.n
     return samples
 
 
-def _pair_sheet(study: Study, note: str) -> Figure:
-    pairs = study.shown
-    images = [[study.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
-    names = [[_name(study, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
+    pairs = measured.shown
+    images = [[measured.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+    names = [[_name(measured, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
     return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT, note)
 
 
-def _name(study: Study, row: int) -> str:
-    table, number = study.address(row)
-    label = study.label(row)
+def _name(measured: MeasuredData, row: int) -> str:
+    table, number = measured.address(row)
+    label = measured.label(row)
     return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
 
 
-def _write_pairs(study: Study, path: Path) -> None:
+def _write_pairs(measured: MeasuredData, path: Path) -> None:
     """Write all duplicates, and as `alike` the other pairs on the sheet."""
-    alike = study.shown[study.shown["ratio"] > duplicates.LIMIT]
-    lines = _listed(study, {"exact": study.exact, "near": study.near, "alike": alike})
+    alike = measured.shown[measured.shown["ratio"] > duplicates.LIMIT]
+    lines = _listed(measured, {"exact": measured.exact, "near": measured.near, "alike": alike})
     records.write_csv(path, HEADER, [list(line.values()) for line in lines])
 
 

@@ -1,4 +1,4 @@
-"""How good the predictions are, how far their probabilities can be trusted, and what the members add."""
+"""Figures of an evaluation: scores by class, mistakes, calibration and coverage, and what the members add."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from digits.stages.evaluate.measures import (
 )
 
 WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
-LEAST = 1e-8  # doubt that can be told from none: the logits were float32
+LEAST = 1e-8  # doubt that differs from none: the logits were float32
 COLOURS = (PALETTE[1], PALETTE[0], PALETTE[2])  # of the steps of calibration
 MARKERS = ("s", "o", "D")
 SIZES = (5, 9, 4)  # so that one shows through where two are the same

@@ -1,4 +1,4 @@
-"""What an evaluation found, in sentences for the console, the captions and the report."""
+"""Findings of an evaluation, in sentences for the console, the captions and the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Ev
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
 
-def findings(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) -> dict[str, list[str]]:
+def sentences(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) -> dict[str, list[str]]:
     """All sentences, by section.
 
     Args:
@@ -29,7 +29,7 @@ def findings(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) ->
 
 
 def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = False) -> list[str]:
-    """How good the predictions are, what the ensemble adds, and whether the folds differ."""
+    """Say how good the predictions are, what the ensemble adds, and whether the folds differ."""
     rows, accuracy = evaluation.rows, evaluation.accuracy
     sentences = [
         f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
@@ -59,7 +59,7 @@ def _prediction(metrics: Mapping[str, Any]) -> str:
 
 
 def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Whether the folds differ by more than rows drawn at random would."""
+    """Say whether the folds differ by more than rows drawn at random would."""
     accuracy, deviation = metrics["oof_accuracy"], metrics["oof_accuracy_std"]
     chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
     verdict = "no more than" if deviation < 1.5 * chance else "more than"
@@ -70,7 +70,7 @@ def _spread(metrics: Mapping[str, Any], folds: int) -> str:
 
 
 def classes(evaluation: Evaluation) -> list[str]:
-    """Which classes are hard, and which are taken for which."""
+    """Say which classes are hard, and which are taken for which."""
     ranked = sorted((each for each in evaluation.classes if not isnan(each.f1.value)), key=lambda each: each.f1.value)
     sentences = []
     if len(ranked) > 1:
@@ -87,7 +87,7 @@ def classes(evaluation: Evaluation) -> list[str]:
 
 
 def _confusion(pair: Pair, mistakes: int) -> str:
-    """Which two classes are confused most often, and whether one of the two directions prevails."""
+    """Say which two classes are confused most often, and whether one of the two directions prevails."""
     from scipy.stats import binomtest  # takes longer to import than everything else here
 
     first, second = pair.classes
@@ -102,7 +102,7 @@ def _confusion(pair: Pair, mistakes: int) -> str:
 
 
 def calibration(evaluation: Evaluation) -> list[str]:
-    """How far the probabilities can be trusted."""
+    """Say how far the probabilities can be trusted."""
     raw, scaled, sharpened = (evaluation.calibration.stages[step] for step in (RAW, SCALED, SHARPENED))
     excess, high = scaled.mean_confidence - scaled.accuracy, scaled.if_calibrated_high
     verdict = "which chance alone explains" if scaled.ece <= high else f"more than chance explains (up to {high:.4f})"
@@ -121,7 +121,7 @@ def calibration(evaluation: Evaluation) -> list[str]:
 
 
 def coverage(found: Coverage) -> list[str]:
-    """How many rows can be decided with the promised accuracy."""
+    """Say how many rows can be decided with the promised accuracy."""
     promised, kept = found.promised_accuracy, found.cross_fitted
     surest = f"of the surest {found.nearly_all:.1%}, {found.accuracy_of_nearly_all:.3%} are right"
     if found.threshold is None:
@@ -140,7 +140,7 @@ def coverage(found: Coverage) -> list[str]:
 
 
 def ensemble(evaluation: Evaluation) -> list[str]:
-    """What the members agree on, and what averaging them rescued and spoilt."""
+    """Say what the members agree on, and what averaging them rescued and spoilt."""
     sentences = []
     for rows, name in (("test", "test rows"), ("out_of_fold", "out-of-fold rows")):
         mean = evaluation.agreement[rows].mean

@@ -1,4 +1,4 @@
-"""How good predictions are, class by class; how far their probabilities can be trusted; what an ensemble adds."""
+"""Measures of predictions: scores by class, calibration and coverage, and what an ensemble adds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Predictions:
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Whether each row's choice is its label, bool (n,)."""
+        """Each row's choice is its label, bool (n,)."""
         return self.chosen == self.targets
 
     @cached_property
@@ -63,7 +63,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good a run's out-of-fold predictions are; `to_record` turns it into JSON.
+    """Measures of a run's out-of-fold predictions; `to_record` turns them into JSON.
 
     labels: of all classes. confusion: rows by label and choice, int (c, c). confused: the most often confused pair
     first. agreement: of the members on the test rows, and of each architecture and seed on the out-of-fold rows.
@@ -235,7 +235,7 @@ def _gap(bins: pd.DataFrame) -> float:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationError:
-    """How far the confidence in the choices is off.
+    """Distance of the confidence in the choices from their accuracy.
 
     ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
     every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
@@ -263,7 +263,7 @@ class Calibration:
     estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
 
 
-def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:
+def calibration_error(predictions: Predictions, seed: int) -> CalibrationError:
     """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
 
     With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
@@ -273,7 +273,7 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
     L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
     """
     confidence, right = predictions.confidence, predictions.right
-    edges = equal_mass_edges(confidence, bins)
+    edges = equal_mass_edges(confidence)
     reliability = binned(confidence, right, edges)
     numbers = np.searchsorted(edges, confidence, side="right")
     expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
@@ -285,8 +285,8 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
         ece=_gap(reliability),
         if_calibrated=float(gaps.mean()),
         if_calibrated_high=float(np.quantile(gaps, 0.95)),
-        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
-        bins=bins,
+        equal_width=_gap(binned(confidence, right, np.arange(1, BINS) / BINS)),
+        bins=BINS,
         mean_confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
         log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
@@ -343,7 +343,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many rows can be decided with a promised accuracy: the most confident, from a threshold on.
+    """Share of the rows that can be decided with a promised accuracy: the most confident, from a threshold on.
 
     threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
     accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
@@ -358,7 +358,7 @@ class Coverage:
 
 
 def coverage(predictions: Predictions, promised: float) -> Coverage:
-    """How many rows can be decided with this accuracy."""
+    """Find the rows that can be decided with this accuracy."""
     curve = coverage_curve(predictions.confidence, predictions.right)
     widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
     return Coverage(

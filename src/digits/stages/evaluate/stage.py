@@ -14,9 +14,10 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.ensemble import logits
 from digits.ensemble.logits import BELIEFS, Logits
-from digits.figures import confusion, folder, history
+from digits.figures import confusion, history
+from digits.figures import folder as figure_folder
 from digits.files import records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
@@ -37,7 +38,7 @@ def run(run: Run) -> dict[str, Any]:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    steps = Steps()
+    steps = StepTimer()
     with steps.step("logits of the members"):
         logits.read_ensemble(run)
         metrics = records.read_json(run.metrics, predicted_score=float)
@@ -48,11 +49,11 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("scores"):
         labels, seed = run.dataset.classes, derive(run.config.seed, "evaluate")
         evaluation = measures.evaluate(predictions, temperatures, choices, labels, seed)
-        sentences = findings.findings(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
+        sentences = findings.sentences(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
     with steps.step("figures and files"):
-        folder.clear(run.evaluation)
+        figure_folder.clear(run.evaluation)
         grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []
-        captions = folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
+        captions = figure_folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
         _write_classes(run, evaluation)
         _write_mistakes(run, predictions[SCALED], choices["out_of_fold"])
     record = {

@@ -11,13 +11,13 @@ from digits.competition import COMPETITION
 from digits.figures.style import SERIES
 from digits.stages.cluster.clustering import NOISE
 from digits.stages.explore import widgets
-from digits.stages.explore.results import Results
+from digits.stages.explore.clustered_run import ClusteredRun
 
 SHOWN, ACROSS = 24, 6  # images of a group
 
 
 def page() -> None:
-    results: Results = st.session_state.results
+    results: ClusteredRun = st.session_state.results
     record, table = results.record, results.clusters
     st.title("Clusters")
     widgets.scores(record.model_dump())
@@ -48,7 +48,7 @@ def _sizes(table: pd.DataFrame) -> go.Figure:
     return chart.update_layout(height=360, margin={"l": 60, "r": 0, "t": 10, "b": 50}, plot_bgcolor="white")
 
 
-def _members(results: Results, members: pd.DataFrame) -> None:
+def _members(results: ClusteredRun, members: pd.DataFrame) -> None:
     majority = members["label"].mode()[0]
     misfits = members[members["label"] != majority].sort_values("silhouette", ascending=False)
     share = 1 - len(misfits) / len(members)

@@ -10,8 +10,8 @@ import streamlit as st
 from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.stages.explore import clusters, maps, mistakes, own, queue
+from digits.stages.explore.clustered_run import ClusteredRun, read
 from digits.stages.explore.markdown import literal
-from digits.stages.explore.results import Results, read
 
 
 def main(run_folder: str, data_source: str, cache: str) -> None:
@@ -36,7 +36,7 @@ def main(run_folder: str, data_source: str, cache: str) -> None:
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the run ...")
-def _read(run_folder: str, data_source: str, cache: str, changed: float) -> Results:
+def _read(run_folder: str, data_source: str, cache: str, changed: float) -> ClusteredRun:
     """Read the run, anew where it was clustered at another time, seconds since 1970."""
     return read(Path(run_folder), data_source or None, Path(cache))
 

@@ -15,7 +15,7 @@ from digits.competition import COMPETITION
 from digits.figures.style import SERIES
 from digits.stages.cluster import clustering, spaces
 from digits.stages.explore import widgets
-from digits.stages.explore.results import BY_CHECKSUM, MAPS, Results
+from digits.stages.explore.clustered_run import BY_CHECKSUM, MAPS, ClusteredRun
 
 SPACES = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
 COLOURS = {  # and the columns that they show
@@ -43,7 +43,7 @@ class Choice:
 
 
 def page() -> None:
-    results: Results = st.session_state.results
+    results: ClusteredRun = st.session_state.results
     st.title("Map")
     with st.sidebar:
         choice = _choose(results)
@@ -67,8 +67,8 @@ def page() -> None:
         _show_selection(results, table[table["row"].isin(rows)])
 
 
-def _choose(results: Results) -> Choice:
-    """The widgets at the side; at first, they say what `make cluster` has computed already."""
+def _choose(results: ClusteredRun) -> Choice:
+    """Draw the widgets at the side; at first, they show what `make cluster` has computed already."""
     total, mapped, classes = len(results.features.rows), len(results.mapped), len(results.dataset.classes)
     smallest, usual = min(1000, mapped), int(results.record.perplexity)
     kind = st.selectbox("Map", list(MAPS), list(MAPS).index(results.first_map), format_func=MAPS.get)
@@ -85,7 +85,7 @@ def _choose(results: Results) -> Choice:
     )
 
 
-def _sample(results: Results, rows: int) -> np.ndarray:
+def _sample(results: ClusteredRun, rows: int) -> np.ndarray:
     """Indices of the rows shown: those of the stored maps, fewer of them, or more."""
     mapped = results.mapped
     if rows <= len(mapped):
@@ -95,12 +95,12 @@ def _sample(results: Results, rows: int) -> np.ndarray:
     return np.sort(np.concatenate([mapped, drawn]))
 
 
-def _vectors(results: Results, space: str, rows: int) -> np.ndarray:
+def _vectors(results: ClusteredRun, space: str, rows: int) -> np.ndarray:
     """The rows shown in a space, float (n, d)."""
     return spaces.vectors(results.features.sources[space][_sample(results, rows)])
 
 
-def _points(results: Results, choice: Choice) -> np.ndarray:
+def _points(results: ClusteredRun, choice: Choice) -> np.ndarray:
     """The map's points, float (n, 2): the stored ones where they are what is asked for."""
     kind, record = choice.kind, results.record
     perplexity = choice.perplexity if kind == "tsne" else int(record.perplexity)
@@ -131,7 +131,7 @@ def _draw(kind: str, vectors: np.ndarray, perplexity: int) -> np.ndarray:
 
 
 @st.cache_data(max_entries=30, show_spinner="Clustering ...", hash_funcs=BY_CHECKSUM)
-def _cluster(results: Results, space: str, rows: int, method: str, k: int) -> tuple[np.ndarray, dict[str, float]]:
+def _cluster(results: ClusteredRun, space: str, rows: int, method: str, k: int) -> tuple[np.ndarray, dict[str, float]]:
     """Cluster the rows shown: int (n,), and the scores; the clusters of `make cluster` where they are asked for."""
     record, selected, vectors = results.record, _sample(results, rows), _vectors(results, space, rows)
     targets = results.features.targets[selected]
@@ -171,7 +171,7 @@ def chart(table: pd.DataFrame, colour: str, **layout: Any) -> go.Figure:
     return points.update_yaxes(visible=False, scaleanchor="x")
 
 
-def _show_selection(results: Results, selected: pd.DataFrame) -> None:
+def _show_selection(results: ClusteredRun, selected: pd.DataFrame) -> None:
     """The images of the points that were clicked or lassoed."""
     shown = selected["row"].to_numpy()[:SHOWN]
     if selected.empty:

@@ -6,13 +6,13 @@ import numpy as np
 import streamlit as st
 
 from digits.stages.explore import widgets
-from digits.stages.explore.results import Results
+from digits.stages.explore.clustered_run import ClusteredRun
 
 A_PAGE, ACROSS = 12, 4
 
 
 def page() -> None:
-    results: Results = st.session_state.results
+    results: ClusteredRun = st.session_state.results
     st.title("Mistakes")
     table, classes = results.table, results.dataset.classes
     wrong = table[~table["right"]].sort_values("confidence", ascending=False)

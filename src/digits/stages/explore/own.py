@@ -11,19 +11,19 @@ from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.figures.style import PALETTE
 from digits.stages.explore import maps, widgets
+from digits.stages.explore.clustered_run import BY_CHECKSUM, ClusteredRun, sheet
 from digits.stages.explore.markdown import literal
-from digits.stages.explore.results import BY_CHECKSUM, Results, sheet
 from digits.stages.predict import export, ink, pictures
 from digits.stages.predict.exported import Ensemble, Prediction
 
 TITLE = f"Your {COMPETITION.noun}"
-NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that place it on the map
+NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that put it on the map
 CANVAS = 280
 WAIT = "Preparing the networks; the first time they are exported, which takes a minute or two ..."
 
 
 def page() -> None:
-    results: Results = st.session_state.results
+    results: ClusteredRun = st.session_state.results
     st.title(TITLE)
     picture = _picture()
     if picture is None:
@@ -69,7 +69,7 @@ def _image(picture: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | Non
     return None if found is None else found[None, ..., None]
 
 
-def _predict(results: Results, image: np.ndarray) -> Prediction:
+def _predict(results: ClusteredRun, image: np.ndarray) -> Prediction:
     """Predict an image uint8 (1, height, width, channels).
 
     Raises:
@@ -84,12 +84,12 @@ def _predict(results: Results, image: np.ndarray) -> Prediction:
 
 
 @st.cache_resource(max_entries=1, show_spinner=WAIT, hash_funcs=BY_CHECKSUM)
-def _ensemble(results: Results) -> Ensemble:
+def _ensemble(results: ClusteredRun) -> Ensemble:
     """The run's networks, opened once for everybody; exported first where they are not, which takes a while."""
     return export.current(results.run, results.run.config) or export.make(results.run)
 
 
-def _show_prediction(results: Results, image: np.ndarray, probabilities: np.ndarray) -> None:
+def _show_prediction(results: ClusteredRun, image: np.ndarray, probabilities: np.ndarray) -> None:
     classes, best = results.dataset.classes, probabilities.argmax()
     seen, predicted = st.columns([1, 2])
     seen.subheader("What they saw")
@@ -102,7 +102,7 @@ def _show_prediction(results: Results, image: np.ndarray, probabilities: np.ndar
     )
 
 
-def _show_neighbours(results: Results, feature: np.ndarray) -> None:
+def _show_neighbours(results: ClusteredRun, feature: np.ndarray) -> None:
     """The training rows nearest in feature space, and the point of the stored map that they mark."""
     features = results.features
     distances, near = _nearest(features.sources["aligned"], feature, NEIGHBOURS)
@@ -115,7 +115,7 @@ def _show_neighbours(results: Results, feature: np.ndarray) -> None:
     st.caption("The star stands amid its ten nearest rows on the map.")
 
 
-def _landing(results: Results, feature: np.ndarray) -> go.Figure:
+def _landing(results: ClusteredRun, feature: np.ndarray) -> go.Figure:
     """The stored map, with a star amid the rows that are nearest in feature space."""
     points, mapped = results.maps[results.first_map], results.mapped
     _, near = _nearest(results.features.sources["aligned"][mapped], feature, AROUND)

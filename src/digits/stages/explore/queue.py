@@ -11,8 +11,8 @@ import streamlit as st
 from digits.errors import UserError
 from digits.files.atomic import replacing
 from digits.stages.explore import widgets
+from digits.stages.explore.clustered_run import ClusteredRun
 from digits.stages.explore.markdown import literal
-from digits.stages.explore.results import Results
 
 A_PAGE, ACROSS = 20, 5
 COLUMNS = ["row", "label", "verdict"]
@@ -20,7 +20,7 @@ OPEN, RIGHT, UNREADABLE = "-", "label is right", "unreadable"
 
 
 def page() -> None:
-    results: Results = st.session_state.results
+    results: ClusteredRun = st.session_state.results
     st.title("Label queue")
     queue = results.queue
     st.write(
@@ -41,7 +41,7 @@ def page() -> None:
             st.success(f"{saved} verdicts saved in {literal(str(path))}")
 
 
-def _choose(results: Results, candidates: pd.DataFrame, verdicts: dict[int, str]) -> dict[int, str]:
+def _choose(results: ClusteredRun, candidates: pd.DataFrame, verdicts: dict[int, str]) -> dict[int, str]:
     """The verdict of every candidate on the page, by row."""
     chosen = {}
     options = [OPEN, RIGHT, *map(str, results.dataset.classes), UNREADABLE]

@@ -22,7 +22,7 @@ SCORES = {
 
 
 def scores(values: Mapping[str, Any]) -> None:
-    """Those of the values that `SCORES` names, side by side; None is a dash."""
+    """Show the values that `SCORES` names side by side; None is a dash."""
     shown = {title: values[name] for name, title in SCORES.items() if name in values}
     for column, (title, value) in zip(st.columns(len(SCORES)), shown.items(), strict=False):
         column.metric(title, "-" if value is None else f"{value:.4f}")

@@ -18,7 +18,7 @@ from digits.data.demo import demo
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.files.atomic import replacing
-from digits.progress import Steps, console
+from digits.progress import StepTimer, console
 from digits.runs import Member, Run, RunFolder, members
 from digits.stages.predict import exported, networks
 from digits.stages.predict.exported import Ensemble, Prediction
@@ -51,7 +51,7 @@ def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> N
     """
     if backend.name() != "tensorflow":
         raise UserError(f"the ONNX export needs TensorFlow: make export RUN={run.folder.name}, without BACKEND=")
-    steps = Steps()
+    steps = StepTimer()
     members = [member for member in run.members if folds is None or member.fold < folds]
     with steps.step(f"load {len(members)} networks"):
         model = networks.build(run, members)

@@ -222,7 +222,7 @@ def _noise(picture: np.ndarray) -> float:
 
 
 def _is_edge(piece: Piece, numbers: np.ndarray) -> bool:
-    """Whether a piece lies along an edge of the picture."""
+    """A piece lies along an edge of the picture."""
     sides = (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
     return any((side == piece.number).sum() > 0.5 * len(side) for side in sides)
 
@@ -241,7 +241,7 @@ def _without_dirt(pieces: list[Piece]) -> list[Piece]:
 
 
 def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
-    """Whether a piece is a thin line around another that is no speck."""
+    """A piece is a thin line around another that is no speck."""
     thin = piece.area < 0.2 * piece.width * piece.height
     return thin and any(
         piece.left < other.left and piece.top < other.top and piece.right > other.right and piece.bottom > other.bottom
@@ -274,7 +274,7 @@ def _around(one: Piece, other: Piece) -> Piece:
 
 
 def _belongs(piece: Piece, box: Piece) -> bool:
-    """Whether a piece is part of the group in this box."""
+    """A piece is part of the group in this box."""
     overlap = min(box.right, piece.right) - max(box.left, piece.left)
     if overlap > 0.3 * min(piece.width, box.width):
         return True

@@ -51,7 +51,7 @@ RECIPE = {  # what a reader wants to know of a config
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A picture of the page: its data as a URI, its size in pixels, what to see."""
 
     uri: str
@@ -61,14 +61,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of the page: sentences, a table and pictures."""
 
     title: str
     sentences: Sequence[str] = ()
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[PagePicture] = ()
 
     @property
     def anchor(self) -> str:
@@ -129,7 +129,7 @@ def _is_whole(record: Path) -> bool:
     return whole
 
 
-def _render(title: str, sections: Sequence[Section]) -> str:
+def _render(title: str, sections: Sequence[PageSection]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("report.html").render(title=title, prose=COMPETITION.prose, sections=sections)
@@ -138,26 +138,26 @@ def _render(title: str, sections: Sequence[Section]) -> str:
 # --- sections ----------------------------------------------------------------------------------------------
 
 
-def _sections(run: Run, eda: Path, searches: Path) -> list[Section]:
+def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
 
-    def pictures(*names: str) -> list[Picture]:
+    def pictures(*names: str) -> list[PagePicture]:
         return _pictures(run.evaluation, names, evaluation)
 
     return [
-        Section("Result", found["scores"], rows=_scores(metrics)),
+        PageSection("Result", found["scores"], rows=_scores(metrics)),
         *_explored(run.dataset, eda),
-        Section("Recipe", rows=_recipe(run.config, metrics)),
-        Section("Training", pictures=pictures("history")),
+        PageSection("Recipe", rows=_recipe(run.config, metrics)),
+        PageSection("Training", pictures=pictures("history")),
         _classes(evaluation, pictures("confusion", "classes")),
-        Section("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
-        Section("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
+        PageSection("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
+        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
         *_clustered(run),
         *_searched(run.dataset, searches),
-        Section("Mistakes", pictures=pictures("mistakes")),
-        Section("How it was made", rows=_origin(run)),
+        PageSection("Mistakes", pictures=pictures("mistakes")),
+        PageSection("How it was made", rows=_origin(run)),
     ]
 
 
@@ -188,30 +188,30 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
     return [["architectures", ", ".join(networks)], *rows]
 
 
-def _classes(evaluation: Mapping[str, Any], pictures: list[Picture]) -> Section:
+def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
     headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95 % interval of F1"]
     rows = []
     for scores in evaluation["classes"]:
         cells = ["-" if scores[name] is None else f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
         low, high = scores["f1_interval"]
         rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
-    return Section(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
+    return PageSection(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
 
 
-def _explored(dataset: Dataset, eda: Path) -> Iterator[Section]:
+def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
     if is_explored(eda, dataset):
         record = records.read_json(eda / "metrics.json", captions=dict)
         names = [Path(name).stem for name in record["captions"]]
-        yield Section("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
+        yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
 
 
-def _clustered(run: Run) -> Iterator[Section]:
+def _clustered(run: Run) -> Iterator[PageSection]:
     if (run.clusters / "metrics.json").exists():
         record = records.read_json(run.clustered() / "metrics.json", purity=float)
-        yield Section("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
+        yield PageSection("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
 
 
-def _searched(dataset: Dataset, searches: Path) -> Iterator[Section]:
+def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
     """A section for each search on the same rows."""
     for results in sorted(searches.glob("*/results.json")):
         search = results.parent
@@ -221,7 +221,9 @@ def _searched(dataset: Dataset, searches: Path) -> Iterator[Section]:
             logger.warning("search %s is damaged or half written, and is left out; mend it: make tune", search)
             continue
         record = records.read_json(results)
-        yield Section(f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record))
+        yield PageSection(
+            f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record)
+        )
 
 
 def _origin(run: Run) -> list[list[str]]:
@@ -234,14 +236,14 @@ def _origin(run: Run) -> list[list[str]]:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[Picture]:
-    """Those of the named pictures that are in the folder; the folder's record holds captions by file name."""
+def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
+    """Embed the named pictures that are in the folder, whose record holds captions by file name."""
     captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
     return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
 
 
-def _embedded(path: Path, caption: str) -> Picture:
+def _embedded(path: Path, caption: str) -> PagePicture:
     """A picture within the page, no wider than is of use.
 
     Raises:
@@ -259,4 +261,4 @@ def _embedded(path: Path, caption: str) -> Picture:
     file = io.BytesIO()
     rgb.save(file, "WEBP", quality=QUALITY, method=4)
     uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return Picture(uri, rgb.width, rgb.height, caption)
+    return PagePicture(uri, rgb.width, rgb.height, caption)

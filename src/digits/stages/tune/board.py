@@ -1,4 +1,4 @@
-"""What people see of a search while it runs and when it has ended."""
+"""Console of a search: a line a trial, a live table, and the closing table."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Board:
         return "  ".join(part for part in parts if part)
 
     def _left(self, table: pd.DataFrame, spent: float) -> str:
-        """How long the search will take from now on, by the trials so far."""
+        """Time left for the search, by the trials so far."""
         tune, ended = self.search.tune, table[table["ended"].notna()]
         estimates = []
         if tune.trials:

@@ -1,4 +1,4 @@
-"""What a search found."""
+"""Figures of a search."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def parallel_coordinates(
         lower: whether lower is better.
     """
     figure, (axes,) = canvas(1, width=max(7.0, 1.5 * (len(columns) + 1)))
-    heights, ticks = zip(*(_scaled(of, name in logs) for name, of in columns.items()), strict=True)
+    heights, ticks = zip(*(_scaled(values, name in logs) for name, values in columns.items()), strict=True)
     badness, norm = _badness(objective, lower)
     shades = colormaps[COLOURS](norm(badness))
-    places = np.arange(len(columns))
+    positions = np.arange(len(columns))
     for trial in np.argsort(-badness):  # the best on top
-        axes.plot(places, [height[trial] for height in heights], color=shades[trial], alpha=0.8, lw=1.3)
-    for place, marks in zip(places, ticks, strict=True):
-        axes.axvline(place, color="#444444", lw=0.8)
+        axes.plot(positions, [height[trial] for height in heights], color=shades[trial], alpha=0.8, lw=1.3)
+    for position, marks in zip(positions, ticks, strict=True):
+        axes.axvline(position, color="#444444", lw=0.8)
         for height, text in marks:
-            axes.text(place + 0.03, height, text, fontsize=7, color="#444444", va="center")
-    axes.set_xticks(places, [name.replace(".", ".\n") for name in columns], fontsize=7)
+            axes.text(position + 0.03, height, text, fontsize=7, color="#444444", va="center")
+    axes.set_xticks(positions, [name.replace(".", ".\n") for name in columns], fontsize=7)
     axes.set(yticks=[], xlim=(-0.2, len(columns) - 0.5))
     axes.grid(False)
     caption(figure, f"{len(objective)} trials; the darker a line, the better its {label}")
@@ -85,7 +85,7 @@ def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, list[tuple[float
     """Values as heights from 0 to 1, and the heights that get a text."""
     if values.dtype == object:
         words, codes = np.unique(values.astype(str), return_inverse=True)
-        marks = [(place / max(len(words) - 1, 1), word[:24]) for place, word in enumerate(words)]
+        marks = [(index / max(len(words) - 1, 1), word[:24]) for index, word in enumerate(words)]
         return codes / max(len(words) - 1, 1), marks
     numbers = np.log(values.astype(float)) if log else values.astype(float)
     low, high = numbers.min(), numbers.max()
@@ -96,7 +96,7 @@ def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, list[tuple[float
 
 @styled
 def hyperparameter_importance(found: dict[str, Importance], explained: float) -> Figure:
-    """How much worse a forest predicts the objective when one hyperparameter is shuffled.
+    """Loss of a forest's prediction of the objective when one hyperparameter is shuffled.
 
     Args:
         found: by name, the highest first.
@@ -130,12 +130,12 @@ def pairwise_slices(
             if column > row:
                 axes.set_axis_off()
                 continue
-            x = _place(axes, "x", columns[across], across in logs)
+            x = _positions(axes, "x", columns[across], across in logs)
             if row == column:
                 axes.plot(x, objective, "o", ms=3, color=PALETTE[0])
                 axes.set_ylabel(label, fontsize=7)
             else:
-                y = _place(axes, "y", columns[below], below in logs)
+                y = _positions(axes, "y", columns[below], below in logs)
                 axes.scatter(x, y, c=badness, cmap=COLOURS, norm=norm, s=16)
                 axes.set_ylabel(below if column == 0 else "", fontsize=7)
             axes.set_xlabel(across if row == len(names) - 1 else "", fontsize=7)
@@ -144,8 +144,8 @@ def pairwise_slices(
     return figure
 
 
-def _place(axes: Axes, axis: str, values: np.ndarray, log: bool) -> np.ndarray:
-    """Numbers as they are, words as their places on an axis that names them."""
+def _positions(axes: Axes, axis: str, values: np.ndarray, log: bool) -> np.ndarray:
+    """Numbers as they are, words as their positions on an axis that names them."""
     distinct, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
     if values.dtype == object:
         axes.set(**{f"{axis}ticks": range(len(distinct)), f"{axis}ticklabels": [word[:12] for word in distinct]})

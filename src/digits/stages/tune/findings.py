@@ -1,4 +1,4 @@
-"""What a search found, in sentences: for the console, best.yaml, the captions and the report."""
+"""Findings of a search, in sentences: for the console, best.yaml, the captions and the report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Rows = Sequence[Mapping[str, Any]]  # of the leaderboard, the best first
 
 
 def words(objective: str) -> str:
-    """An objective as people say it."""
+    """Name of an objective in sentences."""
     return objective.replace("_", " ")
 
 
 def outcome(trials: Rows, objective: str) -> str:
-    """How many trials there were, and how clear the best one is."""
+    """Say how many trials there were, and how clear the best one is."""
     counts = Counter(row["status"] for row in trials)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items())
     done = [row for row in trials if row["status"] == "done"]
@@ -33,7 +33,7 @@ def outcome(trials: Rows, objective: str) -> str:
 
 
 def saving(trials: Rows, tune: Tune, epochs_per_trial: int) -> list[str]:
-    """What ending trials early spared; epochs_per_trial: of one that is trained to the end."""
+    """Say what ending trials early spared; epochs_per_trial: of one that is trained to the end."""
     if tune.tuner == "hyperband":
         begun = sum(row["tuner/round"] == 0 for row in trials)
         spared = 1 - sum(row["epochs"] for row in trials) / (begun * epochs_per_trial)
@@ -44,7 +44,7 @@ def saving(trials: Rows, tune: Tune, epochs_per_trial: int) -> list[str]:
 
 
 def caveat(rows: str, tune: Tune) -> str:
-    """How far the scores can be believed; rows: that were searched on, in words."""
+    """Say how far the scores can be believed; rows: that were searched on, in words."""
     return (
         f"Searched on {rows}, mean over {tune.folds} inner folds; ± is the standard error of scoring these rows. The "
         "best of many is flattered by chance, and a submission's out-of-fold score by the search."
@@ -57,7 +57,7 @@ def score(row: Mapping[str, Any], objective: str) -> str:
 
 
 def verdict(row: Mapping[str, Any], objective: str) -> str:
-    """What came of one trial."""
+    """Result of one trial."""
     if row["status"] == "failed":
         return f"failed: {row['reason']}"
     if row["status"] == "stopped":
@@ -66,7 +66,7 @@ def verdict(row: Mapping[str, Any], objective: str) -> str:
 
 
 def chosen(best: Mapping[str, Any], trials: int, tune: Tune) -> list[str]:
-    """Where the best config comes from."""
+    """Say where the best config comes from."""
     return [
         f"Trial {best['trial']} of {trials} ({tune.tuner}, by {words(tune.objective)}): {score(best, 'log_loss')}, "
         f"{score(best, 'accuracy')}, trained in {duration(best['seconds'])}."

@@ -1,4 +1,4 @@
-"""What the trials of a search say: when to end one, and which hyperparameters mattered."""
+"""Measures of trials: when to end one, and which hyperparameters mattered."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OBJECTIVES = {"log_loss": "min", "accuracy": "max"}  # and what keras-tuner is to look for
 LEAST = 5  # finished trials before one is ended for being worse than their median
 
 
 def is_hopeless(losses: list[float], finished: list[list[float]]) -> bool:
-    """Whether a trial is worse, after its folds so far, than the median of the finished ones after as many folds.
+    """A trial is worse, after its folds so far, than the median of the finished ones after as many folds.
 
     The median stopping rule (D. Golovin et al., "Google Vizier", KDD 2017), with folds in the place of epochs: how
     low a loss is in the middle of a schedule says more about the schedule than about where it ends.
@@ -19,13 +20,13 @@ def is_hopeless(losses: list[float], finished: list[list[float]]) -> bool:
         losses: of the folds so far, lower is better.
         finished: the same of every trial that ran through all its folds.
     """
-    comparable = [float(np.mean(of[: len(losses)])) for of in finished if len(of) >= len(losses)]
+    comparable = [float(np.mean(other[: len(losses)])) for other in finished if len(other) >= len(losses)]
     return len(comparable) >= LEAST and float(np.mean(losses)) > float(np.median(comparable))
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much of a forest's prediction a hyperparameter carries: mean and standard deviation over shufflings."""
+    """Share of a forest's prediction that a hyperparameter carries: mean and standard deviation over shufflings."""
 
     mean: float
     spread: float

@@ -23,18 +23,17 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from digits.errors import UserError, shown
 from digits.files.records import is_altered, write_json
 from digits.seeds import as_int, derive
-from digits.stages.tune.measures import is_hopeless
+from digits.stages.tune.measures import OBJECTIVES, is_hopeless
 from digits.stages.tune.search import Search
 from digits.stages.tune.space import Space
 from digits.stages.tune.trial import Score, combine
 
-OBJECTIVES = {"log_loss": "min", "accuracy": "max"}
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
 @dataclass
-class Record:
-    """What is kept of a trial besides keras-tuner's own.
+class TrialRecord:
+    """TrialRecord of a trial besides keras-tuner's own.
 
     losses: of its finished folds, lower is better. epochs: trained so far, over all its networks, of `total`. began,
     ended: when, in seconds that the search had taken; began: in the last call. reason: why it failed.
@@ -48,9 +47,9 @@ class Record:
     reason: str = ""
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Record:
+    def parse(cls, values: dict[str, Any]) -> TrialRecord:
         """The record of plain values; those of earlier versions hold more."""
-        return cls(**{of.name: values[of.name] for of in dataclasses.fields(cls)})
+        return cls(**{known.name: values[known.name] for known in dataclasses.fields(cls)})
 
     @property
     def is_stopped(self) -> bool:
@@ -59,19 +58,19 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """Of the last call that worked on it; 0 before its end."""
+        """Duration in the last call that worked on it; 0 before its end."""
         return 0.0 if self.ended is None else self.ended - self.began
 
 
 class Bookkeeping(keras_tuner.Oracle):
-    """What the three oracles have in common. Mixed in before one of keras-tuner's."""
+    """Base of the three oracles, mixed in before one of keras-tuner's."""
 
     def __init__(self, space: Space, **options: Any) -> None:
         super().__init__(**options)
         self.space = space
         self.tune = space.base.tune
         self.max_trials = None  # the limit is ours: with theirs, raising it on resuming changes how trials are named
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, TrialRecord] = {}
         self.verbose = 0
         self._spent = 0.0  # seconds, in earlier calls
         self._called = time.monotonic()
@@ -91,7 +90,7 @@ class Bookkeeping(keras_tuner.Oracle):
 
     def begin(self, trial_id: str, total: int) -> None:
         """Enter the beginning of a trial of so many epochs."""
-        record = self.records.setdefault(trial_id, Record())
+        record = self.records.setdefault(trial_id, TrialRecord())
         record.began, record.total = self.spent, total
         self.save()
 
@@ -121,7 +120,7 @@ class Bookkeeping(keras_tuner.Oracle):
         """The trials that have not ended."""
         return [self.trials[trial_id] for trial_id in self.start_order if trial_id not in self.end_order]
 
-    def history(self) -> list[tuple[Trial, Record]]:
+    def history(self) -> list[tuple[Trial, TrialRecord]]:
         """Every trial with its record, in the order of their beginnings."""
         return [(self.trials[trial_id], self.records[trial_id]) for trial_id in self.records]
 
@@ -131,7 +130,7 @@ class Bookkeeping(keras_tuner.Oracle):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self.records = {trial_id: Record.parse(values) for trial_id, values in state["records"].items()}
+        self.records = {trial_id: TrialRecord.parse(values) for trial_id, values in state["records"].items()}
         self._spent = state["spent"]
 
     def save(self) -> None:
@@ -159,7 +158,7 @@ class Bookkeeping(keras_tuner.Oracle):
                 if not re.fullmatch(r"[0-9]+", trial_id):  # it is part of a file's name
                     raise ValueError(f"trial '{trial_id}'")
             self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}  # not one entered by half
-            self.records = {trial_id: self.records.get(trial_id, Record()) for trial_id in self.start_order}
+            self.records = {trial_id: self.records.get(trial_id, TrialRecord()) for trial_id in self.start_order}
         except Exception as error:  # damaged files fail in a dozen ways, all of them this one
             raise UserError(
                 f"{folder}: the trials of the search are damaged ({shown(str(error))}); delete the folder, "
@@ -179,10 +178,12 @@ class Bookkeeping(keras_tuner.Oracle):
         past = [record.seconds for record in self.records.values() if record.ended]
         return self.spent + (statistics.median(past) if past else 0.0) > 3600 * self.tune.hours
 
-    def _is_hopeless(self, record: Record) -> bool:
+    def _is_hopeless(self, record: TrialRecord) -> bool:
         if not record.losses or not self.tune.median_rule or isinstance(self, keras_tuner.oracles.HyperbandOracle):
             return False
-        through = [of.losses for of in self.records.values() if of.ended and of.losses and not of.is_stopped]
+        through = [
+            other.losses for other in self.records.values() if other.ended and other.losses and not other.is_stopped
+        ]
         return is_hopeless(record.losses, through)
 
     def _random_values(self) -> dict[str, Any] | None:
@@ -197,7 +198,7 @@ class RandomSearch(Bookkeeping, keras_tuner.oracles.RandomSearchOracle):
 
 class Bayesian(Bookkeeping, keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """As keras-tuner's, but not of values that were tried before, and the same after a resume."""
+        """Propose as keras-tuner does, but no values that were tried before, and the same after a resume."""
         self._random_state = np.random.RandomState((self.seed + len(self.trials)) % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the Gaussian process, about its own kernel

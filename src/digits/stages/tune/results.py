@@ -16,14 +16,14 @@ from digits.errors import UserError
 from digits.files.atomic import replacing
 from digits.files.records import seal
 from digits.stages.tune import figures, findings
-from digits.stages.tune.measures import importances
+from digits.stages.tune.measures import OBJECTIVES, importances
 from digits.stages.tune.search import Search
 from digits.stages.tune.space import Space
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
-    from digits.stages.tune.oracle import Bookkeeping, Record
+    from digits.stages.tune.oracle import Bookkeeping, TrialRecord
 
 FEWEST = 10  # finished trials that say which hyperparameters matter
 SEALED = "results.json"
@@ -143,7 +143,7 @@ class Results:
         return drawn
 
 
-def tabulate(history: list[tuple[Trial, Record]], search: Search) -> pd.DataFrame:
+def tabulate(history: list[tuple[Trial, TrialRecord]], search: Search) -> pd.DataFrame:
     """A row a trial, the best first, then those that were stopped, failed or still run.
 
     Columns: trial, status (done, stopped, failed, running), log_loss, log_loss_se, accuracy, accuracy_se, rows,
@@ -161,10 +161,10 @@ def tabulate(history: list[tuple[Trial, Record]], search: Search) -> pd.DataFram
 
 
 def is_lower_better(objective: str) -> bool:
-    return objective == "log_loss"
+    return OBJECTIVES[objective] == "min"
 
 
-def _row(trial: Trial, record: Record, space: Space) -> dict[str, Any]:
+def _row(trial: Trial, record: TrialRecord, space: Space) -> dict[str, Any]:
     scores = {name: trial.metrics.get_last_value(name) if trial.metrics.exists(name) else np.nan for name in SCORES}
     status = {"COMPLETED": "stopped" if record.is_stopped else "done", "FAILED": "failed"}.get(trial.status, "running")
     training = {"wall": record.seconds, "epochs": record.epochs, "total": record.total}

@@ -24,7 +24,7 @@ LIMITS = ("trials", "hours", "trial_minutes")  # of the tune settings: may chang
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, on what, and where its results go.
+    """A search: its space, its rows and the folder of its results.
 
     file: where the space comes from; named in what is written. outer: fold of `config.folds` whose rows the search must
     not see; None searches on all.

@@ -25,7 +25,7 @@ Real = Annotated[float | int, Field(ge=-(2**53), le=2**53)]
 
 
 class Range(Section):
-    """What one config value may become: `{choice: [...]}`, `{int: [low, high]}` or `{float: [low, high]}`.
+    """Values that one config key may take: `{choice: [...]}`, `{int: [low, high]}` or `{float: [low, high]}`.
 
     A range of numbers includes both ends; `step` makes it a grid, `log: true` draws it evenly over its decades.
     """
@@ -62,7 +62,7 @@ class Range(Section):
 
     @property
     def is_scale(self) -> bool:
-        """Whether its values are numbers with an order; other choices are known by their JSON text."""
+        """Its values are numbers with an order; other choices are known by their JSON text."""
         return self.choice is None or all(type(value) in (int, float) for value in self.choice)
 
     def declare(self, name: str, into: HyperParameters) -> None:
@@ -84,10 +84,10 @@ class Range(Section):
             return json.loads(value)
         if self.choice is not None:
             return next(choice for choice in self.choice if choice == value)
-        return float(f"{value:.4g}") if self.real else value  # what a trial is told is what best.yaml says
+        return float(f"{value:.4g}") if self.real else value  # as best.yaml writes it
 
     def holds(self, number: float) -> bool:
-        """Whether a range of numbers has this one, at one of its steps."""
+        """A range of numbers has this one, at one of its steps."""
         low, high = self.ends
         steps = 0.0 if self.step is None else (number - low) / self.step
         return low <= number <= high and math.isclose(steps, round(steps), abs_tol=1e-9)
@@ -114,8 +114,12 @@ class Space:
 
     def _own_value(self, key: str, range_: Range) -> Any:
         if range_.choice is not None:
-            same = (of for of in range_.choice if config.replaced(self.base, {key: of}, "of the space") == self.base)
-            return next((of if range_.is_scale else json.dumps(of) for of in same), None)
+            same = (
+                value
+                for value in range_.choice
+                if config.replaced(self.base, {key: value}, "of the space") == self.base
+            )
+            return next((value if range_.is_scale else json.dumps(value) for value in same), None)
         value = config.value_at(self.base.model_dump(), key)
         return value if type(value) in (int, float) and range_.holds(value) else None
 
@@ -195,5 +199,5 @@ def _range(key: str, values: Any, origin: str) -> Range:
     except ValidationError as error:
         problem = error.errors()[0]
         message = problem["msg"].removeprefix("Value error, ")
-        place = ".".join([key, *(str(part) for part in problem["loc"])])
-        raise UserError(f"space {origin}: {shown(f'{place}: {message[0].lower()}{message[1:]}')}") from None
+        where = ".".join([key, *(str(part) for part in problem["loc"])])
+        raise UserError(f"space {origin}: {shown(f'{where}: {message[0].lower()}{message[1:]}')}") from None

@@ -86,14 +86,14 @@ def _nested(search: Search, pool: Pool) -> None:
 
     The mean of these scores is an honest one of the whole procedure: no row had a say in how it was scored.
     """
-    found = {fold: _search(search.outside(fold), pool).best_config() for fold in search.base.folds.trained}
+    found = {fold: _search(search.outside(fold), pool) for fold in search.base.folds.trained}
     print(f"Scoring what was found on the {len(found)} outer folds", flush=True)
-    files = {fold: search.outside(fold).folder / "scored" / f"fold-{fold}.json" for fold in found}
+    files = {fold: _scored(results) / f"fold-{fold}.json" for fold, results in found.items()}
     scores = {fold: read_score(path) for fold, path in files.items()}
     jobs = []
     for fold in (fold for fold, score in scores.items() if score is None):
-        folder = files[fold].parent if pool.shares_files else None
-        jobs.append((str(fold), (FoldJob(str(fold), found[fold], fold, folder=folder, pipe=Path(os.devnull)),)))
+        folder, best = files[fold].parent if pool.shares_files else None, found[fold].best_config()
+        jobs.append((str(fold), (FoldJob(str(fold), best, fold, folder=folder, pipe=Path(os.devnull)),)))
     for name, result in pool.submit(score_fold, jobs, (search.dataset.rows, search.outer_folds()), TRIES):
         if isinstance(result, str):
             raise UserError(f"outer fold {name}: {result}")
@@ -102,3 +102,8 @@ def _nested(search: Search, pool: Pool) -> None:
     whole = asdict(combine(list(scores.values())))
     records.write_json(search.folder / "nested.json", whole | {"folds": [asdict(score) for score in scores.values()]})
     console().print(findings.nested(whole, search.dataset.name), soft_wrap=True)
+
+
+def _scored(results: Results) -> Path:
+    """Folder of the score of the best trial; another trial that is the best after more of them has its own."""
+    return results.search.folder / "scored" / results.best["trial"]

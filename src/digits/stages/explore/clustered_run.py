@@ -29,7 +29,7 @@ CLUSTERS = {"row": INTEGERS, "label": LABELS, "cluster": INTEGERS, "distance": N
 QUEUE = {"rank": INTEGERS, "row": INTEGERS, "label": LABELS, "prediction": LABELS, "label_probability": NUMBERS}
 
 
-class Record(BaseModel):
+class ClusterRecord(BaseModel):
     """What the pages show of `clusters/metrics.json`; runs come from other people too."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
@@ -51,7 +51,7 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class ClusteredRun:
     """A run with its rows, features and maps.
 
     record: what `make cluster` measured; checksum: of its file. maps: float32 (m, 2) by name, of the rows with the
@@ -60,7 +60,7 @@ class Results:
 
     run: Run
     features: Features
-    record: Record
+    record: ClusterRecord
     checksum: str
     maps: dict[str, np.ndarray]
     mapped: np.ndarray
@@ -132,7 +132,7 @@ class Results:
         return sheet(self.dataset.train_images[rows], columns, scale)
 
 
-BY_CHECKSUM = {Results: attrgetter("checksum")}  # how Streamlit's caches know whether results are the same
+BY_CHECKSUM = {ClusteredRun: attrgetter("checksum")}  # how Streamlit's caches know whether results are the same
 
 
 def sheet(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
@@ -140,7 +140,7 @@ def sheet(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     return (255 * tile(images, columns)).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
+def read(run_folder: Path, data_source: str | None, cache: Path) -> ClusteredRun:
     """Read a run that was clustered.
 
     Raises:
@@ -153,7 +153,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> Results:
     kept = features.restore(run)
     rows, maps = _maps(run, kept.rows)
     checksum = records.checksum(run.clustered() / "metrics.json")
-    return Results(run, kept, _record(run), checksum, maps, np.searchsorted(kept.rows, rows))
+    return ClusteredRun(run, kept, _record(run), checksum, maps, np.searchsorted(kept.rows, rows))
 
 
 def _maps(run: Run, known: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -174,9 +174,9 @@ def _maps(run: Run, known: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray
     return rows, maps
 
 
-def _record(run: Run) -> Record:
+def _record(run: Run) -> ClusterRecord:
     try:
-        record = Record.model_validate(records.read_json(run.clustered() / "metrics.json"))
+        record = ClusterRecord.model_validate(records.read_json(run.clustered() / "metrics.json"))
         Cluster(method=record.method, space=record.space, k=record.k, perplexity=record.perplexity)
     except ValidationError:
         raise _damaged(run, "metrics.json") from None
