@@ -93,7 +93,7 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     with local.processes(workers, run.folder, devices) as pool:
         every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
-        budget.say_recipe(every, works)
+        budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
