@@ -151,7 +151,7 @@ ensemble:
 
 cluster:                  # what `make cluster` does with a finished run
   method: kmeans          # gaussian_mixture, ward, dbscan, hdbscan, spectral
-  space: aligned          # raw, logits, pixels; with -pca, -tsne, -umap behind it, such as pixels-pca-tsne
+  space: aligned          # raw, logits, pixels; followed by -pca, -tsne, -umap, such as pixels-pca-tsne
   k: null                 # null: as many clusters as there are classes
   rows: null              # a sample of that many; null takes all that the method can take in reasonable time
   minibatch_from: 200000  # rows from which k-means goes in mini-batches: all of them at once would take minutes
@@ -168,7 +168,7 @@ tune:                     # what `make tune` does with a search space of configs
   folds: 3                # inner folds that every trial is trained on and scored with
   rows: null              # a sample of that many training rows; null takes all
   nested: false           # true: search within each of `folds` too, for an honest score of the tuned config
-  factor: 3               # hyperband: one in that many goes on, for that many times the epochs
+  factor: 3               # hyperband: one in that many continues, for that many times the epochs
   median_rule: true       # not for hyperband: end a trial whose folds so far are worse than the median's
   trial_minutes: null     # a trial that takes longer has failed
 
@@ -404,7 +404,7 @@ class Augmentation(Section):
         return self.is_affine or any((self.elastic.probability, self.grid.probability, self.erasing.probability))
 
 
-class Ensemble(Section):
+class Ensembling(Section):
     rule: Literal["mean", "logits", "vote"] = "mean"
 
 
@@ -454,7 +454,7 @@ class Config(Section):
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     tta: Literal["none", "shifts"] = "none"
-    ensemble: Ensemble = Ensemble()
+    ensemble: Ensembling = Ensembling()
     cluster: Cluster = Cluster()
     tune: Tune = Tune()
     tuned_on: str | None = None
@@ -537,7 +537,7 @@ def parse_recorded(values: dict[str, Any], origin: str) -> Config:
 
 
 def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
-    """Put `values` in the places of their dotted keys, such as `training.epochs`.
+    """Replace the values of dotted keys, such as `training.epochs`.
 
     Raises:
         UserError: a key or value is not valid.
@@ -549,12 +549,12 @@ def replaced(config: Config, values: dict[str, Any], origin: str) -> Config:
 
 
 def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict[str, Any] | None = None) -> Config:
-    """Put nested settings, then `key.sub=value` overrides, in the place of a config's own.
+    """Replace a config's settings by nested ones, then by `key.sub=value` overrides.
 
     Raises:
         UserError: a key or value is not valid.
     """
-    resolved = config.model_dump()  # where every place that an override can name is spelled out
+    resolved = config.model_dump()  # where every key that an override can name is spelled out
     _merge(resolved, settings or {})
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -570,7 +570,7 @@ def revise(config: Config, overrides: Sequence[str], origin: str, settings: dict
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
-    """Put nested settings in the place of those that are there."""
+    """Replace nested settings by others."""
     for key, value in others.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -591,7 +591,7 @@ def _put(values: dict[str, Any], path: str, value: Any, origin: str) -> None:
 
 def _index(text: str, items: list[Any], origin: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5) or int(text) >= len(items):
-        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list places 0, 1, ...")
+        raise UserError(f"{origin}: '{shown(text)}' is not one of the {len(items)} list items 0, 1, ...")
     return int(text)
 
 
@@ -2151,6 +2151,8 @@ from digits.competition import COMPETITION
 from digits.ensemble.interval import LEVEL, Interval, bootstrapped
 from digits.errors import UserError
 
+DRAWS = 500  # of rows, for the interval of a score
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -2208,11 +2210,11 @@ def confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarr
 
 
 def resampled(
-    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator, draws: int = 500
+    metric: Metric, probabilities: np.ndarray, targets: np.ndarray, generator: np.random.Generator
 ) -> Interval:
     """Score of some rows with the interval of a bootstrap over them: probabilities (n, c), targets (n,)."""
     rows = len(targets)
-    samples = (generator.integers(0, rows, rows) for _ in range(draws))
+    samples = (generator.integers(0, rows, rows) for _ in range(DRAWS))
     scores = np.array([metric.score(probabilities[sample], targets[sample]) for sample in samples])
     return bootstrapped(metric.score(probabilities, targets), scores)
 
@@ -2348,7 +2350,8 @@ def plain(error: BaseException) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, BrokenExecutor):
-        return f"a worker process was killed, most likely because the memory did not suffice; {MEMORY}"
+        reason = "a worker process was killed, most likely because the memory did not suffice"
+        return f"{reason}{f' ({shown(str(error))})' if str(error) else ''}; {MEMORY}"
     if isinstance(error, MemoryError) or _is_memory(error):
         return f"the memory does not suffice: {str(error)[:200] or 'none is left'}; {MEMORY}"
     if type(error).__name__ in BACKEND_ERRORS and GPU_MESSAGES.search(str(error)):
@@ -4029,7 +4032,7 @@ class TrainingLines:
         self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Steps:
+class StepTimer:
     """Times the steps of a stage and prints each when it is done; on a terminal also the present one.
 
     seconds: by step.
@@ -4391,7 +4394,7 @@ def as_int(sequence: np.random.SeedSequence) -> int:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/__init__.py"] = r'''"""One module a Make target, each with one `run`; stages meet in the files of a run, never in imports."""
+FILES["digits/stages/__init__.py"] = r'''"""A module or folder a stage, each with one `run`; stages meet in the files of a run, never in imports."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -4693,7 +4696,7 @@ from rich.progress import track
 from rich.table import Table
 
 from digits.config import Cluster, revise
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import console
@@ -4744,7 +4747,7 @@ def compare(run: Run, methods: str | None, names: str | None) -> None:
         values = np.array([[scores[name, method][score] for name in reached] for method in chosen])
         title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
         heat_map = figures.score_table(values, chosen, reached, title)
-        results.draw(run.clusters, [(f"comparison_{score}", heat_map)])
+        figure_folder.draw(run.clusters, [(f"comparison_{score}", heat_map)])
 
 
 def _write(folder: Path, lines: Sequence[Sequence[str]]) -> None:
@@ -4778,13 +4781,6 @@ from digits.ensemble.logits import read_covered
 from digits.errors import UserError
 from digits.files import arrays
 from digits.runs import Run
-
-ALIGNMENT = {
-    "mean": "f1",
-    "scale": "f0",
-    "rotation": "f2",
-    "residual": "f0",
-}  # its fields, as `arrays.read` checks them
 
 
 @dataclass(frozen=True, eq=False)
@@ -5141,7 +5137,7 @@ def controls(scores: Mapping[str, Mapping[str, float]], ceiling: float) -> Figur
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/cluster/findings.py"] = r'''"""What the scores of a clustering say, in sentences."""
+FILES["digits/stages/cluster/findings.py"] = r'''"""Findings of a clustering, in sentences."""
 
 from __future__ import annotations
 
@@ -5206,7 +5202,7 @@ SEARCHED = 50_000  # rows among which neighbours are looked for: among all, time
 class Queue:
     """Candidates, the most suspicious first.
 
-    rows: int (q,), places in the arrays that were given. believed: float (q,), the probability of the given
+    rows: int (q,), indices in the arrays that were given. believed: float (q,), the probability of the given
     label. neighbours: float (q,), the share of the nearest rows that have the given label.
     """
 
@@ -5361,10 +5357,10 @@ from digits.competition import COMPETITION
 from digits.config import Cluster
 from digits.ensemble import alignment
 from digits.errors import UserError
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.figures import sheets
 from digits.files import arrays, records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import as_int, derive
 from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
@@ -5427,7 +5423,7 @@ def run(run: Run) -> dict[str, Any]:
     Returns:
         The metrics.
     """
-    settings, steps = run.config.cluster, Steps()
+    settings, steps = run.config.cluster, StepTimer()
     with steps.step("alignment"):
         features = gather(run)
     with steps.step(f"{settings.method} in {settings.space}"):
@@ -5442,7 +5438,7 @@ def run(run: Run) -> dict[str, Any]:
         queue = study.queue
     with steps.step("figures and files"):
         _remove_earlier(study)
-        results.draw(run.clusters, _figures(study, scores, sweep))
+        figure_folder.draw(run.clusters, _figures(study, scores, sweep))
         _write_rows(study)
         _write_queue(study)
     maps = _draw_maps(study, steps)
@@ -5590,7 +5586,7 @@ def _queue_sheet(study: Study) -> Figure:
     return sheets.sheet(images, captions, title, "the least believed label first")
 
 
-def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
+def _draw_maps(study: Study, steps: StepTimer) -> dict[str, np.ndarray]:
     """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
     settings, found, points = study.settings, study.clustering, {}
     drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
@@ -5602,7 +5598,7 @@ def _draw_maps(study: Study, steps: Steps) -> dict[str, np.ndarray]:
                 points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
             title = f"{settings.space}: {name} map"
             figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
-            results.draw(study.run.clusters, [(f"map_{name}", figure)])
+            figure_folder.draw(study.run.clusters, [(f"map_{name}", figure)])
     return points | {"rows": study.sample.rows[drawn]}
 
 
@@ -5684,7 +5680,7 @@ FILES["digits/stages/eda/__init__.py"] = r'''"""Look at the data before anything
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda/drift.py"] = r'''"""Whether two tables were drawn from one population, by a classifier that tries to tell them apart."""
+FILES["digits/stages/eda/drift.py"] = r'''"""Drift between two tables, found by a classifier that tries to tell their rows apart."""
 
 from __future__ import annotations
 
@@ -5699,13 +5695,13 @@ from digits.ensemble.interval import Interval
 from digits.seeds import as_int, derive
 
 ROWS = 30_000  # of each table, at most: with half of them to judge, an AUC of 0.51 stands out
-LEAST = 10  # of each table, below which nothing can be said
+LEAST = 10  # rows of each table: fewer show nothing
 LEVEL = 0.01  # of the p-value below which the tables differ: one pair of equal tables in a hundred seems to
 
 
 @dataclass(frozen=True, eq=False)
 class TwoSampleTest:
-    """How well the classifier tells rows apart that it was not fitted to.
+    """Result of a classifier that tells rows apart that it was not fitted to.
 
     is_test: bool (n,), half of them. scores: its probability that a row is of the test table, float64 (n,).
     auc: with its 95 % interval. accuracy: share of rows that it guessed right. p_value: of guessing as many by chance.
@@ -5719,7 +5715,7 @@ class TwoSampleTest:
 
     @property
     def differ(self) -> bool:
-        """Whether it can tell the tables apart."""
+        """The classifier can tell the tables apart."""
         return self.p_value < LEVEL
 
 
@@ -6311,7 +6307,7 @@ def two_sample_test(test: TwoSampleTest, note: str) -> Figure:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda/findings.py"] = r'''"""What an exploration found, in sentences that the console, the captions and the report share."""
+FILES["digits/stages/eda/findings.py"] = r'''"""Findings of an exploration, in sentences that the console, the captions and the report share."""
 
 from __future__ import annotations
 
@@ -6381,9 +6377,9 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
-from digits.figures import folder as results
+from digits.figures import folder as figure_folder
 from digits.files import records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
 from digits.stages.eda import drift, duplicates, exploration, figures, findings
 from digits.stages.eda.drift import TwoSampleTest
@@ -6402,7 +6398,7 @@ HEADER = (
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class MeasuredData:
     """A data set, and what was measured on all of its rows, those of the training table first.
 
     seed: of everything random. shapes: ink and slant of each row. exact, closest: pairs of rows, see `duplicates`.
@@ -6457,22 +6453,22 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
     Returns:
         The metrics.
     """
-    steps = Steps()
-    study = _measure(steps, dataset, derive(config.seed, "eda"))
+    steps = StepTimer()
+    measured = _measure(steps, dataset, derive(config.seed, "eda"))
     record = {
         "data": {"name": dataset.name, "train": dataset.fingerprint, "test": dataset.test_fingerprint},
         "rows": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
         "shape": list(dataset.shape),
-        "classes": _classes(study),
-        "blank": _blank(study),
-        "duplicates": _duplicates(study),
-        "drift": _drift(study),
+        "classes": _classes(measured),
+        "blank": _blank(measured),
+        "duplicates": _duplicates(measured),
+        "drift": _drift(measured),
     }
     record["findings"] = findings.sentences(record)
     with steps.step("figures and files"):
-        results.clear(folder)
-        record["captions"] = results.draw(folder, _figures(study, config.augmentation, record))
-        _write_pairs(study, folder / "duplicates.csv")
+        figure_folder.clear(folder)
+        record["captions"] = figure_folder.draw(folder, _figures(measured, config.augmentation, record))
+        _write_pairs(measured, folder / "duplicates.csv")
     record["seconds"] = steps.seconds
     records.seal(folder, record, "metrics.json")
     _print(record, folder)
@@ -6482,7 +6478,7 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
 # --- measures ----------------------------------------------------------------------------------------------
 
 
-def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> Study:
+def _measure(steps: StepTimer, dataset: Dataset, seed: np.random.SeedSequence) -> MeasuredData:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
         grey = exploration.grey(images)
@@ -6496,64 +6492,64 @@ def _measure(steps: Steps, dataset: Dataset, seed: np.random.SeedSequence) -> St
     with steps.step("train against test"):
         features = np.column_stack([components, shapes.ink, shapes.slant])
         test = drift.two_sample_test(features[:train], features[train:], derive(seed, "drift"))
-    return Study(dataset, seed, shapes, exact, closest, test, inked)
+    return MeasuredData(dataset, seed, shapes, exact, closest, test, inked)
 
 
-def _classes(study: Study) -> list[dict[str, Any]]:
+def _classes(measured: MeasuredData) -> list[dict[str, Any]]:
     """Rows of every class, their share, and the medians of ink and slant."""
-    ink, slant = (values[: study.train_rows] for values in study.shapes)
-    rows = pd.DataFrame({"class": study.dataset.train_labels, "ink": ink, "slant": slant})
+    ink, slant = (values[: measured.train_rows] for values in measured.shapes)
+    rows = pd.DataFrame({"class": measured.dataset.train_labels, "ink": ink, "slant": slant})
     table = rows.groupby("class").agg(rows=("ink", "size"), ink=("ink", "median"), slant=("slant", "median"))
     table.insert(1, "share", table["rows"] / len(rows))
     return table.reset_index().to_dict("records")
 
 
-def _blank(study: Study) -> dict[str, int]:
+def _blank(measured: MeasuredData) -> dict[str, int]:
     """Pixels that are blank in every image of a table, of both, and of the training table alone."""
-    train, test = study.inked == 0
+    train, test = measured.inked == 0
     blank = {"train": train, "test": test, "both": train & test, "train_only": train & ~test}
     return {name: int(pixels.sum()) for name, pixels in blank.items()}
 
 
-def _duplicates(study: Study) -> dict[str, Any]:
+def _duplicates(measured: MeasuredData) -> dict[str, Any]:
     """Count the pairs by table, and list the first of them."""
-    kinds = {"exact": study.exact, "near": study.near}
-    natural = study.closest["ratio"][study.closest["ratio"] > duplicates.LIMIT]
-    return {kind: _count(study, pairs) for kind, pairs in kinds.items()} | {
+    kinds = {"exact": measured.exact, "near": measured.near}
+    natural = measured.closest["ratio"][measured.closest["ratio"] > duplicates.LIMIT]
+    return {kind: _count(measured, pairs) for kind, pairs in kinds.items()} | {
         "limit": duplicates.LIMIT,
         "neighbours": duplicates.NEIGHBOURS,
         "closest_other_ratio": None if natural.empty else float(natural.min()),
-        "pairs": _listed(study, {kind: pairs.head(RECORDED) for kind, pairs in kinds.items()})[:RECORDED],
+        "pairs": _listed(measured, {kind: pairs.head(RECORDED) for kind, pairs in kinds.items()})[:RECORDED],
     }
 
 
-def _count(study: Study, pairs: pd.DataFrame) -> dict[str, int]:
-    tables = duplicates.tables(pairs, study.train_rows)
-    first, second = (study.dataset.train_labels[pairs[side][tables == "train"]] for side in ("first", "second"))
+def _count(measured: MeasuredData, pairs: pd.DataFrame) -> dict[str, int]:
+    tables = duplicates.tables(pairs, measured.train_rows)
+    first, second = (measured.dataset.train_labels[pairs[side][tables == "train"]] for side in ("first", "second"))
     return {table: int((tables == table).sum()) for table in TABLES} | {"conflicting": int((first != second).sum())}
 
 
-def _listed(study: Study, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def _listed(measured: MeasuredData, kinds: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Pairs by kind, each as a line of duplicates.csv."""
     lines = []
     for kind, pairs in kinds.items():
         for pair in pairs.itertuples():
             line = {"kind": kind}
             for side, row in (("first", pair.first), ("second", pair.second)):
-                table, number = study.address(row)
-                line |= {f"{side}_table": table, f"{side}_row": number, f"{side}_label": study.label(row)}
+                table, number = measured.address(row)
+                line |= {f"{side}_table": table, f"{side}_row": number, f"{side}_label": measured.label(row)}
             lines.append(line | {"distance": round(pair.distance, 4), "ratio": round(pair.ratio, 4)})
     return lines
 
 
-def _drift(study: Study) -> dict[str, Any] | None:
-    """Whether the tables differ, and how far the test images' ink and slant are from those of the training images."""
-    test, train = study.test, study.train_rows
+def _drift(measured: MeasuredData) -> dict[str, Any] | None:
+    """Compare the tables: the classifier, and the mean ink and slant of their images."""
+    test, train = measured.test, measured.train_rows
     if test is None:
         return None
     differences = {  # of the means, in standard deviations of all
         f"{name}_difference": float((values[train:].mean() - values[:train].mean()) / (values.std() or 1))
-        for name, values in study.shapes._asdict().items()
+        for name, values in measured.shapes._asdict().items()
     }
     return {
         "fitted_rows": len(test.is_test),
@@ -6569,26 +6565,28 @@ def _drift(study: Study) -> dict[str, Any] | None:
 # --- figures and files -------------------------------------------------------------------------------------
 
 
-def _figures(study: Study, augmentation: Augmentation, record: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
+def _figures(
+    measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]
+) -> Iterator[tuple[str, Figure]]:
     """Every figure with the name of its file."""
-    data, seed = study.dataset, study.seed
+    data, seed = measured.dataset, measured.seed
     targets, classes = data.targets, data.classes
     counts = np.bincount(targets)
     yield "labels", figures.label_distribution(counts, classes, findings.labels(record))
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes, study.train_rows)
+    yield "samples", figures.class_samples(samples, classes, measured.train_rows)
     grey = exploration.grey(data.train_images)
     yield (
         "intensities",
         figures.intensity_histograms(exploration.intensity_counts(grey, targets, len(classes)), classes),
     )
     yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
-    yield "blank", figures.blank_map(*study.inked)
-    ink, slant = (values[: study.train_rows] for values in study.shapes)
+    yield "blank", figures.blank_map(*measured.inked)
+    ink, slant = (values[: measured.train_rows] for values in measured.shapes)
     yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
-    yield "duplicates", _pair_sheet(study, findings.duplicates(record))
-    if study.test is not None:
-        yield "drift", figures.two_sample_test(study.test, findings.drift(record))
+    yield "duplicates", _pair_sheet(measured, findings.duplicates(record))
+    if measured.test is not None:
+        yield "drift", figures.two_sample_test(measured.test, findings.drift(record))
     originals = _samples(data, 1, derive(seed, "originals"))[:, 0]
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
@@ -6606,23 +6604,23 @@ def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.n
     return samples
 
 
-def _pair_sheet(study: Study, note: str) -> Figure:
-    pairs = study.shown
-    images = [[study.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
-    names = [[_name(study, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
+    pairs = measured.shown
+    images = [[measured.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
+    names = [[_name(measured, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
     return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT, note)
 
 
-def _name(study: Study, row: int) -> str:
-    table, number = study.address(row)
-    label = study.label(row)
+def _name(measured: MeasuredData, row: int) -> str:
+    table, number = measured.address(row)
+    label = measured.label(row)
     return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
 
 
-def _write_pairs(study: Study, path: Path) -> None:
+def _write_pairs(measured: MeasuredData, path: Path) -> None:
     """Write all duplicates, and as `alike` the other pairs on the sheet."""
-    alike = study.shown[study.shown["ratio"] > duplicates.LIMIT]
-    lines = _listed(study, {"exact": study.exact, "near": study.near, "alike": alike})
+    alike = measured.shown[measured.shown["ratio"] > duplicates.LIMIT]
+    lines = _listed(measured, {"exact": measured.exact, "near": measured.near, "alike": alike})
     records.write_csv(path, HEADER, [list(line.values()) for line in lines])
 
 
@@ -6664,7 +6662,7 @@ FILES["digits/stages/evaluate/__init__.py"] = r'''"""Say how good a finished run
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/figures.py"] = r'''"""How good the predictions are, how far their probabilities can be trusted, and what the members add."""
+FILES["digits/stages/evaluate/figures.py"] = r'''"""Figures of an evaluation: scores by class, mistakes, calibration and coverage, and what the members add."""
 
 from __future__ import annotations
 
@@ -6693,7 +6691,7 @@ from digits.stages.evaluate.measures import (
 )
 
 WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
-LEAST = 1e-8  # doubt that can be told from none: the logits were float32
+LEAST = 1e-8  # doubt that differs from none: the logits were float32
 COLOURS = (PALETTE[1], PALETTE[0], PALETTE[2])  # of the steps of calibration
 MARKERS = ("s", "o", "D")
 SIZES = (5, 9, 4)  # so that one shows through where two are the same
@@ -6959,7 +6957,7 @@ def _compared(rescues: Mapping[str, Rescue]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/findings.py"] = r'''"""What an evaluation found, in sentences for the console, the captions and the report."""
+FILES["digits/stages/evaluate/findings.py"] = r'''"""Findings of an evaluation, in sentences for the console, the captions and the report."""
 
 from __future__ import annotations
 
@@ -6973,7 +6971,7 @@ from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Ev
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
 
-def findings(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) -> dict[str, list[str]]:
+def sentences(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) -> dict[str, list[str]]:
     """All sentences, by section.
 
     Args:
@@ -6990,7 +6988,7 @@ def findings(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool) ->
 
 
 def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = False) -> list[str]:
-    """How good the predictions are, what the ensemble adds, and whether the folds differ."""
+    """Say how good the predictions are, what the ensemble adds, and whether the folds differ."""
     rows, accuracy = evaluation.rows, evaluation.accuracy
     sentences = [
         f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
@@ -7020,7 +7018,7 @@ def _prediction(metrics: Mapping[str, Any]) -> str:
 
 
 def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Whether the folds differ by more than rows drawn at random would."""
+    """Say whether the folds differ by more than rows drawn at random would."""
     accuracy, deviation = metrics["oof_accuracy"], metrics["oof_accuracy_std"]
     chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
     verdict = "no more than" if deviation < 1.5 * chance else "more than"
@@ -7031,7 +7029,7 @@ def _spread(metrics: Mapping[str, Any], folds: int) -> str:
 
 
 def classes(evaluation: Evaluation) -> list[str]:
-    """Which classes are hard, and which are taken for which."""
+    """Say which classes are hard, and which are taken for which."""
     ranked = sorted((each for each in evaluation.classes if not isnan(each.f1.value)), key=lambda each: each.f1.value)
     sentences = []
     if len(ranked) > 1:
@@ -7048,7 +7046,7 @@ def classes(evaluation: Evaluation) -> list[str]:
 
 
 def _confusion(pair: Pair, mistakes: int) -> str:
-    """Which two classes are confused most often, and whether one of the two directions prevails."""
+    """Say which two classes are confused most often, and whether one of the two directions prevails."""
     from scipy.stats import binomtest  # takes longer to import than everything else here
 
     first, second = pair.classes
@@ -7063,7 +7061,7 @@ def _confusion(pair: Pair, mistakes: int) -> str:
 
 
 def calibration(evaluation: Evaluation) -> list[str]:
-    """How far the probabilities can be trusted."""
+    """Say how far the probabilities can be trusted."""
     raw, scaled, sharpened = (evaluation.calibration.stages[step] for step in (RAW, SCALED, SHARPENED))
     excess, high = scaled.mean_confidence - scaled.accuracy, scaled.if_calibrated_high
     verdict = "which chance alone explains" if scaled.ece <= high else f"more than chance explains (up to {high:.4f})"
@@ -7082,7 +7080,7 @@ def calibration(evaluation: Evaluation) -> list[str]:
 
 
 def coverage(found: Coverage) -> list[str]:
-    """How many rows can be decided with the promised accuracy."""
+    """Say how many rows can be decided with the promised accuracy."""
     promised, kept = found.promised_accuracy, found.cross_fitted
     surest = f"of the surest {found.nearly_all:.1%}, {found.accuracy_of_nearly_all:.3%} are right"
     if found.threshold is None:
@@ -7101,7 +7099,7 @@ def coverage(found: Coverage) -> list[str]:
 
 
 def ensemble(evaluation: Evaluation) -> list[str]:
-    """What the members agree on, and what averaging them rescued and spoilt."""
+    """Say what the members agree on, and what averaging them rescued and spoilt."""
     sentences = []
     for rows, name in (("test", "test rows"), ("out_of_fold", "out-of-fold rows")):
         mean = evaluation.agreement[rows].mean
@@ -7119,7 +7117,7 @@ def ensemble(evaluation: Evaluation) -> list[str]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/measures.py"] = r'''"""How good predictions are, class by class; how far their probabilities can be trusted; what an ensemble adds."""
+FILES["digits/stages/evaluate/measures.py"] = r'''"""Measures of predictions: scores by class, calibration and coverage, and what an ensemble adds."""
 
 from __future__ import annotations
 
@@ -7160,7 +7158,7 @@ class Predictions:
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Whether each row's choice is its label, bool (n,)."""
+        """Each row's choice is its label, bool (n,)."""
         return self.chosen == self.targets
 
     @cached_property
@@ -7184,7 +7182,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How good a run's out-of-fold predictions are; `to_record` turns it into JSON.
+    """Measures of a run's out-of-fold predictions; `to_record` turns them into JSON.
 
     labels: of all classes. confusion: rows by label and choice, int (c, c). confused: the most often confused pair
     first. agreement: of the members on the test rows, and of each architecture and seed on the out-of-fold rows.
@@ -7356,7 +7354,7 @@ def _gap(bins: pd.DataFrame) -> float:
 
 @dataclass(frozen=True, eq=False)
 class CalibrationError:
-    """How far the confidence in the choices is off.
+    """Distance of the confidence in the choices from their accuracy.
 
     ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
     every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
@@ -7384,7 +7382,7 @@ class Calibration:
     estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
 
 
-def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> CalibrationError:
+def calibration_error(predictions: Predictions, seed: int) -> CalibrationError:
     """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
 
     With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
@@ -7394,7 +7392,7 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
     L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
     """
     confidence, right = predictions.confidence, predictions.right
-    edges = equal_mass_edges(confidence, bins)
+    edges = equal_mass_edges(confidence)
     reliability = binned(confidence, right, edges)
     numbers = np.searchsorted(edges, confidence, side="right")
     expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
@@ -7406,8 +7404,8 @@ def calibration_error(predictions: Predictions, seed: int, bins: int = BINS) -> 
         ece=_gap(reliability),
         if_calibrated=float(gaps.mean()),
         if_calibrated_high=float(np.quantile(gaps, 0.95)),
-        equal_width=_gap(binned(confidence, right, np.arange(1, bins) / bins)),
-        bins=bins,
+        equal_width=_gap(binned(confidence, right, np.arange(1, BINS) / BINS)),
+        bins=BINS,
         mean_confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
         log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
@@ -7464,7 +7462,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many rows can be decided with a promised accuracy: the most confident, from a threshold on.
+    """Share of the rows that can be decided with a promised accuracy: the most confident, from a threshold on.
 
     threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
     accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
@@ -7479,7 +7477,7 @@ class Coverage:
 
 
 def coverage(predictions: Predictions, promised: float) -> Coverage:
-    """How many rows can be decided with this accuracy."""
+    """Find the rows that can be decided with this accuracy."""
     curve = coverage_curve(predictions.confidence, predictions.right)
     widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
     return Coverage(
@@ -7599,9 +7597,10 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.ensemble import logits
 from digits.ensemble.logits import BELIEFS, Logits
-from digits.figures import confusion, folder, history
+from digits.figures import confusion, history
+from digits.figures import folder as figure_folder
 from digits.files import records
-from digits.progress import Steps, console, duration
+from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
@@ -7622,7 +7621,7 @@ def run(run: Run) -> dict[str, Any]:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    steps = Steps()
+    steps = StepTimer()
     with steps.step("logits of the members"):
         logits.read_ensemble(run)
         metrics = records.read_json(run.metrics, predicted_score=float)
@@ -7633,11 +7632,11 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("scores"):
         labels, seed = run.dataset.classes, derive(run.config.seed, "evaluate")
         evaluation = measures.evaluate(predictions, temperatures, choices, labels, seed)
-        sentences = findings.findings(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
+        sentences = findings.sentences(evaluation, metrics, run.config.tuned_on == run.dataset.fingerprint)
     with steps.step("figures and files"):
-        folder.clear(run.evaluation)
+        figure_folder.clear(run.evaluation)
         grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []
-        captions = folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
+        captions = figure_folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
         _write_classes(run, evaluation)
         _write_mistakes(run, predictions[SCALED], choices["out_of_fold"])
     record = {
@@ -8032,7 +8031,7 @@ RECIPE = {  # what a reader wants to know of a config
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A picture of the page: its data as a URI, its size in pixels, what to see."""
 
     uri: str
@@ -8042,14 +8041,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of the page: sentences, a table and pictures."""
 
     title: str
     sentences: Sequence[str] = ()
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[PagePicture] = ()
 
     @property
     def anchor(self) -> str:
@@ -8110,7 +8109,7 @@ def _is_whole(record: Path) -> bool:
     return whole
 
 
-def _render(title: str, sections: Sequence[Section]) -> str:
+def _render(title: str, sections: Sequence[PageSection]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("report.html").render(title=title, prose=COMPETITION.prose, sections=sections)
@@ -8119,26 +8118,26 @@ def _render(title: str, sections: Sequence[Section]) -> str:
 # --- sections ----------------------------------------------------------------------------------------------
 
 
-def _sections(run: Run, eda: Path, searches: Path) -> list[Section]:
+def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
 
-    def pictures(*names: str) -> list[Picture]:
+    def pictures(*names: str) -> list[PagePicture]:
         return _pictures(run.evaluation, names, evaluation)
 
     return [
-        Section("Result", found["scores"], rows=_scores(metrics)),
+        PageSection("Result", found["scores"], rows=_scores(metrics)),
         *_explored(run.dataset, eda),
-        Section("Recipe", rows=_recipe(run.config, metrics)),
-        Section("Training", pictures=pictures("history")),
+        PageSection("Recipe", rows=_recipe(run.config, metrics)),
+        PageSection("Training", pictures=pictures("history")),
         _classes(evaluation, pictures("confusion", "classes")),
-        Section("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
-        Section("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
+        PageSection("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
+        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
         *_clustered(run),
         *_searched(run.dataset, searches),
-        Section("Mistakes", pictures=pictures("mistakes")),
-        Section("How it was made", rows=_origin(run)),
+        PageSection("Mistakes", pictures=pictures("mistakes")),
+        PageSection("How it was made", rows=_origin(run)),
     ]
 
 
@@ -8169,30 +8168,30 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
     return [["architectures", ", ".join(networks)], *rows]
 
 
-def _classes(evaluation: Mapping[str, Any], pictures: list[Picture]) -> Section:
+def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
     headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95 % interval of F1"]
     rows = []
     for scores in evaluation["classes"]:
         cells = ["-" if scores[name] is None else f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
         low, high = scores["f1_interval"]
         rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
-    return Section(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
+    return PageSection(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
 
 
-def _explored(dataset: Dataset, eda: Path) -> Iterator[Section]:
+def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
     if is_explored(eda, dataset):
         record = records.read_json(eda / "metrics.json", captions=dict)
         names = [Path(name).stem for name in record["captions"]]
-        yield Section("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
+        yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
 
 
-def _clustered(run: Run) -> Iterator[Section]:
+def _clustered(run: Run) -> Iterator[PageSection]:
     if (run.clusters / "metrics.json").exists():
         record = records.read_json(run.clustered() / "metrics.json", purity=float)
-        yield Section("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
+        yield PageSection("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
 
 
-def _searched(dataset: Dataset, searches: Path) -> Iterator[Section]:
+def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
     """A section for each search on the same rows."""
     for results in sorted(searches.glob("*/results.json")):
         search = results.parent
@@ -8202,7 +8201,9 @@ def _searched(dataset: Dataset, searches: Path) -> Iterator[Section]:
             logger.warning("search %s is damaged or half written, and is left out; mend it: make tune", search)
             continue
         record = records.read_json(results)
-        yield Section(f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record))
+        yield PageSection(
+            f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record)
+        )
 
 
 def _origin(run: Run) -> list[list[str]]:
@@ -8215,14 +8216,14 @@ def _origin(run: Run) -> list[list[str]]:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[Picture]:
-    """Those of the named pictures that are in the folder; the folder's record holds captions by file name."""
+def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
+    """Embed the named pictures that are in the folder, whose record holds captions by file name."""
     captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
     return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
 
 
-def _embedded(path: Path, caption: str) -> Picture:
+def _embedded(path: Path, caption: str) -> PagePicture:
     """A picture within the page, no wider than is of use.
 
     Raises:
@@ -8240,7 +8241,7 @@ def _embedded(path: Path, caption: str) -> Picture:
     file = io.BytesIO()
     rgb.save(file, "WEBP", quality=QUALITY, method=4)
     uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return Picture(uri, rgb.width, rgb.height, caption)
+    return PagePicture(uri, rgb.width, rgb.height, caption)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9300,7 +9301,7 @@ def train(config: Config, member: Member, tables: Tables, folder: Path, report: 
         member: one of the config's.
         tables: see `tables`.
         folder: of the unfinished member.
-        report: is called as training goes on.
+        report: is called after every epoch, and within it.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -9549,7 +9550,7 @@ def kept_share(taken: KerasTensor, ema: float) -> KerasTensor:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/workers/__init__.py"] = r'''"""Places where members are trained: this machine's processes and GPUs; and the reports of their progress."""
+FILES["digits/workers/__init__.py"] = r'''"""Workers of members and trials: this machine's processes and GPUs, or a Dask cluster; their progress and time."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9582,12 +9583,12 @@ class Deadline:
 
     @property
     def training_ends(self) -> float:
-        """By `time.monotonic`; the rest of the time is for ensembling and what follows."""
+        """End of training by `time.monotonic`; the rest of the time is for ensembling and what follows."""
         return self.began + 3600 * self.hours - self._reserve
 
     @property
     def training_stops(self) -> float:
-        """By `time.monotonic`; a member that takes longer than expected may use half of the rest."""
+        """Latest end of a member by `time.monotonic`: one that takes longer than expected may use half of the rest."""
         return self.training_ends + self._reserve / 2
 
     @property
@@ -9607,7 +9608,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where members are trained, and for how long.
+    """Machines that train members, and the time for it.
 
     workers: members at a time; None for as many as the GPUs train fastest, or the cores have room for. scheduler:
     address of a Dask scheduler, whose workers train instead of this machine. deadline: members that will probably not
@@ -9642,7 +9643,7 @@ class Speed:
 
 @dataclass
 class Budget:
-    """Which members fit into the time.
+    """Plan of the members that fit into the time.
 
     works: what is left to do for every missing member, in the order of training. workers: members at a time. speeds:
     by architecture, as the warm-up measured them; members of others are expected to take no time. took: seconds that
@@ -9686,7 +9687,7 @@ class Budget:
         return taken / speed.epoch(self.works[member]) if taken and speed else None
 
     def stops(self, member: Member) -> float:
-        """By `time.monotonic`, when training of a member stops, so that it can still predict in time."""
+        """End of a member's training by `time.monotonic`, after which it can still predict in time."""
         speed, work = self.speeds.get(member.architecture), self.works[member]
         predicting = speed.seconds(dataclasses.replace(work, epochs=0)) if speed else 0.0
         return self.deadline.training_stops - predicting
@@ -9723,14 +9724,14 @@ def _first_that_fits(members: Collection[Member], seconds: Mapping[Member, float
     return next((member for member in members if MARGIN * seconds[member] <= left), None)
 
 
-def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+def print_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
     """Print what the whole recipe costs on any machine."""
     total, left = training_macs(every.values()), training_macs(missing.values())
     rest = f", {short(left)} of them still to do" if left < total else ""
     print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
 
 
-def say_expected(budget: Budget) -> float:
+def print_expected(budget: Budget) -> float:
     """Print how long the members take here that fit into the time; their seconds."""
     ends, count = budget.schedule(), len(budget.works)
     seconds = max(ends.values())
@@ -9766,7 +9767,7 @@ from digits.training import cost
 from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import warm_up
-from digits.workers.budget import Budget, Speed, say_expected
+from digits.workers.budget import Budget, Speed, print_expected
 from digits.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -9807,9 +9808,9 @@ def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
     speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
     planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
-        seconds = say_expected(planned)
+        seconds = print_expected(planned)
         if seconds > LONG and not limited:
-            _say_faster(pool, plan, macs, seconds)
+            _print_faster(pool, plan, macs, seconds)
     elif speeds and len(works) == len(run.members):
         raise UserError(planned.too_little())
     return planned
@@ -9823,7 +9824,7 @@ def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     rows = warm_up.some(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
     turn = itertools.islice(itertools.cycle(architectures), turns)
-    jobs = [(f"warm-up-{number}", (of, plan.config, rows, seconds)) for number, of in enumerate(turn)]
+    jobs = [(f"warm-up-{number}", (net, plan.config, rows, seconds)) for number, net in enumerate(turn)]
     return [result for _, result in pool.submit(warm_up.measure, jobs)]
 
 
@@ -9832,7 +9833,7 @@ def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
     return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
-def _say_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
+def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
@@ -9974,7 +9975,7 @@ LARGE = 100_000  # bytes of an array that workers share instead of copying it
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs to know.
+    """Settings of a worker.
 
     fresh: run every job in a process of its own, forked from the worker, which has imported the backend by then.
     folder: holds the locks of the GPUs. gpus: of the machine. workers: how many share them.
@@ -10126,7 +10127,7 @@ class Worker:
         self._send((function, arguments))
 
     def result(self) -> Any:
-        """Wait for what the function returns; `Killed` where its process was killed.
+        """Wait for what the function returns; `Killed` where its process ended before it did.
 
         Raises:
             UserError, JobError: what it raised.
@@ -10135,7 +10136,7 @@ class Worker:
             value, error = self.connection.recv()
         except (EOFError, ConnectionError):
             self.end()
-            value, error = Killed(f"its process was killed, by signal {-self.process.returncode}"), None
+            value, error = _ended(self.process.returncode), None
         if error:
             raise error
         return value
@@ -10174,7 +10175,7 @@ def serve(descriptor: int) -> None:
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """What a function returns or raises; exceptions of libraries may not travel, so that they become text."""
+    """Result or error of a function; exceptions of libraries may not travel, so that they become text."""
     try:
         return function(*map(_opened, arguments)), None
     except Exception as error:
@@ -10203,7 +10204,14 @@ def _in_a_fork(
     except (EOFError, OSError):
         outcome = None
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return outcome or (Killed(f"its process was killed, by signal {-status}"), None)
+    return outcome or (_ended(status), None)
+
+
+def _ended(status: int) -> Killed:
+    """Result of a job whose process ended with this exit status, negative for a signal, and without a result."""
+    return Killed(
+        f"its process was killed, by signal {-status}" if status < 0 else f"its process ended, status {status}"
+    )
 
 
 def end_with(launcher: int) -> None:
@@ -10226,7 +10234,6 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10241,6 +10248,7 @@ from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import budget, forecast, gpus, local, messages, self_check
 from digits.workers.budget import Deadline
+from digits.workers.pool import Killed
 
 logger = logging.getLogger(__name__)
 
@@ -10287,8 +10295,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One member to train in a worker process.
+class MemberJob:
+    """Order to train one member in a worker process.
 
     folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
     member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
@@ -10313,17 +10321,20 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     with local.processes(workers, run.folder, devices) as pool:
         every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
-        budget.say_recipe(every, works)
+        budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
-            for _, result in pool.submit(_try if plan.patient else _train, jobs, (plan.tables,)):
-                yield result
+            train_one, members = _try if plan.patient else _train, {member.name: member for member in works}
+            for name, result in pool.submit(train_one, jobs, (plan.tables,), patient=plan.patient):
+                yield (members[name], str(result)) if isinstance(result, Killed) else result
 
 
-def _job(plan: Plan, member: Member, pipe: Path, until: float) -> Job:
+def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:
     run = plan.run
-    return Job(plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until)
+    return MemberJob(
+        plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until
+    )
 
 
 def _left(run: Run, member_: Member, work: Work) -> Work:
@@ -10331,7 +10342,7 @@ def _left(run: Run, member_: Member, work: Work) -> Work:
     return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
 
 
-def _try(job: Job, tables: Tables) -> Result:
+def _try(job: MemberJob, tables: Tables) -> Result:
     """Train one member; the reason where it failed."""
     try:
         return _train(job, tables)
@@ -10340,7 +10351,7 @@ def _try(job: Job, tables: Tables) -> Result:
         return job.member, f"{type(error).__name__}: {shown(str(error))}"
 
 
-def _train(job: Job, tables: Tables) -> Result:
+def _train(job: MemberJob, tables: Tables) -> Result:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
     with filelock.FileLock(job.lock):
         if member.is_complete(job.finished):
@@ -10376,7 +10387,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
             with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
                 macs = forecast.count(pool, plan.config, plan.tables)
                 measured = forecast.measured(pool, plan)
-        except BrokenExecutor:  # out of memory, or the GPU's driver gave up
+        except Killed:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
         if not all(speed for _, speed in measured):
             print(f"{cost.networks(workers)} at a time: failed, most likely for too little memory", flush=True)
@@ -10441,7 +10452,7 @@ class Reporter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tell(end=True)
+        self._report(end=True)
 
     def within(self, epoch: int, share: float) -> None:
         now = time.monotonic()
@@ -10449,12 +10460,12 @@ class Reporter:
             raise OutOfTime
         if not share or now - self._sent >= LEAST_SECONDS:
             self._sent = now
-            self._tell(epoch=self.before + epoch, share=float(share))
+            self._report(epoch=self.before + epoch, share=float(share))
 
     def after(self, row: dict[str, float], images: int) -> None:
-        self._tell(row={name: float(value) for name, value in row.items()}, images=images)
+        self._report(row={name: float(value) for name, value in row.items()}, images=images)
 
-    def _tell(self, **message: Any) -> None:
+    def _report(self, **message: Any) -> None:
         self._send(json.dumps({"member": self.member} | message))
 
 
@@ -10467,11 +10478,9 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
     if pipe is None:
         yield lambda line: print(line, flush=True)
         return
-    opened = os.open(pipe, os.O_WRONLY)
-    try:
-        yield lambda line: os.write(opened, line.encode() + b"\n") and None
-    finally:
-        os.close(opened)
+    # a file object: a line that comes late finds it closed, and never another file of the same number
+    with os.fdopen(os.open(pipe, os.O_WRONLY), "wb", buffering=0) as opened:
+        yield lambda line: opened.write(line.encode() + b"\n") and None
 
 
 @contextmanager
@@ -10690,7 +10699,7 @@ def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way
 
 
 def _problem(way: Way, settings: Config, shape: tuple[int, int, int], classes: int) -> str | None:
-    """Why a way does not work here; None where it does."""
+    """Reason why a way does not work here; None where it does."""
     order = {"config": way.settings(settings).model_dump(mode="json"), "shape": shape, "classes": classes}
     try:
         done = subprocess.run(
@@ -10834,7 +10843,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
 
 def some(rows: Rows, settings: Training) -> Rows:
-    """As many of the rows as a warm-up trains on."""
+    """Select as many of the rows as a warm-up trains on."""
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 
