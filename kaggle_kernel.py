@@ -9724,14 +9724,14 @@ def _first_that_fits(members: Collection[Member], seconds: Mapping[Member, float
     return next((member for member in members if MARGIN * seconds[member] <= left), None)
 
 
-def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+def print_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
     """Print what the whole recipe costs on any machine."""
     total, left = training_macs(every.values()), training_macs(missing.values())
     rest = f", {short(left)} of them still to do" if left < total else ""
     print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
 
 
-def say_expected(budget: Budget) -> float:
+def print_expected(budget: Budget) -> float:
     """Print how long the members take here that fit into the time; their seconds."""
     ends, count = budget.schedule(), len(budget.works)
     seconds = max(ends.values())
@@ -9767,7 +9767,7 @@ from digits.training import cost
 from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import warm_up
-from digits.workers.budget import Budget, Speed, say_expected
+from digits.workers.budget import Budget, Speed, print_expected
 from digits.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -9808,9 +9808,9 @@ def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
     speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
     planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
-        seconds = say_expected(planned)
+        seconds = print_expected(planned)
         if seconds > LONG and not limited:
-            _say_faster(pool, plan, macs, seconds)
+            _print_faster(pool, plan, macs, seconds)
     elif speeds and len(works) == len(run.members):
         raise UserError(planned.too_little())
     return planned
@@ -9833,7 +9833,7 @@ def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
     return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
-def _say_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
+def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
@@ -10321,12 +10321,13 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     with local.processes(workers, run.folder, devices) as pool:
         every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
-        budget.say_recipe(every, works)
+        budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
-            for _, result in pool.submit(_try if plan.patient else _train, jobs, (plan.tables,)):
-                yield result
+            train_one, members = _try if plan.patient else _train, {member.name: member for member in works}
+            for name, result in pool.submit(train_one, jobs, (plan.tables,), patient=plan.patient):
+                yield (members[name], str(result)) if isinstance(result, Killed) else result
 
 
 def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # and each worker imports TensorFlow anew. NumPy reads this as it is imported, so nothing above may import it.
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # what joblib.cpu_count() says, here and in every command
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# TensorFlow sets 1 as it is imported, and the commands that a test then starts would log more than their one line.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # The same examples each time, so that what passed passes again; `pytest --hypothesis-profile=wide` looks further.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

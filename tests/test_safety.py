@@ -14,6 +14,7 @@ import pytest
 from command import ROOT
 from digits import models
 from digits.errors import UserError
+from digits.training import backend
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "kaggle_kernel.py"])
 MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "tarfile", "pty", "commands"}
@@ -149,6 +150,7 @@ model.compile(loss)
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> Path:
     """A network of ours in a file."""
+    backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
     import keras
 
     from digits.config import Architecture

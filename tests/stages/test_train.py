@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+import threading
 import time
 
+import psutil
 import pytest
 
 from command import complain, digits, refuse, start, succeed
@@ -13,10 +15,11 @@ from digits.data.demo import demo
 from digits.data.submission import check
 from digits.errors import UserError
 from digits.runs import Member, Run
-from digits.stages import submit
+from digits.stages import submit, train
 from digits.training import backend, member
 from digits.training.cost import Work
 from digits.workers import members, messages
+from digits.workers.budget import Resources
 from finished_run import finish
 
 SHORT = ["--set", "folds.count=5", "--set", "training.epochs=10", "--set", "architectures=[mlp]"]
@@ -103,6 +106,22 @@ def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
     assert 1 <= done < 100_000
     assert not run.member(wanted).exists()
     assert members._left(run, wanted, Work(500, 100_000, 0, 0, macs=1)).epochs == 100_000 - done
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_a_patient_call_one_member(tmp_path):
+    recipe = {"folds": {"count": 3}, "architectures": ["mlp"], "training": {"epochs": 100}}
+    run = Run(tmp_path / "r", config.parse(recipe, "test"), demo())
+
+    def kill_one():
+        while not list(run.folder.glob("members/.*/.checkpoint.npz")):
+            time.sleep(0.05)
+        psutil.Process().children()[0].kill()
+
+    threading.Thread(target=kill_one, daemon=True).start()
+    outcome = train.run(run, Resources(workers=2, patient=True))
+    assert len(outcome.trained) == 2
+    assert list(outcome.problems.values()) == ["its process was killed, by signal 9"]
 
 
 @pytest.mark.slow

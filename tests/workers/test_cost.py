@@ -108,7 +108,7 @@ def test_times_that_were_measured_replace_those_of_the_warm_up(clock):
 
 
 def test_expected_time_of_two_at_a_time(clock, capsys):
-    assert budget.say_expected(planned(workers=2)) == pytest.approx(1260)
+    assert budget.print_expected(planned(workers=2)) == pytest.approx(1260)
     assert "Expected: 21 min with 2 networks at a time (5 images/s), to about " in capsys.readouterr().out
     ends = planned(hours=300 / 3600, workers=2).schedule()
     assert [member.name for member in ends] == ["mlp-s0-f0", "mlp-s0-f1", "mlp-s0-f2"]

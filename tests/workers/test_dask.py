@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def fail_as(error: str, rows: bytes) -> None:
 def test_a_process_that_fails_says_why(address, cause, error, message):
     with pytest.raises(error, match=message):
         results(address, fail_as, {"a": cause}, tries=3)
+
+
+def test_tables_that_no_worker_can_take_wait_for_one(monkeypatch, capfd):
+    monkeypatch.setattr(remote, "ANSWER_SECONDS", 5)
+    with cluster(1) as running, remote.connect(running.scheduler_address) as pool:
+        running.scale(0)
+        while pool.client.ncores():
+            time.sleep(0.1)
+        threading.Timer(8, running.scale, [1]).start()
+        assert dict(pool.submit(measure, jobs_of({"a": 1}), (ROWS,))) == {"a": 400_001}
+    assert "No workers are left; waiting for new ones" in capfd.readouterr().out
 
 
 def die_once(folder: Path, rows: bytes) -> int:

@@ -168,14 +168,14 @@ def _first_that_fits(members: Collection[Member], seconds: Mapping[Member, float
     return next((member for member in members if MARGIN * seconds[member] <= left), None)
 
 
-def say_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
+def print_recipe(every: Mapping[Member, Work], missing: Mapping[Member, Work]) -> None:
     """Print what the whole recipe costs on any machine."""
     total, left = training_macs(every.values()), training_macs(missing.values())
     rest = f", {short(left)} of them still to do" if left < total else ""
     print(f"Recipe: {networks(len(every))}, {short(total)} training multiply-adds (MACs){rest}", flush=True)
 
 
-def say_expected(budget: Budget) -> float:
+def print_expected(budget: Budget) -> float:
     """Print how long the members take here that fit into the time; their seconds."""
     ends, count = budget.schedule(), len(budget.works)
     seconds = max(ends.values())

@@ -32,6 +32,7 @@ from digits.workers.pool import Killed, Pool
 
 ANSWER_SECONDS = 20  # for a scheduler that is there to answer, and for its workers to join
 LOOK_SECONDS = 10  # between two looks whether any worker is left
+NO_WORKERS = "No workers are left; waiting for new ones ..."
 
 
 @contextmanager
@@ -140,8 +141,11 @@ class DaskPool(Pool):
         self.shared, self.tables = shared, None
 
     def _begin(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        if self.tables is None:
-            (self.tables,) = self.client.scatter([self.shared], broadcast=True, hash=False)
+        while self.tables is None:
+            try:
+                (self.tables,) = self.client.scatter([self.shared], broadcast=True, hash=False)
+            except TimeoutError:  # after as long as a scheduler has to answer
+                print(NO_WORKERS, flush=True)
         workers = self.client.scheduler_info()["workers"].values()
         resources = {"GPU": 1} if any("GPU" in worker["resources"] for worker in workers) else None
         key = f"{name}/{uuid.uuid4().hex}/{self.session}"
@@ -154,7 +158,7 @@ class DaskPool(Pool):
             wait(list(self.running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
         ended = [future for future in self.running if future.status != "pending"]
         if not ended and not self._threads():
-            print("No workers are left; waiting for new ones ...", flush=True)
+            print(NO_WORKERS, flush=True)
         return [(self.running.pop(future), self._result(future)) for future in ended]
 
     def _result(self, future: Future) -> Any:

@@ -19,7 +19,7 @@ from digits.training import cost
 from digits.training.cost import Work
 from digits.training.member import Tables
 from digits.workers import warm_up
-from digits.workers.budget import Budget, Speed, say_expected
+from digits.workers.budget import Budget, Speed, print_expected
 from digits.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
     speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
     planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
-        seconds = say_expected(planned)
+        seconds = print_expected(planned)
         if seconds > LONG and not limited:
-            _say_faster(pool, plan, macs, seconds)
+            _print_faster(pool, plan, macs, seconds)
     elif speeds and len(works) == len(run.members):
         raise UserError(planned.too_little())
     return planned
@@ -85,7 +85,7 @@ def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
     return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
-def _say_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
+def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     """Print what would be faster than so many training MACs in so many seconds."""
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use

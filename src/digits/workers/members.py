@@ -93,12 +93,13 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     with local.processes(workers, run.folder, devices) as pool:
         every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
-        budget.say_recipe(every, works)
+        budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
             jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
-            for _, result in pool.submit(_try if plan.patient else _train, jobs, (plan.tables,)):
-                yield result
+            train_one, members = _try if plan.patient else _train, {member.name: member for member in works}
+            for name, result in pool.submit(train_one, jobs, (plan.tables,), patient=plan.patient):
+                yield (members[name], str(result)) if isinstance(result, Killed) else result
 
 
 def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:

@@ -28,7 +28,7 @@ def train(plan: Plan, scheduler: str) -> Iterator[Result]:
         with local.processes(1, plan.run.folder, apart=True) as pool:
             every = plan.works(forecast.count(pool, plan.config, plan.tables))
         works = {member: every[member] for member in plan.missing}
-        budget.say_recipe(every, works)
+        budget.print_recipe(every, works)
         missing = {member.name: member for member in plan.missing}
         with (
             plan.lines(works, cluster.workers) as lines,
