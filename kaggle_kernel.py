@@ -2946,7 +2946,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         message = "another process is working on it; wait for it, or choose another RUN="
-        raise UserError(f"run {folder}: {message}") from None
+        raise UserError(f"{folder}: {message}") from None
     try:
         check_contents(folder)
         _remove_leftovers(folder)
@@ -3038,7 +3038,7 @@ def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+        raise UserError(f"{path}: {error.strerror}; run the command that writes it first") from None
     try:
         values = None if is_altered(content) else json.loads(content.decode())
     except (ValueError, RecursionError):

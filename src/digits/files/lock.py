@@ -25,7 +25,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         message = "another process is working on it; wait for it, or choose another RUN="
-        raise UserError(f"run {folder}: {message}") from None
+        raise UserError(f"{folder}: {message}") from None
     try:
         check_contents(folder)
         _remove_leftovers(folder)

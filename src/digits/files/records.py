@@ -58,7 +58,7 @@ def read_json(path: Path, **expected: type | UnionType) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; train the run first: make train") from None
+        raise UserError(f"{path}: {error.strerror}; run the command that writes it first") from None
     try:
         values = None if is_altered(content) else json.loads(content.decode())
     except (ValueError, RecursionError):

@@ -159,7 +159,8 @@ class DaskPool(Pool):
         ended = [future for future in self.running if future.status != "pending"]
         if not ended and not self._threads():
             print(NO_WORKERS, flush=True)
-        return [(self.running.pop(future), self._result(future)) for future in ended]
+        finished = [future for future in ended if future.status == "finished"]  # first, for the others may raise
+        return [(self.running.pop(future), self._result(future)) for future in finished or ended]
 
     def _result(self, future: Future) -> Any:
         """Result of a job; `Killed` where it, its worker, or the last worker that had the tables was killed.
