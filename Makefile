@@ -225,7 +225,7 @@ test-all: test
 	@KERAS_BACKEND=jax $(PYTEST) tests/training/test_training.py tests/models
 
 ## Kill it, fill its disk, damage its files, jump its clock:
-## nothing may be lost (23 minutes)
+## nothing may be lost (half an hour)
 torture: install-dev
 	@$(PYTEST) -m torture
 
