@@ -2492,7 +2492,7 @@ def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/history.py"] = r'''"""How training went. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
+FILES["digits/figures/history.py"] = r'''"""Curves of training. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
 
 from __future__ import annotations
 
@@ -6021,7 +6021,7 @@ def white(images: np.ndarray) -> np.float32:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda/figures.py"] = r'''"""What the rows look like before anything is trained."""
+FILES["digits/stages/eda/figures.py"] = r'''"""Figures of the rows before anything is trained."""
 
 from __future__ import annotations
 
@@ -6124,7 +6124,7 @@ def _lines(images: np.ndarray, classes: np.ndarray, title: str, note: str, frame
 
 @styled
 def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """How bright the pixels of every class are, a panel a class, all classes behind it.
+    """Brightness of the pixels of every class, a panel a class, all classes behind it.
 
     counts: pixels by class and intensity, int (classes, levels); level 0 is blank.
     """
@@ -6186,7 +6186,7 @@ def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray)
 
 @styled
 def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Where images have ink, and which pixels never do: shares of the images, float (height, width) each."""
+    """Map of ink, and of the pixels that never have any: shares of the images, float (height, width) each."""
     figure, panels = canvas(2, width=4.6, height=4.5)
     least = min(share[share > 0].min(initial=1) for share in (train, test))
     for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
@@ -6216,7 +6216,7 @@ def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
 
 @styled
 def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
-    """How ink, in shares of white, and slant, in degrees, spread within every class: float (n,), targets int (n,)."""
+    """Spread of ink, in shares of white, and slant, in degrees, within every class: float (n,), targets int (n,)."""
     figure, (left, right) = canvas(2, width=5.4, height=4.1)
     inks, slants = ([values[targets == target] for target in range(len(classes))] for values in (ink, slant))
     for axes, groups in ((left, inks), (right, slants)):

@@ -1,4 +1,4 @@
-"""How training went. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
+"""Curves of training. A history is a structured array (epochs,) with the fields of a member's `history.csv`."""
 
 from __future__ import annotations
 
