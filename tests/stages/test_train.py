@@ -113,10 +113,14 @@ def test_a_worker_that_is_killed_costs_a_patient_call_one_member(tmp_path):
     recipe = {"folds": {"count": 3}, "architectures": ["mlp"], "training": {"epochs": 100}}
     run = Run(tmp_path / "r", config.parse(recipe, "test"), demo())
 
+    def holds(worker, locks):
+        return locks & {file.path for file in worker.open_files()}
+
     def kill_one():
-        while not list(run.folder.glob("members/.*/.checkpoint.npz")):
+        locks = {str(run.member_lock(member)) for member in run.members}
+        while not (busy := [worker for worker in psutil.Process().children() if holds(worker, locks)]):
             time.sleep(0.05)
-        psutil.Process().children()[0].kill()
+        busy[0].kill()
 
     threading.Thread(target=kill_one, daemon=True).start()
     outcome = train.run(run, Resources(workers=2, patient=True))
