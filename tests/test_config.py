@@ -74,6 +74,7 @@ def test_overrides_reach_nested_values_and_list_places(tmp_path):
         ("architectures: [{net: small, name: ../x}]", [], "architectures.0.name"),
         ("folds: {count: 3, limit: 4}", [], "folds: limit 4 is more than the 3 folds"),
         ("training: {schedule: {name: plateau}, early_stopping: {inner_split: 0.0}}", [], "inner_split"),
+        ("training: {epochs: 2, clean_epochs: 2}", [], "clean_epochs 2 leaves none of the 2 epochs to augment"),
         ("[1, 2]", [], "expected 'key: value' lines, found a list"),
         ("a: [", [], "not valid YAML"),
         ("[" * 5000, [], "not valid YAML"),

@@ -247,7 +247,7 @@ def kernel_command(
     """Write the whole solution with a config into one file for Kaggle."""
     from digits.stages.kaggle import kernel
 
-    kernel.run(config_file or Path("configs/default.yaml"), out)
+    kernel.run(config_file, out)
 
 
 @command("push")

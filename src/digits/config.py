@@ -89,9 +89,10 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    name: Literal["one_cycle", "cosine", "exponential", "plateau", "constant"] = "one_cycle"
+    name: Literal["one_cycle", "cosine", "exponential", "steps", "plateau", "constant"] = "one_cycle"
     warmup: Fraction = 0.25
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    milestones: list[Probability] = [0.7, 0.85]
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     patience: int = Field(3, ge=1)
     minimum: NonNegative = 0.0
@@ -104,6 +105,8 @@ class EarlyStopping(Section):
 
 class Training(Section):
     epochs: int = Field(15, ge=1, le=100_000)
+    clean_epochs: int = Field(0, ge=0)
+    clean_rate: Positive = 1e-5
     batch_size: int = Field(128, ge=1, le=1_000_000)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
@@ -123,6 +126,12 @@ class Training(Section):
     def _something_to_watch(self) -> Training:
         if self.watches and not self.early_stopping.inner_split:
             raise ValueError("early stopping and the plateau schedule need early_stopping.inner_split")
+        return self
+
+    @model_validator(mode="after")
+    def _clean_epochs_are_the_last(self) -> Training:
+        if self.clean_epochs >= self.epochs:
+            raise ValueError(f"clean_epochs {self.clean_epochs} leaves none of the {self.epochs} epochs to augment")
         return self
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from digits.config import Architecture
 from digits.errors import UserError
-from digits.models import NETS, build
+from digits.models import NETS, build, multiply_adds
 from digits.training import backend
 
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
@@ -48,6 +48,21 @@ def test_options_reach_the_builder_and_typos_do_not():
     assert wide.get_layer("features").output.shape == (None, 32)
     with pytest.raises(UserError, match=r"'mlp' has no option 'widht'; it has: width, dropout"):
         build(Architecture(net="mlp", options={"widht": 32}), SHAPE, 10, "float32", 1)
+
+
+def test_smaller_nets_of_the_strong_family():
+    def of_family(**options):
+        return build(Architecture(net="full_resolution", options=options), SHAPE, 10, "float32", 1)
+
+    whole = of_family()
+    assert multiply_adds(whole) == pytest.approx(666e6, rel=1e-3)
+    small = of_family(channels=8, deep_channels=12, convolutions=1, crop=2, norm_each=True)
+    assert small.get_layer("features").output.shape == (None, 24)
+    by_hand = 24 * 24 * 9 * (1 * 8 + 8 * 8) + 12 * 12 * 9 * 8 * 12 + 2 * 12 * 10
+    assert multiply_adds(small) == pytest.approx(by_hand, abs=100)  # and squeeze-and-excite
+    bordered = PIXELS.copy()
+    bordered[:, :2], bordered[:, :, -2:] = 0, 255
+    assert np.array_equal(small(PIXELS), small(bordered))
 
 
 def test_an_image_too_small_for_the_net_is_one_line():

@@ -45,6 +45,19 @@ def test_exponential_decays_once_an_epoch():
     assert rates == pytest.approx([0.0625] * 4)
 
 
+def test_steps_cut_at_each_milestone():
+    rates = whole(recipe("steps", factor=0.1, milestones=[0.8, 0.5]))
+    assert rates == pytest.approx([0.5] * 250 + [0.05] * 150 + [0.005] * 100)
+
+
+def test_the_clean_epochs_come_after_the_whole_schedule_and_have_a_rate_of_their_own():
+    training = recipe("one_cycle").model_copy(update={"clean_epochs": 2, "clean_rate": 0.001})
+    rates = whole(training)
+    assert rates[400:] == pytest.approx([0.001] * 100)
+    eight = training.model_copy(update={"epochs": 8, "clean_epochs": 0})
+    assert rates[:400] == pytest.approx(whole(eight)[:400])
+
+
 def test_plateau_cuts_after_patience_and_starts_counting_again():
     training = recipe("plateau", factor=0.1, patience=2)
     losses = np.array([1.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.4])

@@ -75,6 +75,7 @@ def test_every_optimizer_learns(tmp_path, optimizer):
         pytest.param(
             {"net": "small", "precision": "mixed_float16", "epochs": 3}, id="loss-scale", marks=pytest.mark.slow
         ),
+        pytest.param({"clean_epochs": 1, "ema": 0.9}, id="clean"),
         pytest.param(
             {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"learning_rate": 0.02}}, id="plateau"
         ),
@@ -89,6 +90,14 @@ def test_resumed_after_a_kill_it_ends_in_the_same_bytes(tmp_path, recipe):
     assert np.array_equal(logits, resumed)
     timeless = slice(0, loop.HISTORY.index("seconds"))
     assert np.array_equal(history[:, timeless], resumed_history[:, timeless], equal_nan=True)
+
+
+def test_clean_epochs_see_the_images_as_they_are(tmp_path, monkeypatch):
+    augmented = []
+    monkeypatch.setattr(loop, "augment", lambda images, *others: augmented.append(1) or images[others[-1]])
+    history, _ = fit(tmp_path / "c.npz", clean_epochs=2, clean_rate=1e-4)
+    assert len(augmented) == 2
+    assert column(history, "learning_rate")[2:] == pytest.approx([1e-4, 1e-4])
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", "half"])

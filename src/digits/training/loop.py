@@ -119,6 +119,8 @@ def fit(
     monitored = rows.take(_sample(split.held_out, settings.monitor_rows, seed))
 
     def draw(epoch: int) -> np.ndarray:
+        if epoch >= settings.epochs - settings.clean_epochs:
+            return rows.images[learned]
         return augment(rows.images, config.augmentation, derive(seed, "augment", epoch), learned)
 
     for epoch, images in _drawn_ahead(draw, range(len(history), settings.epochs)):

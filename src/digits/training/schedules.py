@@ -17,13 +17,16 @@ def learning_rates(settings: Training, epoch: int, steps: int, watched_losses: n
     """Learning rate of every step of one epoch: float32 (steps,).
 
     Args:
-        settings: the recipe; its optimizer's `learning_rate` is the peak.
+        settings: the recipe; its optimizer's `learning_rate` is the peak. The clean epochs, the last, have a constant
+            rate of their own.
         epoch: from 0.
         steps: in an epoch.
         watched_losses: float (epoch,): of the inner split after each epoch so far.
     """
-    schedule = settings.schedule
-    progress = (epoch + (np.arange(steps) + 0.5) / steps) / settings.epochs
+    schedule, augmented = settings.schedule, settings.epochs - settings.clean_epochs
+    if epoch >= augmented:
+        return np.full(steps, settings.clean_rate, np.float32)
+    progress = (epoch + (np.arange(steps) + 0.5) / steps) / augmented
     factors = SCHEDULES[schedule.name](schedule, progress, epoch, watched_losses)
     rates = np.maximum(settings.optimizer.learning_rate * factors, schedule.minimum)
     return rates.astype(np.float32)
@@ -49,6 +52,11 @@ def _exponential(schedule: Schedule, progress: np.ndarray, epoch: int, _losses: 
     return np.full_like(progress, schedule.decay**epoch)
 
 
+def _steps(schedule: Schedule, progress: np.ndarray, _epoch: int, _losses: np.ndarray) -> np.ndarray:
+    """Times `factor` at each milestone."""
+    return schedule.factor ** np.searchsorted(np.sort(schedule.milestones), progress, side="right")
+
+
 def _plateau(schedule: Schedule, progress: np.ndarray, _epoch: int, losses: np.ndarray) -> np.ndarray:
     """Times `factor` whenever `patience` epochs in a row brought no lower loss."""
     cuts, best, waited = 0, np.inf, 0
@@ -69,6 +77,7 @@ SCHEDULES: dict[str, Callable[[Schedule, np.ndarray, int, np.ndarray], np.ndarra
     "one_cycle": _one_cycle,
     "cosine": _cosine,
     "exponential": _exponential,
+    "steps": _steps,
     "plateau": _plateau,
     "constant": _constant,
 }

@@ -5,6 +5,7 @@ Each way to compute is tried in a process of its own, so that a library that cra
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -62,11 +63,16 @@ WAYS = (
 def find_way(settings: Config, shape: tuple[int, int, int], classes: int) -> Way:
     """The first way that works on this machine's accelerator; the processor is taken untried, as the last.
 
-    Prints a line for each way that fails.
+    Prints a line for each way that fails. Asked again it knows the answer.
     """
+    return _find_way(settings.model_dump_json(), shape, classes)
+
+
+@functools.cache
+def _find_way(settings: str, shape: tuple[int, int, int], classes: int) -> Way:
     print("Checking the GPU: one training step, one prediction, save and load ...", flush=True)
     for way, following in itertools.pairwise(WAYS):
-        problem = _problem(way, settings, shape, classes)
+        problem = _problem(way, Config.model_validate_json(settings), shape, classes)
         if problem is None:
             return way
         print(f"The GPU fails {way.name}: {problem}; trying {following.name}", flush=True)
@@ -110,7 +116,7 @@ def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
     targets, everything = np.arange(count, dtype=np.int32) % classes, np.arange(count)
     split = Split(Rows(images, targets, classes), everything, everything)
     once = settings.with_training(
-        epochs=1, monitor_rows=1, schedule=Schedule(name="constant"), early_stopping=EarlyStopping()
+        epochs=1, clean_epochs=0, monitor_rows=1, schedule=Schedule(name="constant"), early_stopping=EarlyStopping()
     )
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:

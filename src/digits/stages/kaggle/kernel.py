@@ -1,4 +1,4 @@
-"""Write `kaggle_kernel.py`: the package and a config in one file that Kaggle runs."""
+"""Write `kaggle_kernel.py`: the package and its configs in one file that Kaggle runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from digits.errors import UserError
 from digits.files.atomic import replacing
 
 PACKAGE = Path(digits.__file__).parent
+GPU_CONFIG, CPU_CONFIG = Path("configs/best.yaml"), Path("configs/default.yaml")
 LEFT_OUT = (  # what the kernel has no way to reach
     "__main__.py", "ensemble/comparison.py", "training/on_jax.py", "workers/*dask.py", "stages/compare.py",
     "stages/validate.py", "stages/explore/*", "stages/kaggle/*", "stages/predict/*", "stages/tune/*",
@@ -27,27 +28,37 @@ if __name__ == "__main__":
 """
 
 
-def run(config_file: Path, out: Path) -> None:
-    """Write the kernel of a config.
+def run(config_file: Path | None, out: Path) -> None:
+    """Write the kernel of a config; by default of one for a GPU and one for a processor.
 
     Raises:
-        UserError: the config is not valid.
+        UserError: a config is not valid.
     """
-    config.load(config_file)
+    gpu, cpu = (config_file, config_file) if config_file else (GPU_CONFIG, CPU_CONFIG)
+    for path in (gpu, cpu):
+        config.load(path)
     with replacing(out) as temporary:
-        temporary.write_text(text(config_file), encoding="utf-8")
-    print(f"Written: {out} ({out.stat().st_size / 1024:.0f} KiB), of {config_file}")
+        temporary.write_text(text(gpu, cpu), encoding="utf-8")
+    recipes = str(gpu) if gpu == cpu else f"{gpu} for a GPU and {cpu} for a processor"
+    print(f"Written: {out} ({out.stat().st_size / 1024:.0f} KiB), of {recipes}")
 
 
-def text(config_file: Path) -> str:
-    """The kernel's source; the same package and config give the same text."""
-    recipe, head = config_file.read_text(encoding="utf-8"), HEAD.read_text(encoding="utf-8")
-    marks = {"@CONFIG@": config_file.as_posix(), "@NAME@": config_file.stem, "# @RECIPE@": _comment(recipe)}
-    marks |= {"@TITLE@": COMPETITION.title, "@COMPETITION@": COMPETITION.name}
+def text(gpu: Path, cpu: Path) -> str:
+    """The kernel's source; the same package and configs give the same text.
+
+    Args:
+        gpu: config file for a machine with a GPU.
+        cpu: config file for a machine without one.
+    """
+    configs = {f"{path.stem}.yaml": path.read_text(encoding="utf-8") for path in (gpu, cpu)}
+    comments = "\n#\n".join(f"# {name}:\n{_comment(recipe)}" for name, recipe in configs.items())
+    marks = {"@COMMAND@": "make kernel" + f" CONFIG={gpu.as_posix()}" * (gpu == cpu), "# @RECIPES@": comments}
+    marks |= {"@GPU@": gpu.stem, "@CPU@": cpu.stem, "@TITLE@": COMPETITION.title, "@COMPETITION@": COMPETITION.name}
+    head = HEAD.read_text(encoding="utf-8")
     for mark, value in marks.items():
         head = head.replace(mark, value)
     files = {f"digits/{path.relative_to(PACKAGE).as_posix()}": path.read_text(encoding="utf-8") for path in _sources()}
-    return head + "".join(_embed(name, source) for name, source in {"config.yaml": recipe, **files}.items()) + END
+    return head + "".join(_embed(name, source) for name, source in {**configs, **files}.items()) + END
 
 
 def _sources() -> list[Path]:

@@ -18,10 +18,12 @@ from pathlib import Path
 from digits import config, pipeline
 from digits.competition import COMPETITION
 from digits.config import Config
+from digits.data import Dataset
 from digits.errors import UserError
 from digits.pipeline import Session
 from digits.progress import duration
-from digits.runs import Run
+from digits.runs import Run, RunFolder
+from digits.workers import gpus, self_check
 from digits.workers.budget import Deadline, Resources
 
 MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
@@ -31,12 +33,13 @@ MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 class Settings:
     """What the head of the kernel sets.
 
-    config: file. name: of the run. overrides: such as `training.epochs=3`. max_hours: for all of it. mounted: where
-    Kaggle mounts data. working: where results go. began: when the kernel was started, seconds since 1970.
+    gpu_config, cpu_config: files; the run is called like the one that is taken. overrides: such as
+    `training.epochs=3`. max_hours: for all of it. mounted: where Kaggle mounts data. working: where results go. began:
+    when the kernel was started, seconds since 1970.
     """
 
-    config: str
-    name: str
+    gpu_config: str
+    cpu_config: str
     overrides: list[str]
     max_hours: float
     mounted: str
@@ -52,15 +55,16 @@ def main(settings: Settings) -> None:
     """
     _decline_tpu()
     output, data = Path(settings.working), find(Path(settings.mounted))
-    session = Session(str(data), Path(settings.config), settings.name, settings.overrides, output)
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
-    recipe = _with_maps_at_hand(session.config())
-    with session.folder().locked():
-        dataset, seconds = session.dataset_and_seconds
-        shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
-        run = Run(session.folder().folder, recipe, dataset)
+    dataset, seconds = Session(str(data), output=output).dataset_and_seconds
+    shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
+    recipe = _recipe(settings, dataset)
+    folder = RunFolder.named(output, recipe.stem)
+    with folder.locked():
+        run = Run(folder.folder, _with_maps_at_hand(config.load(recipe, settings.overrides)), dataset)
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
+    _copy_results(run, output)
     if outcome.problems:
         reasons = "; ".join(f"{name}: {problem}" for name, problem in outcome.problems.items())
         print(f"WARNING: {len(outcome.problems)} of {len(run.members)} members failed: {reasons}", flush=True)
@@ -86,6 +90,26 @@ def _decline_tpu() -> None:
     """Raises: UserError on a machine with a TPU."""
     if any(name.startswith("TPU_") for name in os.environ):
         raise UserError("this kernel has no use for a TPU; set the accelerator to `GPU T4 x2`, or to none")
+
+
+def _recipe(settings: Settings, dataset: Dataset) -> Path:
+    """The config for a GPU where there is one that works, otherwise the one for a processor."""
+    if gpus.count():
+        form = dataset.train_images.shape[1:], len(dataset.classes)
+        way = self_check.find_way(config.load(settings.gpu_config, settings.overrides), *form)
+        if way is not self_check.PROCESSOR:
+            return Path(settings.gpu_config)
+        os.environ.update(way.environment)
+    return Path(settings.cpu_config)
+
+
+def _copy_results(run: Run, output: Path) -> None:
+    """Copy the probabilities, the report and the figures to the top of the working folder."""
+    maps = [run.clusters / f"map_{kind}.png" for kind in ("tsne", "umap", "pca")]
+    figures = [run.folder / "history.png", run.folder / "confusion.png", *[path for path in maps if path.exists()][:1]]
+    for path in (run.oof, run.test, run.folder / "report.html", *figures):
+        if path.exists():
+            shutil.copyfile(path, output / path.name)
 
 
 def _with_maps_at_hand(recipe: Config) -> Config:
