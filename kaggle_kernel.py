@@ -2284,13 +2284,13 @@ def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) ->
     """Accuracy that averaging over the folds adds on the test rows, estimated without labels.
 
     An out-of-fold row is predicted by one fold's networks, a test row by those of all folds. Where a fold
-    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
-    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
+    disagrees with the ensemble, the probabilities of all networks together say how much more often the
+    ensemble's choice is right. It is exact in expectation where these are calibrated.
 
     Args:
         by_fold: the class that each fold's networks choose, int (folds, n).
         ensemble: the class that all of them choose together, int (n,).
-        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
+        beliefs: probabilities of all networks together, float (n, classes), whatever rule made the choices.
     """
     rows = np.arange(len(ensemble))
     return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))
@@ -8344,6 +8344,10 @@ from digits.runs import Member, Run
 from digits.seeds import derive
 from digits.training import cost
 
+# The geometric mean of calibrated probabilities, for what averaging gains. On 14 small competitions it expects what is
+# gained (-0.00001 +- 0.00008 of 0.0022); the arithmetic mean, less sure than it is right, 0.0004 too little.
+GAIN_BELIEFS = "logits"
+
 
 def run(
     run: Run, seconds: dict[str, float], members: list[Member] | None = None, rest: str | None = None
@@ -8380,7 +8384,7 @@ def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> 
     metric = metrics.of_competition()
     record = {"metric": COMPETITION.metric, "oof_metric": metric.score(oof, dataset.targets[rows])}
     record |= _scores(members, dataset.targets, rows, oof)
-    record |= _prediction(run, members, oof, dataset.targets[rows])
+    record |= prediction(run.config, members, dataset.targets)
     record |= {"temperature": calibrated.temperatures} | _cost(run, [loaded.member for loaded in members])
     if dataset.test_labels is not None:
         record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
@@ -8420,21 +8424,25 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _prediction(run: Run, members: list[Logits], oof: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+def prediction(config: Config, members: list[Logits], targets: np.ndarray) -> dict[str, float]:
     """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
 
-    oof: probabilities (n, c) of the scored rows. targets: their classes (n,).
+    Args:
+        config: of the run.
+        members: calibrated.
+        targets: the class of every training row, int (n,).
     """
+    rule = config.ensemble.rule
+    rows, oof = logits.out_of_fold(members, rule)
     if COMPETITION.metric == "accuracy":
-        rule, beliefs = run.config.ensemble.rule, logits.test(members, BELIEFS)
+        right, beliefs = int((oof.argmax(axis=1) == targets[rows]).sum()), logits.test(members, GAIN_BELIEFS)
         by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
         choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
         gain = metrics.fold_gain(choices, logits.test(members, rule).argmax(axis=1), beliefs)
-        right = int((oof.argmax(axis=1) == targets).sum())
-        expected = metrics.predict_score(right, len(targets), len(beliefs), gain)
+        expected = metrics.predict_score(right, len(rows), len(beliefs), gain)
     else:
-        generator, gain = np.random.default_rng(derive(run.config.seed, "submit")), 0.0
-        expected = metrics.resampled(metrics.of_competition(), oof, targets, generator)
+        generator, gain = np.random.default_rng(derive(config.seed, "submit")), 0.0
+        expected = metrics.resampled(metrics.of_competition(), oof, targets[rows], generator)
     return {
         "predicted_score": expected.value,
         "predicted_low": expected.low,

@@ -105,13 +105,13 @@ def fold_gain(by_fold: np.ndarray, ensemble: np.ndarray, beliefs: np.ndarray) ->
     """Accuracy that averaging over the folds adds on the test rows, estimated without labels.
 
     An out-of-fold row is predicted by one fold's networks, a test row by those of all folds. Where a fold
-    disagrees with the ensemble, the mean of all networks' probabilities says how much more often the
-    ensemble's choice is right. It is exact in expectation where that mean is calibrated.
+    disagrees with the ensemble, the probabilities of all networks together say how much more often the
+    ensemble's choice is right. It is exact in expectation where these are calibrated.
 
     Args:
         by_fold: the class that each fold's networks choose, int (folds, n).
         ensemble: the class that all of them choose together, int (n,).
-        beliefs: the mean of their probabilities, float (n, classes), whatever rule made the choices.
+        beliefs: probabilities of all networks together, float (n, classes), whatever rule made the choices.
     """
     rows = np.arange(len(ensemble))
     return float(beliefs[rows, ensemble].mean() - np.mean([beliefs[rows, fold].mean() for fold in by_fold]))

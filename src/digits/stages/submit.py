@@ -24,6 +24,10 @@ from digits.runs import Member, Run
 from digits.seeds import derive
 from digits.training import cost
 
+# The geometric mean of calibrated probabilities, for what averaging gains. On 14 small competitions it expects what is
+# gained (-0.00001 +- 0.00008 of 0.0022); the arithmetic mean, less sure than it is right, 0.0004 too little.
+GAIN_BELIEFS = "logits"
+
 
 def run(
     run: Run, seconds: dict[str, float], members: list[Member] | None = None, rest: str | None = None
@@ -60,7 +64,7 @@ def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> 
     metric = metrics.of_competition()
     record = {"metric": COMPETITION.metric, "oof_metric": metric.score(oof, dataset.targets[rows])}
     record |= _scores(members, dataset.targets, rows, oof)
-    record |= _prediction(run, members, oof, dataset.targets[rows])
+    record |= prediction(run.config, members, dataset.targets)
     record |= {"temperature": calibrated.temperatures} | _cost(run, [loaded.member for loaded in members])
     if dataset.test_labels is not None:
         record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
@@ -100,21 +104,25 @@ def _spread(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def _prediction(run: Run, members: list[Logits], oof: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+def prediction(config: Config, members: list[Logits], targets: np.ndarray) -> dict[str, float]:
     """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
 
-    oof: probabilities (n, c) of the scored rows. targets: their classes (n,).
+    Args:
+        config: of the run.
+        members: calibrated.
+        targets: the class of every training row, int (n,).
     """
+    rule = config.ensemble.rule
+    rows, oof = logits.out_of_fold(members, rule)
     if COMPETITION.metric == "accuracy":
-        rule, beliefs = run.config.ensemble.rule, logits.test(members, BELIEFS)
+        right, beliefs = int((oof.argmax(axis=1) == targets[rows]).sum()), logits.test(members, GAIN_BELIEFS)
         by_fold = [logits.test(logits.of_fold(members, fold), rule) for fold in logits.folds(members)]
         choices = np.stack([probabilities.argmax(axis=1) for probabilities in by_fold])
         gain = metrics.fold_gain(choices, logits.test(members, rule).argmax(axis=1), beliefs)
-        right = int((oof.argmax(axis=1) == targets).sum())
-        expected = metrics.predict_score(right, len(targets), len(beliefs), gain)
+        expected = metrics.predict_score(right, len(rows), len(beliefs), gain)
     else:
-        generator, gain = np.random.default_rng(derive(run.config.seed, "submit")), 0.0
-        expected = metrics.resampled(metrics.of_competition(), oof, targets, generator)
+        generator, gain = np.random.default_rng(derive(config.seed, "submit")), 0.0
+        expected = metrics.resampled(metrics.of_competition(), oof, targets[rows], generator)
     return {
         "predicted_score": expected.value,
         "predicted_low": expected.low,
