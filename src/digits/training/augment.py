@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from albumentations import BasicTransform
 
 # Pixels by which each view of test-time augmentation is moved up and left.
-VIEWS = {"none": [(0, 0)], "shifts": [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]}
+VIEWS = {"shifts": [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]}
 
 
 def augment(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from digits.config import Config, Training
 from digits.runs import Member, training_order
-from digits.training.augment import VIEWS
 
 PASSES = 3  # forward multiply-adds that training an image takes: forward, and backward for inputs and for weights
 
@@ -44,7 +43,7 @@ def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) ->
     settings, held_out = config.training, rows // config.folds.count
     images = images_per_epoch(rows - held_out, settings)
     scored = min(settings.monitor_rows or held_out, held_out)
-    predicted = len(VIEWS[config.tta]) * (held_out + test_rows)
+    predicted = held_out + test_rows
     return {
         member: Work(images, settings.epochs, scored, predicted, macs[member.architecture])
         for member in training_order(config)
