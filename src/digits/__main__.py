@@ -244,7 +244,7 @@ def kernel_command(
     config_file: ConfigOption = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("kaggle_kernel.py"),
 ) -> None:
-    """Write the whole solution with a config into one file for Kaggle."""
+    """Write the whole solution into one file for Kaggle: with a config, or best.yaml for GPUs and default.yaml."""
     from digits.stages.kaggle import kernel
 
     kernel.run(config_file, out)

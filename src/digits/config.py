@@ -92,7 +92,7 @@ class Schedule(Section):
     name: Literal["one_cycle", "cosine", "exponential", "steps", "plateau", "constant"] = "one_cycle"
     warmup: Fraction = 0.25
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
-    milestones: list[Probability] = [0.7, 0.85]
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = Field([0.7, 0.85], min_length=1, max_length=100)
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     patience: int = Field(3, ge=1)
     minimum: NonNegative = 0.0
@@ -132,6 +132,8 @@ class Training(Section):
     def _clean_epochs_are_the_last(self) -> Training:
         if self.clean_epochs >= self.epochs:
             raise ValueError(f"clean_epochs {self.clean_epochs} leaves none of the {self.epochs} epochs to augment")
+        if self.clean_epochs and self.early_stopping.patience is not None:
+            raise ValueError("clean_epochs are the last ones, before which early stopping may end training; choose one")
         return self
 
 

@@ -269,7 +269,8 @@ class Run(RunFolder):
         if records.stands_twice(self.origin):
             before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
             earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
-            theirs = {key: earlier[key] for key in record} | {"config": _shaping(before["config"])}
+            recorded = parse_recorded(before["config"], str(self.origin)).model_dump(mode="json")
+            theirs = {key: earlier[key] for key in record} | {"config": _shaping(recorded)}
             if changed := differences(record | {"config": _shaping(record["config"])}, theirs):
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "

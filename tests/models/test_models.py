@@ -56,7 +56,7 @@ def test_smaller_nets_of_the_strong_family():
 
     whole = of_family()
     assert multiply_adds(whole) == pytest.approx(666e6, rel=1e-3)
-    small = of_family(channels=8, deep_channels=12, convolutions=1, crop=2, norm_each=True)
+    small = of_family(channels=8, deep_channels=12, convolutions=1, crop=2)
     assert small.get_layer("features").output.shape == (None, 24)
     by_hand = 24 * 24 * 9 * (1 * 8 + 8 * 8) + 12 * 12 * 9 * 8 * 12 + 2 * 12 * 10
     assert multiply_adds(small) == pytest.approx(by_hand, abs=100)  # and squeeze-and-excite

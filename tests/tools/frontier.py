@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digits import config, data
-from digits.ensemble import comparison, logits, metrics
+from digits.ensemble import comparison, logits, metrics, rules
 from digits.ensemble.calibration import temperature
 from digits.ensemble.interval import Interval, wilson
 from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
@@ -32,7 +32,7 @@ from digits.stages import train
 from digits.training import cost
 
 PLAN = Path("tests/tools/frontier.yaml")
-OUTPUT = Path("output/frontier")
+OUTPUT = Path("output/bench/frontier")
 RESULTS = Path("docs/frontier")
 FIGURE = RESULTS / "frontier.png"
 REFERENCE = "default"
@@ -118,14 +118,15 @@ def experiment_result(name: str, experiment: dict[str, Any], dataset: data.Datas
     train.run(run)
     members = [logits.load(run, member) for member in run.members]
     facts = [records.read_json(run.member(member) / "member.json", training_macs=float) for member in run.members]
-    images = cost.PASSES * settings.training.epochs * (len(dataset.train_labels) - len(members[0].rows))
+    learned = len(dataset.train_labels) - len(members[0].rows)
+    images = settings.training.epochs * cost.images_per_epoch(learned, settings.training)
     return result(
         name,
         experiment["why"],
         np.concatenate([member.rows for member in members]),
         np.concatenate([member.oof for member in members]),
         dataset.targets,
-        macs=round(facts[0]["training_macs"] / images),
+        macs=round(facts[0]["training_macs"] / images / cost.PASSES),
         epochs=settings.training.epochs,
         training_macs=facts[0]["training_macs"],
         core_minutes=round(sum(fact["seconds"] for fact in facts) / 60, 1),
@@ -137,7 +138,7 @@ def experiment_result(name: str, experiment: dict[str, Any], dataset: data.Datas
 def result(name: str, why: str, rows: np.ndarray, scores: np.ndarray, targets: np.ndarray, **facts: Any) -> Result:
     """Score logits float (n, c) of the held-out `rows`, int (n,); targets: of all rows."""
     own = targets[rows]
-    scaled = logits.ensembling.combine(scores[None] / temperature(scores, own), "mean")
+    scaled = rules.combine(scores[None] / temperature(scores, own), "mean")
     losses = metrics.log_losses(scaled, own)
     large = losses >= SMALL
     return Result(

@@ -52,7 +52,7 @@ def main() -> None:
         prepare(work, arguments.wheels, arguments.backend)
         speeds_end = time.monotonic() + SPEED_SHARE * 60 * arguments.minutes
         measure_speeds(arguments.out, arguments.nets, speeds_end)
-        for config in ("fast", "default"):
+        for config in ("best", "fast", "default"):
             train(config, arguments.data, arguments.out, work, ends)
 
 

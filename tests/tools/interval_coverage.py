@@ -4,8 +4,8 @@
 
 Draws small training tables from the labelled rows of a real competition and trains a small ensemble on each with the
 ordinary stages; the rows left out are its test rows, whose labels are known. From the stored logits of each it draws
-competitions: half of the out-of-fold rows, and as many test rows. Half, because then the chance in which rows were
-drawn, for the table and from the table, is together that of one draw. About ten minutes on two cores; stopped and
+competitions: half of the out-of-fold rows, and as many test rows. Half, so that the variance of drawing a table and
+that of drawing rows from it add up to that of drawing so many rows at once. About ten minutes on two cores; stopped and
 started again it resumes.
 """
 
@@ -27,7 +27,7 @@ from digits.ensemble.logits import Logits
 from digits.runs import Run
 from digits.stages import submit, train
 
-FOLDER = Path("output/interval_coverage")
+FOLDER = Path("output/bench/interval_coverage")
 SPLITS = 2  # of all rows into tables
 ROWS = 6000  # of a table
 COMPETITIONS = 20  # of each table
@@ -90,8 +90,8 @@ def compete(run: Run, members: list[Logits], unseen: np.ndarray) -> tuple[float,
     expected = submit.prediction(run.config, calibrated, run.dataset.targets)
     targets = np.searchsorted(run.dataset.classes, run.dataset.test_labels[unseen])
 
-    def accuracy(some: list[Logits]) -> float:
-        return metrics.accuracy(logits.test(some, run.config.ensemble.rule), targets)
+    def accuracy(chosen: list[Logits]) -> float:
+        return metrics.accuracy(logits.test(chosen, run.config.ensemble.rule), targets)
 
     true = accuracy(calibrated)
     singles = [accuracy(logits.of_fold(calibrated, fold)) for fold in logits.folds(calibrated)]
@@ -110,9 +110,9 @@ def report(results: np.ndarray) -> None:
         "gained by averaging - expected of it": gained - expected,
     }
     for name, miss in misses.items():
-        of_tables = miss.reshape(-1, COMPETITIONS).mean(axis=1)
-        error = of_tables.std(ddof=1) / np.sqrt(len(of_tables))
-        print(f"{name}: {miss.mean():+.5f} on average, standard error {error:.5f} ({len(of_tables)} tables)")
+        averages = miss.reshape(-1, COMPETITIONS).mean(axis=1)
+        error = averages.std(ddof=1) / np.sqrt(len(averages))
+        print(f"{name}: {miss.mean():+.5f} on average, standard error {error:.5f} ({len(averages)} tables)")
 
 
 if __name__ == "__main__":

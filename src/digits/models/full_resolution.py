@@ -2,7 +2,6 @@
 
 from keras import KerasTensor, layers, regularizers
 
-from digits.models.blocks import conv_norm_relu
 from digits.models.normalization import FusedBatchNormalization
 
 
@@ -13,28 +12,22 @@ def full_resolution(
     channels: int = 128,
     deep_channels: int = 128,
     convolutions: int = 3,
-    kernel: int = 3,
     crop: int = 0,
-    norm_each: bool = False,
     squeeze: int = 32,
     l1: float = 2.5e-4,
 ) -> KerasTensor:
-    """Three blocks of convolutions, average pooling behind the second and the third; 666 M multiply-adds.
+    """Three blocks of 3x3 convolutions, average pooling behind the second and the third; 666 M multiply-adds.
 
-    A block is `convolutions` times convolution and rectifier, then one batch norm (one behind every convolution with
-    `norm_each`) and squeeze-and-excite (J. Hu et al., arXiv 1709.01507) of ratio `squeeze`; 0 leaves it out. Two
-    blocks have `channels`, the third `deep_channels`. Global maximum and mean stand side by side before a dense layer
-    without bias, with an L1 penalty. `crop` pixels are cut off every side first. The net of Matuzas77/MNIST-0.17 on
-    GitHub: 99.7475 +- 0.028 % on MNIST.
+    A block is `convolutions` times convolution and rectifier, then one batch norm and squeeze-and-excite (J. Hu et al.,
+    arXiv 1709.01507) of ratio `squeeze`; 0 leaves it out. Two blocks have `channels`, the third `deep_channels`. Global
+    maximum and mean stand side by side before a dense layer without bias, with an L1 penalty. `crop` pixels are cut off
+    every side first. After the net of Matuzas77/MNIST-0.17 on GitHub: 99.7475 +- 0.028 % on MNIST.
     """
     x = layers.Cropping2D(crop)(images) if crop else images
     for width, pooled in ((channels, False), (channels, True), (deep_channels, True)):
         for _ in range(convolutions):
-            if norm_each:
-                x = conv_norm_relu(x, width, kernel, padding="same")
-            else:
-                x = layers.Conv2D(width, kernel, padding="same", activation="relu", kernel_initializer="he_normal")(x)
-        x = x if norm_each else FusedBatchNormalization()(x)
+            x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = FusedBatchNormalization(momentum=0.99)(x)
         x = _squeeze_and_excite(x, width // squeeze) if squeeze else x
         x = layers.AveragePooling2D(2)(x) if pooled else x
     both = [layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)]

@@ -62,7 +62,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
     # a schedule that watches rows would hold some back, of which there may be too few here
     unwatched = {"early_stopping": EarlyStopping(), "schedule": Schedule(name="constant")}
-    config = config.with_training(epochs=max(config.training.epochs, EPOCHS), **unwatched)
+    config = config.with_training(epochs=max(config.training.epochs, EPOCHS), clean_epochs=0, **unwatched)
     steps = STEPS if backend.device() else CPU_STEPS
     numbers = np.arange(min(len(rows), steps * config.training.batch_size))
     split = Split(rows, numbers, numbers[:SCORED])

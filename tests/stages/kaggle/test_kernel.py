@@ -35,6 +35,9 @@ folds: {count: 3}
 architectures: [mlp]
 training: {epochs: 3, batch_size: 32, ema: 0.9}
 """
+LARGE = """# For a GPU, which no machine of the tests has.
+architectures: [full_resolution]
+"""
 LEFT = {
     "submission.csv",
     "oof.npz",
@@ -72,7 +75,8 @@ def _write(folder: Path, recipe: str = SHORT, **settings: object) -> Path:
     written = folder.parent / f"{folder.name}-config"
     written.mkdir(exist_ok=True)
     (written / "short.yaml").write_text(recipe)
-    text = kernel.text(written / "short.yaml", written / "short.yaml")
+    (written / "large.yaml").write_text(LARGE)
+    text = kernel.text(written / "large.yaml", written / "short.yaml")
     for name, value in settings.items():
         before = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
         text = text.replace(before, f"{name} = {value!r}", 1)
@@ -122,10 +126,12 @@ def test_its_head_says_what_it_is_and_how_to_change_it():
 
 
 def test_a_kernel_of_one_config_takes_it_everywhere(tmp_path):
-    text = _write(tmp_path).read_text()
+    (tmp_path / "short.yaml").write_text(SHORT)
+    kernel.run(tmp_path / "short.yaml", tmp_path / "kernel.py")
+    text = (tmp_path / "kernel.py").read_text()
     assert 'GPU_CONFIG = "short"' in text
     assert 'CPU_CONFIG = "short"' in text
-    assert "CONFIG=" + str(tmp_path.parent / f"{tmp_path.name}-config" / "short.yaml") in text
+    assert f"`make kernel CONFIG={tmp_path / 'short.yaml'}`" in text
     assert text.count("# A short recipe for the tests.") == 2  # in the head, and in the config itself
 
 
@@ -138,7 +144,9 @@ def test_the_recipe_is_that_of_the_machine(gpus_, way, name, tmp_path, monkeypat
         (tmp_path / f"{recipe}.yaml").write_text(SHORT)
     files = str(tmp_path / "gpu.yaml"), str(tmp_path / "cpu.yaml")
     settings = on_kaggle.Settings(*files, [], 1.0, "", "", 0.0)
-    assert on_kaggle._recipe(settings, demo()) == tmp_path / f"{name}.yaml"
+    chosen, recipe = on_kaggle._recipe(settings, demo())
+    assert chosen == name
+    assert recipe.folds.count == 3
     assert (os.environ.get("CUDA_VISIBLE_DEVICES") == "-1") == (way is PROCESSOR)
 
 

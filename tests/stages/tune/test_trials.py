@@ -10,6 +10,7 @@ import pytest
 from digits import config
 from digits.data.demo import demo
 from digits.errors import UserError
+from digits.files import records
 from digits.stages.tune import results, space
 from digits.stages.tune.oracle import TrialRecord, open_oracle
 from digits.stages.tune.search import Search
@@ -55,6 +56,19 @@ def found(trials: Trials) -> list[tuple[str, str, str]]:
     """Name, status and values of every trial."""
     history = trials.oracle.history()
     return [(of.trial_id, of.status, json.dumps(of.hyperparameters.values, sort_keys=True)) for of, _ in history]
+
+
+def test_a_search_begun_before_a_setting_existed_resumes(opened, tmp_path):
+    search = opened(trials=4).search
+    search.claim()
+    record = records.read_json(tmp_path / "search.json", config=dict)
+    del record["config"]["training"]["clean_epochs"]
+    records.write_twice(tmp_path / "search.json", record)
+    search.claim()
+    record["config"]["training"]["ema"] = 0.1
+    records.write_twice(tmp_path / "search.json", record)
+    with pytest.raises(UserError, match=r"config.training.ema \(0.1 -> 0.5\)"):
+        search.claim()
 
 
 @pytest.mark.parametrize("tuner", TUNERS)

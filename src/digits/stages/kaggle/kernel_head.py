@@ -18,11 +18,12 @@ import subprocess
 import sys
 import time
 
-GPU_CONFIG = "@GPU@"  # the recipe where there is a GPU, and the name of the folder with all results
+GPU_CONFIG = "@GPU@"  # the recipe where there is a GPU that works; the folder with all results is named after it
 CPU_CONFIG = "@CPU@"  # the recipe where there is none
-OVERRIDES = []  # other values for it, such as ["training.epochs=20", "folds.count=5"]
+OVERRIDES = []  # other values for the recipe that is taken, such as ["training.epochs=20", "folds.count=5"]
 MAX_HOURS = 8.5  # what trains no longer than that is trained; Kaggle stops a kernel after 9 to 12 hours
 
+FIGURES = ["history.png", "confusion.png", "map_tsne.png", "map_umap.png", "map_pca.png"]  # of which one map is drawn
 FILES = {}  # the sources: by path, further below
 
 
@@ -71,6 +72,7 @@ def show(working):
     if "ipykernel" in sys.modules:
         from IPython.display import Image, display
 
-        for path in sorted(working.glob("*.png")):
-            display(Image(filename=str(path)))
+        for name in FIGURES:
+            if (working / name).exists():
+                display(Image(filename=str(working / name)))
     print("In", working, "now:", ", ".join(sorted(path.name for path in working.iterdir())))

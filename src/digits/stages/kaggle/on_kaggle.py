@@ -58,10 +58,10 @@ def main(settings: Settings) -> None:
     deadline = Deadline(time.monotonic() + settings.began - time.time(), settings.max_hours)
     dataset, seconds = Session(str(data), output=output).dataset_and_seconds
     shutil.rmtree(output / "cache")  # what is left in the working folder is kept, and this is of no use to anybody
-    recipe = _recipe(settings, dataset)
-    folder = RunFolder.named(output, recipe.stem)
+    name, recipe = _recipe(settings, dataset)
+    folder = RunFolder.named(output, name)
     with folder.locked():
-        run = Run(folder.folder, _with_maps_at_hand(config.load(recipe, settings.overrides)), dataset)
+        run = Run(folder.folder, recipe, dataset)
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
     _copy_results(run, output)
@@ -92,15 +92,22 @@ def _decline_tpu() -> None:
         raise UserError("this kernel has no use for a TPU; set the accelerator to `GPU T4 x2`, or to none")
 
 
-def _recipe(settings: Settings, dataset: Dataset) -> Path:
-    """The config for a GPU where there is one that works, otherwise the one for a processor."""
+def _recipe(settings: Settings, dataset: Dataset) -> tuple[str, Config]:
+    """Name and config of the recipe for a GPU where there is one that works, otherwise of that for a processor."""
     if gpus.count():
-        form = dataset.train_images.shape[1:], len(dataset.classes)
-        way = self_check.find_way(config.load(settings.gpu_config, settings.overrides), *form)
+        name, recipe = _load(settings.gpu_config, settings.overrides)
+        way = self_check.find_way(recipe, dataset.train_images.shape[1:], len(dataset.classes))
         if way is not self_check.PROCESSOR:
-            return Path(settings.gpu_config)
+            return name, recipe
         os.environ.update(way.environment)
-    return Path(settings.cpu_config)
+    return _load(settings.cpu_config, settings.overrides)
+
+
+def _load(file: str, overrides: list[str]) -> tuple[str, Config]:
+    """Name of a config file, and the config with those maps of the clusters that installed packages can draw."""
+    recipe = config.load(file, overrides)
+    maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
+    return Path(file).stem, config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
 
 
 def _copy_results(run: Run, output: Path) -> None:
@@ -110,12 +117,6 @@ def _copy_results(run: Run, output: Path) -> None:
     for path in (run.oof, run.test, run.folder / "report.html", *figures):
         if path.exists():
             shutil.copyfile(path, output / path.name)
-
-
-def _with_maps_at_hand(recipe: Config) -> Config:
-    """The config with those maps of the clusters that the installed packages can draw."""
-    maps = [name for name in recipe.cluster.maps if importlib.util.find_spec(MAPS[name])]
-    return config.replaced(recipe, {"cluster.maps": maps}, "of the kernel")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ RECIPE = {  # what a reader wants to know of a config
     "folds": "folds.count",
     "seeds": "seeds",
     "epochs": "training.epochs",
+    "of them without augmentation": "training.clean_epochs",
     "batch size": "training.batch_size",
     "optimizer": "training.optimizer.name",
     "learning rate, peak": "training.optimizer.learning_rate",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from digits import data
-from digits.config import Config, Tune, differences
+from digits.config import Config, Tune, differences, parse_recorded
 from digits.data import Dataset, Rows
 from digits.errors import UserError
 from digits.files import records
@@ -86,14 +87,13 @@ class Search:
         Raises:
             UserError: it was begun otherwise; says which keys differ.
         """
-        settings = self.base.model_dump(mode="json")
-        settings["tune"] = {key: value for key, value in settings["tune"].items() if key not in LIMITS}
-        record = {"config": settings, "space": self.space.record(), "data": self.dataset.fingerprint}
+        record = {"config": _shaping(self.base), "space": self.space.record(), "data": self.dataset.fingerprint}
         path = self.folder / "search.json"
         before = record | {"versions": backend.versions(), "machine": backend.machine()}
         if records.stands_twice(path):
             before = records.read_twice(path, config=dict, space=dict, data=str, versions=dict)
-            changed = differences(record, {key: before[key] for key in record})
+            recorded = _shaping(parse_recorded(before["config"], str(path)))
+            changed = differences(record, {key: before[key] for key in record} | {"config": recorded})
             if changed:
                 raise UserError(
                     f"search {self.folder} was begun otherwise: {', '.join(changed)}; choose another RUN=, or delete "
@@ -102,3 +102,9 @@ class Search:
             if before["versions"] != backend.versions():
                 logger.warning("search %s was begun with other versions of its packages", self.folder)
         records.write_twice(path, before)
+
+
+def _shaping(config: Config) -> dict[str, Any]:
+    """Settings that may not change on resuming."""
+    settings = config.model_dump(mode="json")
+    return settings | {"tune": {key: value for key, value in settings["tune"].items() if key not in LIMITS}}
