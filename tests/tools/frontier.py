@@ -23,6 +23,7 @@ from digits import config, data
 from digits.ensemble import comparison, logits, metrics, rules
 from digits.ensemble.calibration import temperature
 from digits.ensemble.interval import Interval, wilson
+from digits.errors import UserError, one_line_errors
 from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
 from digits.files import records, yaml
 from digits.files.atomic import replacing
@@ -38,11 +39,11 @@ FIGURE = RESULTS / "frontier.png"
 REFERENCE = "default"
 FOLDS = 2  # of ten
 SMALL = 0.01  # losses below are stored as their mean
-PUBLISHED = {  # training MACs of a network, networks, error rate, where
-    "poolfree, 45 epochs (C. Deotte)": (1.2e14, 1, 1 - 0.99641, "MNIST, 60,000 rows learnt"),
-    "15 of them": (1.2e15, 15, 1 - 0.99757, "leaderboard, 42,000 rows"),
-    "full_resolution (Matuzas77)": (2.4e15, 1, 1 - 0.997475, "MNIST, 60,000 rows learnt"),
-    "20 of them": (4.8e16, 20, 1 - 0.99830, "MNIST, 60,000 rows learnt"),
+PUBLISHED = {  # training MACs of all networks, their number, error rate, rows learnt and scored
+    "poolfree, 45 epochs (C. Deotte)": (1.2e14, 1, 1 - 0.99641, "MNIST's 60,000 / 10,000"),
+    "15 of them averaged": (1.2e15, 15, 1 - 0.99757, "Kaggle's 42,000 / 28,000"),
+    "full_resolution (Matuzas77)": (2.4e15, 1, 1 - 0.997475, "MNIST's 60,000 / 10,000"),
+    "20 of them averaged": (4.8e16, 20, 1 - 0.99830, "MNIST's 60,000 / 10,000"),
 }
 
 
@@ -96,6 +97,7 @@ def paired(a: Result, b: Result) -> tuple[Interval, float, Interval]:
     return errors, comparison.mcnemar(a_right, b_right), comparison.mean_difference(a_losses, b_losses, draw)
 
 
+@one_line_errors
 def main(arguments: list[str]) -> None:
     """Train what is missing, and show all."""
     plan = yaml.parse(PLAN.read_text())
@@ -160,14 +162,22 @@ def write(result: Result) -> None:
 
 def table(results: list[Result]) -> str:
     """Markdown: a row an experiment, the cheapest first."""
-    reference = next(result for result in results if result.name == REFERENCE)
+    reference = next((result for result in results if result.name == REFERENCE), None)
+    if reference is None:
+        raise UserError(f"there is no result of `{REFERENCE}`, with which all others are compared")
     lines = [
-        "| | forward MACs | epochs | training MACs of a network | errors | log loss | "
+        "| | | forward MACs | epochs | training MACs of a network | errors | log loss | "
         f"errors against `{REFERENCE}` | log loss against it |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for result in sorted(results, key=lambda result: result.training_macs):
-        cells = [f"`{result.name}`", f"{result.macs / 1e6:.0f} M", str(result.epochs), cost.short(result.training_macs)]
+    for number, result in enumerate(sorted(results, key=lambda result: result.training_macs), 1):
+        cells = [
+            str(number),
+            f"`{result.name}`" + "*" * bool(result.code),
+            f"{result.macs / 1e6:.0f} M",
+            str(result.epochs),
+            cost.short(result.training_macs),
+        ]
         cells += [f"{len(result.wrong)} of {result.rows:,}", f"{result.log_loss:.5f}"]
         if result is not reference:
             errors, chance, loss = paired(reference, result)
@@ -179,18 +189,24 @@ def table(results: list[Result]) -> str:
 
 @styled
 def frontier(results: list[Result]) -> Figure:
-    """Error rate of single networks by their training compute, beside what others published."""
-    figure, (axes,) = canvas(1, width=7.5, height=5)
-    for result in results:
+    """Error rate by training compute: ours by number, beside what others published."""
+    figure, (axes,) = canvas(1, width=10, height=5.2)
+    for number, result in enumerate(sorted(results, key=lambda result: result.training_macs), 1):
         share = wilson(len(result.wrong), result.rows)
         reach = [[share.value - share.low], [share.high - share.value]]
-        axes.errorbar(result.training_macs, share.value, reach, fmt="o", color=PALETTE[0], lw=0.7, alpha=0.7)
-        axes.annotate(result.name, (result.training_macs, share.value), (4, 4), textcoords="offset points", fontsize=7)
+        at = result.training_macs, share.value
+        axes.errorbar(*at, reach, fmt="none", ecolor=PALETTE[0], lw=0.6, alpha=0.4)
+        axes.plot(*at, "o", color=PALETTE[0], ms=11, alpha=0.8, label=f"{number}  {result.name}")
+        axes.annotate(str(number), at, ha="center", va="center", color="white", fontsize=7, weight="bold")
     for name, (macs, networks, error, where) in PUBLISHED.items():
-        axes.plot(macs, error, "s" if networks == 1 else "D", color=PALETTE[1])
-        axes.annotate(f"{name}\n{where}", (macs, error), (6, 0), textcoords="offset points", fontsize=7, va="center")
+        axes.plot(macs, error, "s" if networks == 1 else "D", color=PALETTE[1], ms=7)
+        below = {"xytext": (0, -8), "ha": "center", "va": "top"} if networks > 1 else {"xytext": (8, 0), "va": "center"}
+        axes.annotate(f"{name}\n{where}", (macs, error), textcoords="offset points", fontsize=7.5, **below)
     axes.set(xscale="log", yscale="log", xlabel="training multiply-adds", ylabel="rows that are wrong")
+    axes.set_xlim(right=3e17)  # room for labels
+    axes.set_ylim(bottom=1e-3)
     log_percent(axes.yaxis)
+    axes.legend(loc="upper right", fontsize=8, handlelength=0.8)
     caption(
         figure,
         f"Circles: single networks, {results[0].rows:,} out-of-fold rows of {results[0].folds} folds of ten, each with "
