@@ -179,7 +179,9 @@ def table(results: list[Result]) -> str:
             cost.short(result.training_macs),
         ]
         cells += [f"{len(result.wrong)} of {result.rows:,}", f"{result.log_loss:.5f}"]
-        if result is not reference:
+        if result is reference:
+            cells += ["", ""]
+        else:
             errors, chance, loss = paired(reference, result)
             cells += [f"{errors.value:+.0f} [{errors.low:+.0f}, {errors.high:+.0f}], p = {chance:.2g}"]
             cells += [f"{loss.value:+.5f} [{loss.low:+.5f}, {loss.high:+.5f}]"]
