@@ -121,7 +121,7 @@ augmentation:
   rotation: 10.0
   zoom: 0.2
   shear: 10.0
-  pack: 1          # a draw for each image, which costs little beside this net
+  pack: 1          # a draw for each image: on a processor that costs nothing beside this net
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8353,7 +8353,7 @@ from digits.seeds import derive
 from digits.training import cost
 
 # The geometric mean of calibrated probabilities, for what averaging gains: unbiased where the arithmetic mean, which is
-# less sure than it is right, misses a fifth of the gain (README, "The predicted score").
+# less sure than it is right, misses a sixth of the gain (README, "The predicted score").
 GAIN_BELIEFS = "logits"
 
 

@@ -51,7 +51,7 @@ def main(path: str) -> None:
         members = [logits.load(run, member) for member in run.members]
         draw = np.random.default_rng(number)
         results += [compete(run, *competition(members, draw)) for _ in range(COMPETITIONS)]
-        predicted, low, high, true, *_ = np.mean(results[-COMPETITIONS:], axis=0)
+        predicted, low, high, _, true, *_ = np.mean(results[-COMPETITIONS:], axis=0)
         print(f"table {number + 1:2}: predicted {predicted:.4f} ({low:.4f} to {high:.4f}), true {true:.4f}", flush=True)
     report(np.array(results))
 
@@ -85,29 +85,29 @@ def competition(members: list[Logits], draw: np.random.Generator) -> tuple[list[
 
 
 def compete(run: Run, members: list[Logits], unseen: np.ndarray) -> tuple[float, ...]:
-    """Predicted score, its interval, the true score, what averaging was expected to gain, and what it gained."""
-    calibrated = logits.calibrate(members, run.dataset.targets).members
+    """Predicted score, its interval, the true score, what averaging gained, and the gain that each rule expects."""
+    calibrated, rule = logits.calibrate(members, run.dataset.targets).members, run.config.ensemble.rule
     expected = submit.prediction(run.config, calibrated, run.dataset.targets)
     targets = np.searchsorted(run.dataset.classes, run.dataset.test_labels[unseen])
-
-    def accuracy(chosen: list[Logits]) -> float:
-        return metrics.accuracy(logits.test(chosen, run.config.ensemble.rule), targets)
-
-    true = accuracy(calibrated)
-    singles = [accuracy(logits.of_fold(calibrated, fold)) for fold in logits.folds(calibrated)]
-    score, low, high, gain = (expected[name] for name in PREDICTED)
-    return score, low, high, true, gain, true - float(np.mean(singles))
+    chosen = logits.test(calibrated, rule).argmax(axis=1)
+    by_fold = [logits.test(logits.of_fold(calibrated, fold), rule).argmax(axis=1) for fold in logits.folds(calibrated)]
+    right, single = (chosen == targets).mean(), (np.stack(by_fold) == targets).mean()
+    earlier = [metrics.fold_gain(by_fold, chosen, logits.test(some, "mean")) for some in (members, calibrated)]
+    return *(expected[name] for name in PREDICTED), right, right - single, *earlier
 
 
 def report(results: np.ndarray) -> None:
-    """Print coverage and bias of competitions (n, 6), see `compete`; those of one table are no independent draws."""
-    predicted, low, high, true, expected, gained = results.T
+    """Print coverage and bias of competitions (n, 8), see `compete`; those of one table are no independent draws."""
+    predicted, low, high, expected, true, gained, uncalibrated, arithmetic = results.T
     inside = (low <= true) & (true <= high)
     print(f"inside the 95 % interval: {inside.sum()} of {len(results)}, {100 * inside.mean():.1f} %")
     misses = {
         "true - predicted score": true - predicted,
         "true - OOF accuracy": true - predicted + expected,
-        "gained by averaging - expected of it": gained - expected,
+        "gained by averaging": gained,
+        "gained - expected": gained - expected,
+        "gained - expected by the arithmetic mean": gained - arithmetic,
+        "gained - expected by that of uncalibrated probabilities": gained - uncalibrated,
     }
     for name, miss in misses.items():
         averages = miss.reshape(-1, COMPETITIONS).mean(axis=1)

@@ -25,7 +25,7 @@ from digits.seeds import derive
 from digits.training import cost
 
 # The geometric mean of calibrated probabilities, for what averaging gains: unbiased where the arithmetic mean, which is
-# less sure than it is right, misses a fifth of the gain (README, "The predicted score").
+# less sure than it is right, misses a sixth of the gain (README, "The predicted score").
 GAIN_BELIEFS = "logits"
 
 
