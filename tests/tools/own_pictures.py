@@ -42,16 +42,16 @@ def draw(
     """Write that many pictures; the same arguments give the same pictures."""
     dataset = data.read(data.find(source), Path("output/cache"))
     rows = arrays.read(member / "oof.npz")["rows"] if member else np.arange(len(dataset.train_labels))
-    generator = np.random.default_rng(0)
+    images, generator = dataset.train_images[..., 0], np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(track(generator.choice(rows, count, replace=False), "Drawing")):
         if number % 3 == 2:
             kind = list(OTHERS)[number // 3 % len(OTHERS)]
-            picture = OTHERS[kind](dataset.train_images[generator.choice(rows, 2)], generator)
+            picture = OTHERS[kind](images[generator.choice(rows, 2)], generator)
             cv2.imwrite(str(folder / f"none-{kind}-{number}.png"), picture)
             continue
         style = (paint, photo)[number % 3]
-        picture, suffix, options = style(redrawn(dataset.train_images[row], generator), generator)
+        picture, suffix, options = style(redrawn(images[row], generator), generator)
         name = f"{style.__name__}-{dataset.train_labels[row]}-{row}.{suffix}"
         cv2.imwrite(str(folder / name), picture, options)
 

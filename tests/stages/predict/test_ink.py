@@ -131,3 +131,32 @@ def test_one_pixel_of_ink_is_no_crash():
     picture = np.full((50, 40), 255, np.uint8)
     picture[7, 9] = 0
     assert ink.to_digits(picture, SIDE).shape[1:] == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("kind", [cv2.INTER_CUBIC, cv2.INTER_NEAREST], ids=["soft", "hard"])
+@pytest.mark.parametrize("number", [2, 6, 27, 37, 140])  # whose lines are the widest, or enclose the smallest holes
+def test_bold_digits_are_the_same_dark_on_light_and_light_on_dark(number, kind):
+    light = np.pad(cv2.resize(DIGITS[number], (240, 240), interpolation=kind), 20)
+    (seen,) = ink.to_digits(light, SIDE)
+    assert alike(seen, DIGITS[number]) > 0.8
+    (dark,) = ink.to_digits(255 - light, SIDE)
+    assert alike(dark, seen) > 0.99
+
+
+@pytest.mark.parametrize("side", [28, 400])
+def test_what_a_thin_line_encloses_is_no_ink(side):
+    picture = np.full((side, side), 255, np.uint8)
+    cv2.ellipse(picture, (side // 2, side // 2), (side // 4, side * 3 // 8), 0, 0, 360, 0, 1)
+    cv2.line(picture, (side * 3 // 4, side // 7), (side // 4, side * 6 // 7), 0, 1)  # a slashed 0
+    (seen,) = ink.to_digits(picture, SIDE)
+    assert 0 < (seen > 128).mean() < 0.25
+
+
+def test_a_line_in_many_short_pieces_loses_none():
+    picture = np.full((400, 400), 255, np.uint8)
+    for start in range(0, 360, 30):  # a 0, dashed
+        cv2.ellipse(picture, (200, 200), (90, 140), 0, start, start + 18, 0, 8)
+    (seen,) = ink.to_digits(picture, SIDE)
+    whole = picture.copy()
+    cv2.ellipse(whole, (200, 200), (90, 140), 0, 0, 360, 0, 8)
+    assert alike(seen, ink.to_digit(whole, SIDE)) > 0.75

@@ -14,7 +14,9 @@ import numpy as np
 WORKING = 400 * 400  # pixels of the picture that is searched for ink: a pen's line is still a pixel wide
 LONGEST = 4_000  # pixels of a side: the windows grow with it, which took minutes on a picture of one long line
 SMALL = 64  # pixels of a side up to which a picture has no grain to be smoothed
-STROKE = 0.3  # of the picture: no line is as wide
+FLAT = 2.5  # grey levels by which the paper of a drawing differs from itself ...
+RIM, PAGE = 0.75, 0.25  # ... on this share of the picture's rim, and of all of it
+STROKE = 0.3  # of a photo: no line is as wide
 FINE = 0.12  # of the picture: the paper's light changes more slowly, but for the edges of shadows
 CONTRAST = 18.0  # least difference of paper and ink in grey levels, more than empty paper has ...
 NOISES = 5.0  # ... and in standard deviations of the paper's grain
@@ -95,7 +97,8 @@ def _groups(picture: np.ndarray) -> tuple[Ink, list[list[Piece]]]:
         size = [max(1, round(length * scale)) for length in picture.shape[::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     picture = picture.astype(np.float32)
-    ink = max((_pieces(picture, _contrast(picture, sign)) for sign in (-1, 1)), key=lambda found: found.outline)
+    paper = _flat_paper(picture)
+    ink = max((_pieces(picture, sign, paper) for sign in (-1, 1)), key=lambda found: found.outline)
     return ink, _grouped(_without_dirt(ink.pieces))
 
 
@@ -114,6 +117,14 @@ def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
     paper = np.where(inked, picture - sign * contrast, picture).clip(0, 255).astype(np.uint8)
     window = max(3, round(FINE * min(picture.shape)) | 1)
     return np.maximum(sign * (picture - cv2.medianBlur(paper, window)), 0)
+
+
+def _flat_paper(picture: np.ndarray) -> float | None:
+    """Grey level of the paper of a drawing, which is the same everywhere; None for a photo."""
+    rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    paper = float(np.median(rim))
+    shares = [np.mean(np.abs(pixels - paper) < FLAT) for pixels in (rim, picture)]
+    return paper if shares[0] >= RIM and shares[1] >= PAGE else None
 
 
 def _grain(contrast: np.ndarray) -> float:
@@ -135,11 +146,20 @@ def _mean_of_highest(values: np.ndarray, count: int) -> float:
     return float(np.partition(values, -count, axis=None)[-count:].mean())
 
 
-def _pieces(picture: np.ndarray, contrast: np.ndarray) -> Ink:
-    """Ink and its connected pieces; none where nothing is stronger than the grain of the paper."""
+def _pieces(picture: np.ndarray, sign: int, paper: float | None) -> Ink:
+    """Ink and its connected pieces; none where nothing is stronger than the grain of the paper.
+
+    Args:
+        picture: float32 (height, width).
+        sign: 1 for ink lighter than paper, -1 for darker.
+        paper: of a drawing. There, all that differs from it is ink: lines of any width, and soft ones.
+    """
+    contrast = _contrast(picture, sign) if paper is None else np.maximum(sign * (picture - paper), 0)
     large = min(contrast.shape) > SMALL
     soft = cv2.GaussianBlur(contrast, (0, 0), 0.8) if large else contrast
-    steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((7, 7) if large else (3, 3), np.uint8))
+    steps = np.full_like(picture, np.inf)
+    if paper is None:
+        steps = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((7, 7) if large else (3, 3), np.uint8))
     least, noise = max(CONTRAST, NOISES * _grain(contrast)), _noise(picture)
     found = Ink(np.zeros_like(contrast), np.zeros(contrast.shape, np.int32), [], 0.0)
     for _ in range(3):
@@ -251,45 +271,51 @@ def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
 
 
 def _grouped(pieces: list[Piece]) -> list[list[Piece]]:
-    """Group pieces into digits, from left to right: those above each other make one."""
+    """Group pieces into digits, from left to right: those above each other, and short ones beside them, make one."""
+    tallest = max((_box(group).height for group in _in_groups(pieces, 0)), default=0)
+    groups = _in_groups(pieces, tallest)  # again: the first piece of a broken line did not know how tall digits are
+    return [group for group in groups if _box(group).height > 0.4 * tallest]
+
+
+def _in_groups(pieces: list[Piece], tallest: int) -> list[list[Piece]]:
     groups: list[list[Piece]] = []
     boxes: list[Piece] = []  # around each group: a picture of dots has thousands of pieces in one
     for piece in sorted(pieces, key=lambda piece: piece.left):
-        if groups and _belongs(piece, boxes[-1]):
+        if groups and _belongs(piece, boxes[-1], tallest):
             groups[-1].append(piece)
-            boxes[-1] = _around(boxes[-1], piece)
+            boxes[-1] = _box([boxes[-1], piece])
         else:
             groups.append([piece])
             boxes.append(piece)
-    tallest = max((box.height for box in boxes), default=0)
-    return [group for group, box in zip(groups, boxes, strict=True) if box.height > 0.4 * tallest]
+    return groups
 
 
-def _around(one: Piece, other: Piece) -> Piece:
-    """A piece with the box around both."""
-    return one._replace(
-        left=min(one.left, other.left), top=min(one.top, other.top),
-        right=max(one.right, other.right), bottom=max(one.bottom, other.bottom),
+def _box(pieces: list[Piece]) -> Piece:
+    """A piece with the box around all of these."""
+    return pieces[0]._replace(
+        left=min(piece.left for piece in pieces), top=min(piece.top for piece in pieces),
+        right=max(piece.right for piece in pieces), bottom=max(piece.bottom for piece in pieces),
     )  # fmt: skip
 
 
-def _belongs(piece: Piece, box: Piece) -> bool:
-    """A piece is part of the group in this box."""
+def _belongs(piece: Piece, box: Piece, tallest: int) -> bool:
+    """A piece is part of the group in this box, among digits of that height."""
     overlap = min(box.right, piece.right) - max(box.left, piece.left)
     if overlap > 0.3 * min(piece.width, box.width):
         return True
     shorter, taller = sorted([piece.height, box.height])
     common_rows = min(box.bottom, piece.bottom) - max(box.top, piece.top)
-    broken = shorter < 0.5 * taller or common_rows < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
-    return broken and overlap > -0.25 * taller
+    reach = max(taller, tallest / 2)
+    broken = shorter < 0.5 * reach or common_rows < 0.2 * shorter  # the bar of a 5 set off, the rest of a slanted line
+    return broken and overlap > -0.25 * reach
 
 
 def _cut(ink: Ink, pieces: list[Piece]) -> np.ndarray:
     """Cut out the ink of these pieces alone, cropped to their box: float32 (height, width) in 0..1."""
-    left, top = min(piece.left for piece in pieces), min(piece.top for piece in pieces)
-    right, bottom = max(piece.right for piece in pieces), max(piece.bottom for piece in pieces)
-    own = np.isin(ink.numbers[top:bottom, left:right], [piece.number for piece in pieces])
-    return np.where(own, ink.strength[top:bottom, left:right], 0).astype(np.float32)
+    box = _box(pieces)
+    place = slice(box.top, box.bottom), slice(box.left, box.right)
+    own = np.isin(ink.numbers[place], [piece.number for piece in pieces])
+    return np.where(own, ink.strength[place], 0).astype(np.float32)
 
 
 # --- the form of the training data -------------------------------------------------------------------------
