@@ -1,4 +1,4 @@
-"""Find the competition's two CSV files, loose or zipped, and open them safely."""
+"""Find the competition's two CSV files, loose or zipped, and open CSVs safely, in zips too."""
 
 from __future__ import annotations
 
@@ -125,6 +125,19 @@ def locate(path: Path) -> dict[str, Table]:
     raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
 
 
+def only_csv(path: Path) -> Table:
+    """The CSV of a zip that holds one, whatever its name and folder.
+
+    Raises:
+        UserError: it holds none or several, or the zip is damaged or unsafe.
+    """
+    names = {member: PurePosixPath(member.filename).name for member in _members(path)}
+    found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
+    if len(found) != 1:
+        raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
+    return _checked(path, found[0])
+
+
 def _holds_data(path: Path) -> bool:
     try:
         return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
@@ -158,6 +171,14 @@ def _in_files(folder: Path, name: str) -> Table | None:
 
 def _in_zip(path: Path, name: str) -> Table:
     """The member called `name`, in whatever folder of the zip, once the zip is known to be safe."""
+    found = [member for member in _members(path) if f"/{member.filename}".endswith(f"/{name}")]
+    if len(found) != 1:
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
+    return _checked(path, found[0])
+
+
+def _members(path: Path) -> list[zipfile.ZipInfo]:
+    """Members of a zip, none of which has a path that leads out of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -165,11 +186,13 @@ def _in_zip(path: Path, name: str) -> Table:
         raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
     for member in members:
         if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION.url}")
-    found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
-    if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
-    (member,) = found
+            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from a source that you trust")
+    return members
+
+
+def _checked(path: Path, member: zipfile.ZipInfo) -> Table:
+    """A member of a zip, which can be unpacked and is not too large."""
+    name = PurePosixPath(member.filename).name
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
@@ -178,7 +201,7 @@ def _in_zip(path: Path, name: str) -> Table:
     if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
         raise UserError(
             f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            f"a zip bomb? get the zip from {COMPETITION.url}"
+            "a zip bomb? get it from a source that you trust"
         )
     return Table(path, member.filename)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 from digits.errors import UserError
 
@@ -18,7 +19,17 @@ def read_bytes(path: Path, most: int, kind: str) -> bytes:
         UserError: it is longer.
     """
     with path.open("rb") as file:
-        content = file.read(most + 1)
+        return read(file, most, f"{kind} {path}", kind)
+
+
+def read(file: IO[bytes], most: int, name: str, kind: str) -> bytes:
+    """Content of an open file, as `read_bytes` does; `name` is the file's in the error.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it is longer.
+    """
+    content = file.read(most + 1)
     if len(content) > most:
-        raise UserError(f"{kind} {path}: is no {kind} but a file of more than {most:,} bytes")
+        raise UserError(f"{name}: is no {kind} but a file of more than {most:,} bytes")
     return content
