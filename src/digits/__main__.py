@@ -101,10 +101,7 @@ def validate_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Validate a submission file, whoever made it; exit status 2 if it is not valid."""
-    from digits.stages import validate
-
-    session = Session(data, run=run, output=output)
-    if not validate.run(file, session.dataset, output, session.folder() if run else None).valid:
+    if not pipeline.validate(Session(data, run=run, output=output), file):
         raise typer.Exit(2)
 
 

@@ -21,6 +21,7 @@ from digits.runs import Member, Run, RunFolder, members
 from digits.workers.budget import MOST_HOURS, Deadline, Resources
 
 if TYPE_CHECKING:
+    from digits.stages.predict.exported import Ensemble
     from digits.stages.train import Outcome
 
 CONFIGS = Path("configs")
@@ -181,6 +182,23 @@ def make_submission(run: Run, resources: Resources, read_seconds: float, rest: s
         raise UserError(f"no member was trained: {reason}")
     submit.run(run, seconds(), outcome.trained, rest)
     return outcome
+
+
+def validate(session: Session, file: Path) -> bool:
+    """Validate a submission file, by the small ensemble that comes along where no good run can judge it.
+
+    Returns:
+        Whether it is valid.
+    """
+    from digits.stages import validate
+
+    def pretrained() -> Ensemble:
+        from digits.stages.predict import exported
+
+        return exported.load(exported.PRETRAINED)
+
+    named = session.folder() if session.run else None
+    return validate.run(file, session.dataset, session.output, named, pretrained).valid
 
 
 def tune(session: Session, space_file: Path | None, workers: int | None, scheduler: str | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,13 @@ def lines_of(chosen: list[int]) -> list[str]:
     return ["ImageId,Label", *(f"{number},{label}" for number, label in enumerate(chosen, start=1))]
 
 
+def in_zip(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("some.csv", content)
+    return file.getvalue()
+
+
 def judged(folder: Path, content: bytes, rows: int) -> submission.Verdict | None:
     """None where it is no CSV, which is told in a line."""
     (folder / "some.csv").write_bytes(content)
@@ -31,13 +40,22 @@ def judged(folder: Path, content: bytes, rows: int) -> submission.Verdict | None
 
 
 @given(
-    chosen=labels, end=st.sampled_from(["\n", "\r\n"]), last=st.integers(0, 3), bom=st.booleans(), quoted=st.booleans()
+    chosen=labels,
+    end=st.sampled_from(["\n", "\r\n"]),
+    last=st.integers(0, 3),
+    bom=st.booleans(),
+    quoted=st.booleans(),
+    shuffled=st.booleans(),
+    zipped=st.booleans(),
 )
-def test_a_valid_file_is_valid_however_it_is_written(tmp_path, chosen, end, last, bom, quoted):
+def test_a_valid_file_is_valid_however_it_is_written(tmp_path, chosen, end, last, bom, quoted, shuffled, zipped):
     lines = lines_of(chosen)
+    if shuffled:
+        lines = [lines[0], *reversed(lines[1:])]
     if quoted:
         lines = [",".join(f'"{cell}"' for cell in line.split(",")) for line in lines]
     content = (b"\xef\xbb\xbf" if bom else b"") + (end.join(lines) + last * end).encode()
+    content = in_zip(content) if zipped else content
     verdict = judged(tmp_path, content, len(chosen))
     assert verdict.valid, verdict.problems
     assert verdict.labels.tolist() == chosen
@@ -56,15 +74,11 @@ def corrupted(draw: st.DrawFn) -> tuple[list[str], int]:
     lines = lines_of(chosen)
     at = draw(st.integers(1, len(chosen)))
     number, label = lines[at].split(",")
-    kind = draw(st.sampled_from(["drop", "repeat", "swap", "label", "id", "cells", "header", "blank", "more"]))
+    kind = draw(st.sampled_from(["drop", "repeat", "label", "id", "cells", "header", "blank", "more"]))
     if kind == "drop":
         del lines[at]
     elif kind == "repeat":
         lines.insert(at, lines[at])
-    elif kind == "swap":
-        other = draw(st.integers(1, len(chosen)))
-        assume(other != at)
-        lines[at], lines[other] = lines[other], lines[at]
     elif kind == "label":
         written = draw(
             st.one_of(
@@ -119,6 +133,18 @@ def test_a_changed_byte_never_changes_a_label_unseen(tmp_path, chosen, place, by
     if verdict is not None and verdict.valid:
         changed = sum(one != other for one, other in zip(verdict.labels.tolist(), chosen, strict=True))
         assert changed <= 1
+
+
+@given(
+    chosen=labels,
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
+)
+def test_a_damaged_zip_is_read_or_refused(tmp_path, chosen, changes):
+    content = bytearray(in_zip(("\n".join(lines_of(chosen)) + "\n").encode()))
+    for place, byte in changes:
+        content[int(place * len(content))] = byte
+    verdict = judged(tmp_path, bytes(content), len(chosen))
+    assert verdict is None or not verdict.valid or verdict.labels.tolist() == chosen
 
 
 def test_an_endless_file_is_refused_after_its_beginning():

@@ -118,7 +118,7 @@ def _check_submission(run: RunFolder, test: dict[str, np.ndarray]) -> None:
     verdict = submission.check(run.submission, len(test["probabilities"]), test["classes"])
     if verdict.valid:
         labels = test["classes"][test["probabilities"].argmax(axis=1)]
-        submission.compare(verdict, labels, run.folder.name, own=True)
+        submission.compare_own(verdict, labels, run.folder.name)
     if not verdict.valid:
         raise _unfit(run, f"{run.submission}: not valid: {verdict.problems[0]}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from digits.competition import COMPETITION
+from digits.data import source
 from digits.errors import UserError
 from digits.files import limits
 from digits.files.atomic import replacing
@@ -19,26 +20,45 @@ from digits.files.atomic import replacing
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 ID, FIRST = COMPETITION.submission[0], COMPETITION.first_id
 OF_PROBABILITIES = len(COMPETITION.submission) == 1
-SHOWN = 5  # problems of one kind that are named before they are only counted
+SHOWN = 5  # problems of one kind that are listed; of more than that the first is, and the others are counted
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip begins, and one without members
 
 
 @dataclass
 class Verdict:
-    """Result of the validator: `problems` make a file invalid, `remarks` do not."""
+    """Result of the validator: `problems` make a file invalid, `remarks` do not.
+
+    labels: int64 or str (n,), the most probable ones, in the order of the test rows; None where an id or an answer is
+    wrong. in_order: the lines are in the order of the test rows too.
+    """
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # int64 or str (n,), the most probable ones, where every line could be read
+    labels: np.ndarray | None = None
+    in_order: bool = True
 
     @property
     def valid(self) -> bool:
         return not self.problems
 
     def add(self, problems: list[str]) -> None:
-        """Add problems of one kind, of which only the first are named."""
-        self.problems += problems[:SHOWN]
-        if len(problems) > SHOWN:
-            self.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
+        """Add problems of one kind: all of a few, else the first and how many there are."""
+        is_many = len(problems) > SHOWN
+        self.problems += [f"{problems[0]}, and {len(problems) - 1:,} more of this kind"] if is_many else problems
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Labels to compare those of a file with.
+
+    name: such as "run 'default'". labels: int64 or str (m,), of these `rows` of the test rows, int (m,). accuracy:
+    share of them that is expected to be right.
+    """
+
+    name: str
+    labels: np.ndarray
+    accuracy: float
+    rows: np.ndarray
 
 
 def header(classes: np.ndarray) -> list[str]:
@@ -65,20 +85,21 @@ def write(path: Path, probabilities: np.ndarray, classes: np.ndarray) -> None:
             writer.writerow(header(classes))
             writer.writerows([number, *answer] for number, answer in enumerate(answers.tolist(), start=FIRST))
         verdict = check(temporary, len(labels), classes)
-        if not verdict.valid or not np.array_equal(verdict.labels, labels):
-            raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
+        compare_own(verdict, labels, path.parent.name)
+        if not verdict.valid:
+            raise ValueError(f"{path}: {'; '.join(verdict.problems)}")
 
 
 def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
-    """Validate a submission file, whoever made it.
+    """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
     Args:
-        path: of the file.
+        path: of the file, or of a zip that holds it.
         rows: test rows that it must answer.
         classes: int64 or str (c,): the labels seen in training.
 
     Raises:
-        UserError: it cannot be read as text.
+        UserError: it cannot be read as text, or its zip is damaged or unsafe.
     """
     verdict, columns = Verdict(), header(classes)
     lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * len(columns) * rows, verdict)
@@ -86,44 +107,74 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         verdict.problems.append("the file is empty")
         return verdict
     _check_header(lines[0], columns, verdict)
-    _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
-    _check_answers(lines[1:], classes, verdict)
+    if len(lines) == 1:
+        verdict.problems.append(f"no rows after the header, the test set has {rows}")
+        return verdict
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
+    labels = _check_answers(lines[1:], classes, verdict)
+    if order is not None and labels is not None:
+        verdict.labels = labels[order]
+        if (labels == labels[0]).all():
+            verdict.remarks.append(f"every row gets the label {labels[0]}: sample_submission.csv, sent by mistake?")
     return verdict
 
 
-def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
-    """Compare the labels of a readable file with those that a run's stored probabilities choose.
+def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
+    """Compare a file that a run wrote with the labels that it should hold: every row, in order.
 
     Args:
-        verdict: of `check`; gets the problems and remarks of the comparison.
-        chosen: labels (n,), in the order of the test rows.
-        run: name of the run, for messages.
-        own: whether the file claims to be that run's own, and so must agree in every row.
+        verdict: of `check`; gets the problems of the comparison.
+        chosen: labels (n,) of the run, in the order of the test rows.
+        run: its name, for messages.
     """
-    labels = verdict.labels
-    if labels is None or len(labels) != len(chosen):
+    if verdict.labels is None:
         return
-    agreement = float((labels == chosen).mean())
-    if own and agreement < 1:
-        first = int(np.argmax(labels != chosen))
+    wrong = np.flatnonzero(verdict.labels != chosen)
+    if len(wrong):
+        first = wrong[0]
         verdict.problems.append(
-            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first "
-            f"at {ID} {first + FIRST}: {labels[first]} instead of {chosen[first]}"
+            f"{len(wrong)} labels are not those of run '{run}', the first "
+            f"at {ID} {first + FIRST}: {verdict.labels[first]} instead of {chosen[first]}"
         )
-    elif agreement < 0.5:
-        by_name = np.array(sorted(range(FIRST, FIRST + len(labels)), key=str)) - FIRST
-        if (labels == chosen[by_name]).mean() > 0.9:
-            guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
-        else:
-            guess = "the rows are probably in another order, or of other images"
-        verdict.problems.append(f"only {agreement:.1%} of the labels agree with run '{run}': {guess}")
+    if not verdict.in_order:
+        verdict.problems.append(f"the rows are not in the order in which run '{run}' writes them")
+
+
+def compare(verdict: Verdict, reference: Reference) -> None:
+    """Judge by a reference whether the labels of a readable file are in the order of the test rows.
+
+    Right labels agree with a reference about as often as it is right; labels in another order as often as chance has
+    it, which is the sum over the classes of both their shares. The limit is half way between the two. Labels that are
+    all equal have no order.
+
+    Args:
+        verdict: of `check`; gets the problem or remark of the comparison.
+        reference: of the same test rows and classes.
+    """
+    if verdict.labels is None or (verdict.labels == verdict.labels[0]).all():
+        return
+    labels, expected = verdict.labels[reference.rows], reference.labels
+    agreement = float((labels == expected).mean())
+    chance = sum(float((labels == label).mean() * (expected == label).mean()) for label in np.unique(expected))
+    limit = (chance + reference.accuracy) / 2
+    rows = "the" if len(labels) == len(verdict.labels) else f"{len(labels):,}"
+    agrees = (
+        f"agrees with {reference.name} on {agreement:.2%} of {rows} rows; it is right in about {reference.accuracy:.1%}"
+    )
+    if agreement >= limit:
+        verdict.remarks.append(agrees)
+        return
+    by_name = np.array(sorted(range(FIRST, FIRST + len(verdict.labels)), key=str)) - FIRST
+    if (verdict.labels[by_name.argsort()[reference.rows]] == expected).mean() >= limit:
+        guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
     else:
-        verdict.remarks.append(f"agrees with run '{run}' on {agreement:.2%} of the rows")
+        guess = "the rows are probably in another order, of other images, or badly predicted"
+    verdict.problems.append(f"{agrees}: {guess}")
 
 
 def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        content = limits.read_bytes(path, most, "submission")
+        content = _content(path, most)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
@@ -144,6 +195,16 @@ def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     return lines
 
 
+def _content(path: Path, most: int) -> bytes:
+    """Bytes of a CSV, at most so many, or of the only one in a zip."""
+    content = limits.read_bytes(path, most, "submission")
+    if not content.startswith(ZIP):
+        return content
+    table = source.only_csv(path)
+    with table.open() as file:
+        return limits.read(file, most, f"submission {table}", "submission")
+
+
 def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> None:
     if found == columns:
         return
@@ -152,26 +213,34 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
+def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | None:
+    """Number of each test row's line, int (rows,), if each has one."""
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
-    verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
-    ids = [int(cell) for cell in cells if PLAIN.fullmatch(cell)]
-    if FIRST and ids == list(range(len(cells))):
+    if unreadable:
+        verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
+        return None
+    ids = [int(cell) for cell in cells]
+    if FIRST and ids == list(range(len(ids))):
         verdict.problems.append(f"{ID} starts at 0; it must start at {FIRST}")
-        return
+        return None
     repeated = [number for number, times in Counter(ids).items() if times > 1]
     verdict.add([f"{ID} {number} stands more than once" for number in repeated])
     missing = sorted(set(range(FIRST, FIRST + rows)).difference(ids))
     verdict.add([f"{ID} {number} is missing" for number in missing])
     beyond = [number for number in ids if not FIRST <= number < FIRST + rows]
     verdict.add([f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
-    if not repeated and not missing and ids != sorted(ids):
-        verdict.problems.append(f"the rows are not in the order of {ID} {FIRST}, {FIRST + 1}, {FIRST + 2}, ...")
+    if repeated or missing or beyond:
+        return None
+    verdict.in_order = ids == sorted(ids)
+    if not verdict.in_order:
+        verdict.remarks.append(f"the rows are not in the order of {ID}; Kaggle joins them by {ID}, and so did we")
+    return np.argsort(ids)
 
 
-def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
+def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> np.ndarray | None:
+    """Most probable label of each line (n,), if every answer can be read."""
     count, allowed, problems = len(header(classes)), {str(label) for label in classes}, []
     for number, line in enumerate(lines, start=2):
         if len(line) != count:
@@ -182,10 +251,11 @@ def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict
         elif line[1] not in allowed:
             problems.append(f"line {number}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
     verdict.add(problems)
-    if not problems and OF_PROBABILITIES:
-        verdict.labels = classes[np.array([line[1:] for line in lines], float).reshape(-1, count - 1).argmax(axis=1)]
-    elif not problems:
-        verdict.labels = np.array([line[1] for line in lines]).astype(classes.dtype)
+    if problems:
+        return None
+    if OF_PROBABILITIES:
+        return classes[np.array([line[1:] for line in lines], float).argmax(axis=1)]
+    return np.array([line[1] for line in lines]).astype(classes.dtype)
 
 
 def _is_probability(cell: str) -> bool:

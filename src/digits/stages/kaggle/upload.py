@@ -80,7 +80,7 @@ def submit(run: RunFolder) -> None:
     verdict = submission.check(run.submission, len(test["probabilities"]), test["classes"])
     if verdict.valid:
         predicted = test["classes"][test["probabilities"].argmax(axis=1)]
-        submission.compare(verdict, predicted, run.folder.name, own=True)
+        submission.compare_own(verdict, predicted, run.folder.name)
     if not verdict.valid:
         raise UserError(f"{run.submission}: not valid: {verdict.problems[0]}; make it anew: make submit")
     message = (
