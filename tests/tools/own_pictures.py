@@ -1,6 +1,7 @@
 """Make pictures such as people take of their own digits, from labelled rows that a network never saw, and score them.
 
     python tests/tools/own_pictures.py draw digit-recognizer.zip folder --member output/default/members/default-s0-f0
+    python tests/tools/own_pictures.py habits folder       # or digits as other schools teach them, of handwriting.py
     make predict IMAGES=folder
     python tests/tools/own_pictures.py score output/predictions/predictions.csv
 
@@ -8,8 +9,9 @@ Each row is redrawn: enlarged, thinned to its middle line, bent a little, drawn 
 put on paper. A third of the pictures are `paint` (flat colours, either polarity, 28 to 1280 pixels, any place, some
 transparent), a third `photo` (grained paper, ruled or squared or plain, uneven light, a shadow's edge, perspective,
 blur, JPEG), and a third show no digit: bent letters of fonts, scribbles, noise, photos of empty paper, and two digits
-side by side or touching. File names are <style>-<label or kind>-<number>.<suffix>. Some redrawn digits cannot be read
-by people either: a line that was broken or a loop that was closed in thinning stays so.
+side by side or touching. File names are <style>-<label or kind>-<number>.<suffix>, of habits <style>-<label>-<habit>-
+<number>.<suffix>. Some redrawn digits cannot be read by people either: a line that was broken or a loop that was closed
+in thinning stays so.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from rich.progress import track
 
 from digits import data
 from digits.files import arrays
+from handwriting import HABITS, LEFT_OUT, written
 
 app = typer.Typer(add_completion=False)
 LETTERS = "ABCDEFGHJKLMNPQRTUVWXYabcdefhkmnprtuvwxy"  # but for those that are digits too: I O S Z g i j l o q s z
@@ -57,20 +60,32 @@ def draw(
 
 
 @app.command()
+def habits(folder: Path, each: int = 40, seed: int = 1) -> None:
+    """Write that many pictures of each habit; half of them are `paint`, half `photo`."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for habit in track(HABITS, "Drawing"):
+        for number in range(each):
+            style = (paint, photo)[number % 2]
+            picture, suffix, options = style(written(habit, generator), generator)
+            cv2.imwrite(str(folder / f"{style.__name__}-{habit}-{number}.{suffix}"), picture, options)
+
+
+@app.command()
 def score(predictions: Path) -> None:
-    """How many digits were right, and how many others were called none, by style and kind."""
-    right: dict[str, list[bool]] = defaultdict(list)
-    refused: dict[str, list[bool]] = defaultdict(list)
+    """How many digits were right, and how many pictures were called no digit, by style, kind or habit."""
+    found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     with predictions.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            style, label, _ = Path(row["file"]).stem.split("-")
-            if style != "none":
-                right[style].append(row["digit"] == label)
-            refused[style if style != "none" else label].append(row["status"] == "not a digit")
-    for name, of in right.items():
-        print(f"{name:12} {sum(of):4} of {len(of):4} right ({np.mean(of):.1%})")
-    for name, of in refused.items():
-        print(f"{name:12} {sum(of):4} of {len(of):4} called no digit ({np.mean(of):.1%})")
+            style, label, *habit, _ = Path(row["file"]).stem.split("-")
+            kind = label if style == "none" else "-".join([label, *habit]) if habit else style
+            found[kind].append((row["digit"] == label, row["status"] == "not a digit"))
+            if habit:
+                left_out = kind in LEFT_OUT
+                found["habits left out" if left_out else "habits learnt"].append(found[kind][-1])
+    for kind, results in found.items():
+        right, refused = np.sum(results, axis=0)
+        print(f"{kind:16} {right:4} right and {refused:4} called no digit, of {len(results):4}")
 
 
 def redrawn(image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
