@@ -193,9 +193,8 @@ def predict_command(
     split: Annotated[bool, typer.Option("--split", help=f"Pictures of several {COMPETITION.nouns} in a row.")] = False,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Predict the classes of people's own pictures; exit status 1 if a picture could not be read."""
-    if not pipeline.predict(Session(data, run=run, output=output), images or [], split):
-        raise typer.Exit(1)
+    """Predict the classes of people's own pictures; exit status 2 if none of them can be read."""
+    pipeline.predict(Session(data, run=run, output=output), images or [], split)
 
 
 @command("export")

@@ -251,12 +251,8 @@ def explore(session: Session, port: int | None) -> None:
     explore.run(folder, session.data, session.output / "cache", port)
 
 
-def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
-    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along.
-
-    Returns:
-        Whether every picture could be read.
-    """
+def predict(session: Session, images: Sequence[Path], split: bool) -> None:
+    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along."""
     from digits.stages.predict import export, exported, stage
 
     if not images:
@@ -267,7 +263,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
         ensemble = current or export.make(session.finished_run())
     else:
         ensemble = exported.load(exported.PRETRAINED)
-    return stage.run(ensemble, images, session.output / "predictions", split)
+    stage.run(ensemble, images, session.output / "predictions", split)
 
 
 def finish(run: Run, explored: Path) -> None:

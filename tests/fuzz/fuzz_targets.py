@@ -144,7 +144,7 @@ def drawings() -> list[bytes]:
     drawn = np.full((24, 18), 255, np.uint8)
     drawn[4:20, 8:11] = 10
     modes = {"PNG": "1 L LA P RGB RGBA", "JPEG": "L RGB CMYK", "GIF": "P", "BMP": "1 RGB", "WEBP": "RGB RGBA"}
-    modes |= {"TIFF": "1 L RGB CMYK I F"}
+    modes |= {"TIFF": "1 L RGB CMYK I F", "AVIF": "RGB RGBA"}
     seeds = []
     for kind, names in modes.items():
         for mode in names.split():

@@ -23,7 +23,8 @@ GIGABYTE = 2**30
 DRAWN = np.full((40, 30), 255, np.uint8)
 DRAWN[5:35, 13:17] = 10
 MODES = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "JPEG": ("L", "RGB", "CMYK"), "BMP": ("1", "L", "RGB")}
-MODES |= {"GIF": ("L", "P"), "WEBP": ("RGB", "RGBA"), "TIFF": ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "LAB")}
+MODES |= {"GIF": ("L", "P"), "WEBP": ("RGB", "RGBA"), "AVIF": ("L", "RGB", "RGBA")}
+MODES |= {"TIFF": ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "LAB")}
 KINDS = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
 
 
@@ -171,14 +172,18 @@ def test_the_largest_pictures_are_read_within_a_gigabyte(tmp_path, colour):
 
 
 @pytest.mark.slow
-def test_the_largest_pictures_in_webp_are_read_within_a_gigabyte(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("WEBP", {"lossless": True, "method": 0}), ("AVIF", {"speed": 10, "quality": 90, "subsampling": "4:4:4"})],
+)
+def test_the_largest_pictures_of_other_formats_are_read_within_a_gigabyte(kind, options, tmp_path):
     """Half as many pixels, whose decoder takes four times the memory."""
-    side = int(pictures.MOST_OF_WEBP**0.5)
+    side = int(pictures.MOST_OF[kind] ** 0.5)
     large = Image.new("RGBA", (side, side), (16, 32, 48, 128))
-    large.save(tmp_path / "large.webp", lossless=True, method=0)
-    _is_read_within_a_gigabyte(tmp_path / "large.webp")
+    large.save(tmp_path / "large", kind, **options)
+    _is_read_within_a_gigabyte(tmp_path / "large")
     file = io.BytesIO()
-    large.resize((side + 1, side + 1)).save(file, "WEBP", lossless=True, method=0)
+    large.resize((side + 1, side + 1)).save(file, kind, **options)
     with pytest.raises(UserError, match="pixels are too many; 32,000,000 are allowed"):
         pictures.read(io.BytesIO(file.getvalue()))
 
@@ -221,7 +226,9 @@ def test_a_pipe_in_a_folder_is_no_picture(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "loop.png").symlink_to("loop.png")
-    assert list(pictures.find([tmp_path])) == []
+    found, others = pictures.find([tmp_path])
+    assert found == []
+    assert {path.name for path in others} == {"pipe.png", "loop.png"}
 
 
 def test_a_file_without_an_end_is_refused():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command import ROOT, digits, refuse
+from command import ROOT, answer, call, digits, refuse
 from digits.data.demo import demo
 from digits.stages.predict import exported, stage
 from digits.stages.predict.exported import Ensemble, Prediction
@@ -86,22 +86,58 @@ def test_what_cannot_be_read_is_a_line_each_and_the_others_are_done(drawn, tmp_p
         "text.png": b"no picture",
         "empty.jpg": b"",
         "cut.png": whole.read_bytes()[:200],
-        "phone.heic": b"\0\0\0\x18ftypheic",
+        "film.heic": b"\0\0\0\x18ftypqt  ",
         "pixels.csv": b"pixel0,pixel1,pixel2,pixel3\n1,2,3,4\n",
         "header.csv": b"a,b\n1,2\n",
     }
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
     done = digits("predict", *(tmp_path / name for name in bad), tmp_path / "missing.png", whole, "--output", tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 0
     lines = done.stderr.strip().splitlines()
-    assert len(lines) == len(bad) + 1
-    assert all(line.startswith(f"error: {tmp_path}") for line in lines), done.stderr
+    assert all(line.startswith(f"warning: {tmp_path}") for line in lines), done.stderr
+    assert all(done.stderr.count(f"{tmp_path}/{name}") == 1 for name in (*bad, "missing.png"))
     found = rows(tmp_path)
     assert found[whole.name]["status"] == "ok"
     assert found["empty.jpg"]["status"] == "the file is empty"
     assert found["missing.png"]["status"] == "No such file or directory"
     assert "2x2 pixels" in found["pixels.csv"]["status"]
+
+
+def test_a_folder_of_a_phone(drawn, tmp_path):
+    """A picture, what a Mac and Windows leave beside it, a film, and two pictures that cannot be read."""
+    whole = next(iter(sorted(drawn.iterdir())))
+    phone = tmp_path / "phone"
+    phone.mkdir()
+    contents = {"IMG_1.png": whole.read_bytes(), "._IMG_1.png": b"\0\5\x16\7", "IMG_4.MOV": b"\0\0\0\x14ftypqt  "}
+    contents |= {".DS_Store": b"", "Thumbs.db": b""}
+    contents |= dict.fromkeys(("IMG_2.HEIC", "IMG_3.HEIC"), b"\0\0\0\x18ftypheic")
+    for name, content in contents.items():
+        (phone / name).write_bytes(content)
+    done = call("predict", phone, "--output", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "Passed over as no pictures: 2 (IMG_4.MOV, Thumbs.db)" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"warning: {phone}/IMG_2.HEIC, {phone}/IMG_3.HEIC: ")
+    found = rows(tmp_path)
+    assert list(found) == ["IMG_1.png", "IMG_2.HEIC", "IMG_3.HEIC"]
+    assert found["IMG_1.png"]["status"] == "ok"
+
+
+def test_where_nothing_can_be_read_the_earlier_results_stay(drawn, tmp_path):
+    answer("predict", next(iter(sorted(drawn.iterdir()))), "--output", tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "predictions").iterdir()}
+    assert len(before) == 2
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone/IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "phone/IMG_2.jpg").touch()
+    for number in range(30):
+        (tmp_path / f"phone/text-{number}.png").write_text("no picture")
+    line = refuse("predict", tmp_path / "phone", "--output", tmp_path)
+    assert "phone/IMG_1.heic: " in line
+    assert "phone/IMG_2.jpg: the file is empty; " in line
+    assert line.endswith(" and 20 more: no picture that can be read (of no known kind)")
+    assert {path: path.read_bytes() for path in (tmp_path / "predictions").iterdir()} == before
 
 
 def test_odd_names_are_no_crash(drawn, tmp_path):
@@ -140,7 +176,7 @@ def test_pictures_in_colour_are_resized_and_named_classes_are_shown(tmp_path):
     ensemble = Ensemble(forward, classes, (32, 32, 3), "of the test", {"run_oof_accuracy": 0.9})
     for name, colour in {"red": (250, 0, 0), "blue": (0, 10, 240), "black": (0, 0, 9)}.items():
         Image.new("RGB", (90, 70), colour).save(tmp_path / f"{name}.png")
-    assert stage.run(ensemble, [tmp_path], tmp_path / "predictions")
+    stage.run(ensemble, [tmp_path], tmp_path / "predictions")
     found = rows(tmp_path)
     assert {name: row["digit"] for name, row in found.items()} == {
         "red.png": "deep red", "blue.png": "blue", "black.png": "blue",

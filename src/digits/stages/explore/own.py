@@ -49,7 +49,7 @@ def _picture() -> np.ndarray | None:
             height=CANVAS, width=CANVAS, drawing_mode="freedraw", return_image_data=True, key="canvas",
         )  # fmt: skip
     with upload:
-        file = st.file_uploader("or a picture", type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"])
+        file = st.file_uploader("or a picture", type=sorted(pictures.SUFFIXES))
     if file is not None:
         try:
             return pictures.read_colours(file)

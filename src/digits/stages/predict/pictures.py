@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,25 +20,39 @@ from digits.errors import UserError
 
 MOST_BYTES = 2**27  # of a file
 MOST_PIXELS = 64_000_000  # of a picture that is opened at all: a phone's are a third of it
-MOST_OF_WEBP = 32_000_000  # as its decoder takes 16 bytes for each
+MOST_OF = {"WEBP": 32_000_000, "AVIF": 32_000_000}  # by format: their decoders take 16 bytes for each
 MOST_SIDE = 30_000  # pixels of a side: OpenCV counts some in 16 bits
 KEPT_PIXELS = 4_000_000  # of a picture once it is read: far more than `ink` needs
 STRIP = 64  # rows of the smaller picture that a large one is made smaller by at a time
 LARGE_ONE = threading.Lock()  # held while the pixels of a larger picture are in memory: several would fill it
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow knows others that run programs, such as EPS
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")  # Pillow knows others that run programs, such as EPS
+HEIF = "HEIF"  # the format of HEIC files; their decoders are under the LGPL and the GPL, so they do not come along
+HEIF_DECODERS = ("pillow_heif", "pi_heif")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 REDUCIBLE = {"1": "L", "P": "RGBA", "PA": "RGBA", "I;16": "I", "I;16B": "I", "I;16L": "I", "I;16N": "I"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}  # of what is taken from a folder
+SUFFIXES = {  # of what is taken from a folder
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif",
+}  # fmt: skip
 
 
-def find(named: Sequence[Path]) -> Iterator[Path]:
-    """The files that people name, and the pictures in the folders that they name, each once."""
-    found = (path for given in named for path in (sorted(_inside(given)) if given.is_dir() else [given]))
-    return iter(dict.fromkeys(found))
+def find(named: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The files that people name with the pictures in the folders that they name, and what else is in these folders.
+
+    Each path is there once. What is hidden is left out: Macs leave a `._name.png` beside `name.png` on other disks.
+    """
+    pictures, others = {}, {}
+    for given in named:
+        for path in _inside(given) if given.is_dir() else [given]:
+            # a pipe that is called like a picture would never end
+            taken = path == given or (path.suffix.lower() in SUFFIXES and path.is_file())
+            (pictures if taken else others)[path] = None
+    return list(pictures), [path for path in others if path not in pictures]
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    """The pictures below a folder; no pipe that is called like one, which would never end."""
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _inside(folder: Path) -> list[Path]:
+    """Everything below a folder that is not hidden, but folders."""
+    inside = (path for path in folder.rglob("*") if not path.is_dir())
+    return sorted(path for path in inside if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
 def read(file: BinaryIO) -> np.ndarray:
@@ -58,7 +74,7 @@ def read_colours(file: BinaryIO) -> np.ndarray:
     if len(content) > MOST_BYTES:
         raise UserError(f"a file of more than {MOST_BYTES:,} bytes is too large; save the picture smaller")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=_formats()) as picture:
             _check(picture)
             factor = _times_too_large(picture)
             picture.draft(None, (picture.width // factor, picture.height // factor))  # a JPEG is decoded smaller
@@ -73,8 +89,11 @@ def read_colours(file: BinaryIO) -> np.ndarray:
     except Image.DecompressionBombError:
         raise UserError(f"its pixels are too many; {MOST_PIXELS:,} are allowed") from None
     except UnidentifiedImageError:
-        if content[4:8] == b"ftyp":
-            raise UserError("a HEIC or AVIF picture, which cannot be read here; save it as JPEG or PNG") from None
+        if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS and HEIF not in _formats():
+            raise UserError(
+                "a HEIC picture; save it as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible), or "
+                "install pillow-heif into .venv"
+            ) from None
         raise UserError("no picture that can be read (of no known kind)") from None
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         reason = " ".join(str(error).split())[:100]
@@ -82,8 +101,18 @@ def read_colours(file: BinaryIO) -> np.ndarray:
     return np.asarray(upright)
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Formats that are read: HEIF where its decoder is installed."""
+    for name in HEIF_DECODERS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name).register_heif_opener()
+            return (*FORMATS, HEIF)
+    return FORMATS
+
+
 def _check(picture: Image.Image) -> None:
-    most = MOST_OF_WEBP if picture.format == "WEBP" else MOST_PIXELS
+    most = MOST_OF.get(picture.format, MOST_PIXELS)
     if picture.width * picture.height > most:
         raise UserError(f"{picture.width}x{picture.height} pixels are too many; {most:,} are allowed")
     if max(picture.size) > MOST_SIDE:

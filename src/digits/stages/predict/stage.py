@@ -24,9 +24,10 @@ from digits.stages.predict.readings import NONE, OK, Picture, Reading
 MOST_READERS = 4  # of pictures at a time: each takes up to 0.2 GB
 THUMBNAIL = 140  # pixels
 SHOWN, SHEET = 40, 60  # pictures in the printed table and on the sheet
+NAMED = 10  # files in a line, and problems
 
 
-def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = False) -> bool:
+def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = False) -> None:
     """Write `predictions.csv` and `predictions.png`, and print a table.
 
     Args:
@@ -35,14 +36,14 @@ def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = F
         folder: for the results.
         split: take a picture of several digits in a row as that many digits.
 
-    Returns:
-        Whether every picture could be read.
-
     Raises:
-        UserError: there are no pictures.
+        UserError: there are no pictures, or none of them can be read; earlier results stay then.
     """
     print(f"Networks: {ensemble.origin}, out-of-fold accuracy {ensemble.about['run_oof_accuracy']:.4f}", flush=True)
     found = list(_load_all(paths, ensemble.shape))
+    unread = [picture for picture in found if picture.problem]
+    if len(unread) == len(found):
+        raise UserError("; ".join(_problems(unread)))
     probabilities, novelty, _ = ensemble.predict(np.concatenate([picture.images for picture in found]))
     ends = np.cumsum([len(picture.images) for picture in found])[:-1]
     parts = zip(found, np.split(probabilities, ends), np.split(novelty, ends), strict=True)
@@ -50,15 +51,19 @@ def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = F
     _write(read, folder / "predictions.csv")
     _draw(read, ensemble.classes, folder / "predictions.png")
     _print(read, folder)
-    return all(reading.is_readable for reading in read)
+    for problem in _problems(unread):
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _load_all(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[Picture]:
     """The pictures in files and folders, in their order, several read at a time."""
-    files = list(pictures.find(paths))
+    files, others = pictures.find(paths)
     if not files:
         known = " ".join(sorted(pictures.SUFFIXES))
         raise UserError(f"no pictures in {', '.join(map(str, paths))}; known are {known}")
+    if others:
+        names = [printable(path.name) for path in others]
+        print(f"Passed over as no pictures: {len(names):,} ({_listed(names)})", flush=True)
     threads = min(joblib.cpu_count(), MOST_READERS)
     loaded = joblib.Parallel(n_jobs=threads, prefer="threads", return_as="generator")(
         joblib.delayed(_load)(path, shape) for path in files
@@ -107,14 +112,27 @@ def _print(read: Sequence[Reading], folder: Path) -> None:
     if len(read) > SHOWN:
         out.print(f"... and {len(read) - SHOWN:,} more")
     counts = {status: sum(reading.status == status for reading in read) for status in (OK, NONE)}
-    unread = [reading.picture for reading in read if not reading.is_readable]
+    unread = sum(not reading.is_readable for reading in read)
     out.print(
-        f"{counts[OK]:,} {OK}, {counts[NONE]:,} {NONE}, {len(unread):,} not read: "
+        f"{counts[OK]:,} {OK}, {counts[NONE]:,} {NONE}, {unread:,} not read: "
         f"{folder / 'predictions.csv'}, {folder / 'predictions.png'}",
         soft_wrap=True,
     )
+
+
+def _problems(unread: Sequence[Picture]) -> list[str]:
+    """Say why pictures could not be read: a line a problem, which names the files that have it."""
+    files: dict[str, list[str]] = {}
     for picture in unread:
-        print(f"error: {picture.name}: {one_line(picture.problem)}", file=sys.stderr)
+        files.setdefault(one_line(picture.problem), []).append(picture.name)
+    lines = [f"{_listed(names)}: {problem}" for problem, names in files.items()]
+    more = [f"and {len(lines) - NAMED:,} more problems"] * (len(lines) > NAMED)
+    return lines[:NAMED] + more
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    return ", ".join(names[:NAMED]) + more
 
 
 def _rounded(reading: Reading, digits: int) -> str:
