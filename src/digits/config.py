@@ -37,6 +37,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+class Data(Section):
+    corrections: str | None = Field(None, min_length=1)
+
+
 class Folds(Section):
     count: int = Field(10, ge=2, le=1000)
     limit: int | None = Field(None, ge=1)
@@ -215,6 +219,7 @@ class Tune(Section):
 
 class Config(Section):
     seed: int = Field(2026, ge=0, lt=2**64)
+    data: Data = Data()
     folds: Folds = Folds()
     architectures: list[Architecture] = Field(
         [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")],

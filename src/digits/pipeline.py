@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits import config, data
 from digits.config import Config
-from digits.data import DEMO, Dataset, Source
+from digits.data import DEMO, Dataset, Source, corrections
 from digits.errors import UserError
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
@@ -76,7 +76,7 @@ class Session:
         settings = self.config()
         folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
         print(f"Run: {folder}, of {self.config_path}", flush=True)
-        return Run(folder, settings, self.dataset)
+        return Run(folder, settings, corrected(self.dataset, settings))
 
     def folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
@@ -118,6 +118,14 @@ def resources(workers: int | None, scheduler: str | None, hours: str | None) -> 
     if scheduler:
         raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
     return Resources(workers, scheduler, Deadline(began, limit))
+
+
+def corrected(dataset: Dataset, settings: Config) -> Dataset:
+    """Dataset with the corrected labels of a config, if it names any; prints what they change."""
+    dataset = data.corrected(dataset, settings.data.corrections)
+    if dataset.corrected is not None:
+        print(f"Corrections: {corrections.sentence(dataset)}", flush=True)
+    return dataset
 
 
 def explore_data(session: Session) -> None:
@@ -214,7 +222,7 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     RunFolder.named(session.output, name)  # which checks the name
     folder = session.output / "tune" / name
     print(f"Search: {folder}, of {space_file}", flush=True)
-    stage.run(Search(space, space_file, session.dataset, folder), workers, scheduler)
+    stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
 
 
 def report(run: Run) -> None:

@@ -258,11 +258,7 @@ class Run(RunFolder):
         """
         record = {
             "config": self.config.model_dump(mode="json"),
-            "data": {
-                "name": self.dataset.name,
-                "train": self.dataset.fingerprint,
-                "test": self.dataset.test_fingerprint,
-            },
+            "data": {"name": self.dataset.name} | self.dataset.fingerprints,
             "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}

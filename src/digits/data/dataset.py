@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+LEFT_OUT = -1  # in the place of a target: the row is not learned
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class Dataset:
@@ -17,6 +19,8 @@ class Dataset:
     source: where the rows come from, for people.
     train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
     test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
+    corrected: what networks learn instead of `targets`, int32 (n,), `LEFT_OUT` for rows that they do not learn; None
+        where that is `targets`. No score is computed with it.
     """
 
     name: str
@@ -25,6 +29,7 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray | None = None
+    corrected: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,7 +49,7 @@ class Dataset:
     @property
     def rows(self) -> Rows:
         """The training rows."""
-        return Rows(self.train_images, self.targets, len(self.classes))
+        return Rows(self.train_images, self.targets, len(self.classes), self.corrected)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -56,24 +61,44 @@ class Dataset:
         """SHA-256 of the test pixels."""
         return _fingerprint(self.test_images)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of all that a run is made from: of the training and the test table, and of corrected labels."""
+        corrected = {} if self.corrected is None else {"corrections": hashlib.sha256(self.corrected).hexdigest()}
+        return {"train": self.fingerprint, "test": self.test_fingerprint} | corrected
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Labelled images.
 
     images: uint8 (n, height, width, channels). targets: the index of each label, int32 (n,), below `classes`.
+    corrected: see `Dataset`.
     """
 
     images: np.ndarray
     targets: np.ndarray
     classes: int
+    corrected: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, rows: np.ndarray) -> Rows:
         """Select rows by number, int (m,), in their order."""
-        return Rows(self.images[rows], self.targets[rows], self.classes)
+        corrected = None if self.corrected is None else self.corrected[rows]
+        return Rows(self.images[rows], self.targets[rows], self.classes, corrected)
+
+    def hold_out(self, folds: np.ndarray, fold: int) -> Split:
+        """Split off a fold, whose targets stay as given; of the others, the corrected ones are learned.
+
+        folds: of each row, int (n,).
+        """
+        learned, held_out = folds != fold, np.flatnonzero(folds == fold)
+        if self.corrected is None:
+            return Split(self, np.flatnonzero(learned), held_out)
+        rows = Rows(self.images, np.where(learned, self.corrected, self.targets), self.classes)
+        return Split(rows, np.flatnonzero(learned & (self.corrected != LEFT_OUT)), held_out)
 
 
 @dataclass(frozen=True, eq=False)

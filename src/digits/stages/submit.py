@@ -14,7 +14,7 @@ from rich.table import Table
 
 from digits.competition import COMPETITION
 from digits.config import Config
-from digits.data import DEMO, submission
+from digits.data import DEMO, corrections, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
 from digits.files import arrays, records
@@ -176,6 +176,8 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
+    if data.corrected is not None:
+        table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
     if "true_score" in record:

@@ -289,7 +289,8 @@ def _inner_split(
         return learned, None
     count, targets = len(learned), rows.targets[learned]
     held_back = math.ceil(settings.early_stopping.inner_split * count)
-    if min(held_back, count - held_back) < len(np.unique(targets)):
+    classes, sizes = np.unique(targets, return_counts=True)
+    if min(held_back, count - held_back) < len(classes) or sizes.min() < 2:
         raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
     kept, watched = train_test_split(
         np.arange(count),

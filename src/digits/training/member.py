@@ -9,7 +9,7 @@ import numpy as np
 
 from digits import data, models
 from digits.config import Config
-from digits.data import Dataset, Rows, Split
+from digits.data import Dataset, Rows
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.runs import Member
@@ -57,7 +57,7 @@ def train(config: Config, member: Member, tables: Tables, folder: Path, report: 
     from digits.training import loop
 
     architecture = next(net for net in config.architectures if net.label == member.architecture)
-    split = Split(tables.rows, np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold))
+    split = tables.rows.hold_out(tables.folds, member.fold)
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
     network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
     with replacing(folder / "history.csv") as temporary:

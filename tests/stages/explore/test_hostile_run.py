@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from digits.data import corrections
+from digits.data.dataset import LEFT_OUT
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.files import arrays, records
@@ -280,14 +282,41 @@ def test_a_literal_is_one_span_of_code(text):
     assert inner.split() == text.split()
 
 
-@given(content=st.one_of(st.binary(), st.text('row,label,verdict\n0123456789"-').map(str.encode)))
+ROWS = st.text('row,label,verdict\n0123456789"-').map(str.encode)
+
+
+@given(content=st.one_of(st.binary(), ROWS, ROWS.map(lambda rows: queue.EARLIER + b"\n" + rows)))
 def test_any_file_of_verdicts_is_read_or_refused(tmp_path, content):
     path = tmp_path / "verdicts.csv"
     path.write_bytes(content)
     try:
-        queue.read_verdicts(path)
+        queue.read_verdicts(path, DATA)
     except UserError as error:
         assert "\n" not in str(error)
+
+
+def test_verdicts_are_saved_as_corrections_of_these_rows(tmp_path):
+    path = tmp_path / "verdicts.csv"
+    assert queue.read_verdicts(path, DATA) == {}
+    label, other = DATA.train_labels[5], (DATA.train_labels[7] + 1) % 10
+    verdicts = {5: queue.RIGHT, 7: str(other), 9: queue.UNREADABLE}
+    assert queue.write_verdicts(path, verdicts | {11: queue.OPEN}, DATA) == 3
+    assert queue.read_verdicts(path, DATA) == verdicts
+    assert corrections.read(path, DATA) == {5: DATA.targets[5], 7: other, 9: LEFT_OUT}
+    assert path.read_text().splitlines()[1] == f"5,{label},{label},{DATA.fingerprint}"
+    with pytest.raises(UserError, match="of another table"):
+        queue.read_verdicts(path, dataclasses.replace(DATA, train_labels=(DATA.train_labels + 1) % 10))
+    assert queue.write_verdicts(path, {5: queue.OPEN}, DATA) == 0
+    assert queue.read_verdicts(path, DATA) == {}
+
+
+def test_verdicts_of_an_earlier_version_are_kept(tmp_path):
+    path, label = tmp_path / "verdicts.csv", DATA.train_labels[7]
+    path.write_text(f"row,label,verdict\n5,{label},label is right\n7,{label},9\n9,1,unreadable\n99999,1,2\n")
+    verdicts = queue.read_verdicts(path, DATA)
+    assert verdicts == {5: queue.RIGHT, 7: "9", 9: queue.UNREADABLE}
+    queue.write_verdicts(path, verdicts, DATA)
+    assert queue.read_verdicts(path, DATA) == verdicts | ({7: queue.RIGHT} if label == 9 else {})
 
 
 def test_it_serves_this_machine_alone_and_tells_nobody():

@@ -72,6 +72,7 @@ search:
         ({"architectures.7.options.width": {"float": [0.5, 1.0]}}, "list items"),
         ({"folds.count": {"int": [2, 5]}}, "cannot be searched"),
         ({"tune.folds": {"int": [2, 5]}}, "cannot be searched"),
+        ({"data.corrections": {"choice": ["a.csv", "b.csv"]}}, "cannot be searched"),
     ],
 )
 def test_what_cannot_be_searched_is_named(ranges, words):

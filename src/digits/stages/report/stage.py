@@ -31,6 +31,7 @@ CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes",
 SEARCH = ("progress", "importance", "parallel", "slices")
 RECIPE = {  # what a reader wants to know of a config
     "networks averaged": "members",
+    "corrected labels": "data.corrections",
     "folds": "folds.count",
     "seeds": "seeds",
     "epochs": "training.epochs",

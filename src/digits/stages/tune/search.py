@@ -88,12 +88,13 @@ class Search:
             UserError: it was begun otherwise; says which keys differ.
         """
         record = {"config": _shaping(self.base), "space": self.space.record(), "data": self.dataset.fingerprint}
+        record["corrections"] = self.dataset.fingerprints.get("corrections")
         path = self.folder / "search.json"
         before = record | {"versions": backend.versions(), "machine": backend.machine()}
         if records.stands_twice(path):
             before = records.read_twice(path, config=dict, space=dict, data=str, versions=dict)
             recorded = _shaping(parse_recorded(before["config"], str(path)))
-            changed = differences(record, {key: before[key] for key in record} | {"config": recorded})
+            changed = differences(record, {key: before.get(key) for key in record} | {"config": recorded})
             if changed:
                 raise UserError(
                     f"search {self.folder} was begun otherwise: {', '.join(changed)}; choose another RUN=, or delete "

@@ -168,7 +168,7 @@ def parse(ranges: dict[str, Any], base: Config, origin: str) -> Space:
             raise UserError(f"space {origin}: {shown(str(key))} is no config key")
     parsed = {key: _range(key, values, origin) for key, values in ranges.items()}
     for key, range_ in parsed.items():
-        if key.partition(".")[0] in ("tune", "cluster", "ensemble", "seed", "seeds", "folds", "tuned_on"):
+        if key.partition(".")[0] in ("data", "tune", "cluster", "ensemble", "seed", "seeds", "folds", "tuned_on"):
             raise UserError(f"space {origin}: {key}: a trial is not judged by it, so it cannot be searched")
         if key == "training.epochs" and base.tune.tuner == "hyperband":
             raise UserError(f"space {origin}: hyperband decides training.epochs itself; search something else")

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from digits.config import Config
-from digits.data import Rows, Split
+from digits.data import Rows
 from digits.ensemble import calibration, metrics
 from digits.errors import UserError
 from digits.seeds import derive
@@ -108,7 +108,7 @@ def _score(job: FoldJob, rows: Rows, folds: np.ndarray) -> Score:
     from digits.training import loop
 
     config, until = job.config, time.monotonic() + job.seconds
-    split = Split(rows, np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold))
+    split = rows.hold_out(folds, job.fold)
     held_out = rows.take(split.held_out)
     probabilities, seconds = [], 0.0
     with messages.sender(job.pipe) as send:
