@@ -3,7 +3,10 @@
 import base64
 import dataclasses
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,9 @@ from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import Run, RunFolder
 from digits.stages import submit, train
+from digits.stages.evaluate import stage as evaluate
 from digits.stages.predict import export, exported, networks, novelty
+from digits.stages.report import stage as report
 from digits.workers.budget import Resources
 
 pytestmark = pytest.mark.slow
@@ -92,6 +97,18 @@ def test_its_novelty_and_features_are_those_of_the_members(run):
     ours = exported.load(run.exported).predict(DATA.test_images)
     assert np.median(np.abs(ours.novelty / np.mean(expected, axis=0) - 1)) < 0.1  # the run's may be in 16 bits
     assert np.abs(ours.features - np.mean(aligned, axis=0)).max() < 0.05
+
+
+def test_the_lines_in_the_model_card_predict(run):
+    evaluate.run(run)
+    report.run(run, run.folder.parent / "eda", run.folder.parent / "tune")
+    (code,) = re.findall(r"```python\n(.*?)```", (run.folder / "MODEL_CARD.md").read_text(), re.DOTALL)
+    assert len(code.splitlines()) == 5
+    np.save(run.folder.parent / "images.npy", DATA.test_images[:20])
+    code = code.replace("numpy.zeros((1, 28, 28, 1), numpy.uint8)", "numpy.load('../images.npy', allow_pickle=False)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=run.folder, capture_output=True, text=True, check=True)
+    predicted = exported.load(run.exported).predict(DATA.test_images[:20]).probabilities.argmax(axis=1)
+    assert done.stdout == f"{DATA.classes[predicted].tolist()}\n"
 
 
 @pytest.mark.parametrize("count", [0, 3])

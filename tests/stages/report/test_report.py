@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from browser import needs_browser
@@ -105,6 +106,27 @@ def test_its_figures_and_sentences_are_those_of_the_run(run, page):
         assert all(sentence in page for sentence in sentences)
 
 
+def test_the_model_card_says_the_same_of_the_run(run, page):
+    metrics = records.read_json(run.metrics)
+    found = records.read_json(run.evaluation / "metrics.json")["findings"]
+    _, head, text = (run.folder / "MODEL_CARD.md").read_text(encoding="utf-8").split("---\n", 2)
+    known = yaml.safe_load(head)
+    assert known["license"] == "mit"
+    assert known["pipeline_tag"] == "image-classification"
+    (result,) = known["model-index"][0]["results"]
+    assert result["metrics"] == [
+        {"type": "accuracy", "name": "out-of-fold accuracy", "value": round(metrics["oof_accuracy"], 5)}
+    ]
+    titles = ["Data", "Recipe", "Scores", "Limits", "How it was made", "Use"]
+    assert re.findall(r"(?m)^## (.*)", text) == titles
+    for sentence in (*found["scores"], *found["classes"], *found["confidence"]):
+        assert f"\n{sentence}\n" in text
+    assert f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}" in text
+    assert "| images | uint8, 28 x 28 pixels, 1 channel |" in text
+    assert f"| fingerprint, train | {DATA.fingerprint} |" in text
+    assert "`make export RUN=both` writes `ensemble.onnx`" in text
+
+
 def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(copy):
     os.utime(copy.evaluation / "metrics.json", (0, 0))
     assert report.is_evaluated(copy)
@@ -178,6 +200,9 @@ def test_nothing_in_the_page_is_somebodys_html(copy):
         "div", "table", "thead", "tr", "th", "tbody", "td", "figure", "img", "figcaption",
     }  # fmt: skip
     assert not re.search(r"<[^>]*\son\w+\s*=", re.sub(r'"[^"]*"', "", text))
+    card = (copy.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert r"\<script>alert(1)\</script>\<img" in card
+    assert not re.search(r"(?<!\\)[<\[]", card.replace("```python", "").partition("## Use")[0].partition("\n# ")[2])
 
 
 def _add_evil_origin(record: dict[str, Any]) -> None:

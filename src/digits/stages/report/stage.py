@@ -1,4 +1,4 @@
-"""Write all that is known about a run into one page that needs nothing else."""
+"""Write all that is known about a run into one page that needs nothing else, and the most of it into a model card."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
+from digits.stages.report import model_card
 
 logger = logging.getLogger(__name__)
 
 WIDEST = 1400  # pixels of a figure
 MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
+MOST_CLASSES = 50  # that the model card lists
 CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
 SEARCH = ("progress", "importance", "parallel", "slices")
 RECIPE = {  # what a reader wants to know of a config
@@ -78,7 +80,9 @@ class PageSection:
 
 
 def run(run: Run, eda: Path, searches: Path) -> Path:
-    """Write `report.html` of a run that was evaluated; what other stages found is shown where it is there.
+    """Write `report.html` and `MODEL_CARD.md` of a run that was evaluated.
+
+    What other stages found is shown where it is there.
 
     Args:
         run: finished and evaluated.
@@ -96,6 +100,7 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
         raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
         text = _render(f"{run.dataset.name}: run {run.folder.name}", _sections(run, eda, searches))
+        card = _card(run)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(
             f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
@@ -103,9 +108,10 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
             "cluster, make eda, make tune"
         ) from error
     page = run.folder / "report.html"
-    with replacing(page) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    for path, content in ((run.folder / "MODEL_CARD.md", card), (page, text)):
+        with replacing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8", errors="replace")
+        print(f"Written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return page
 
 
@@ -160,6 +166,34 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
         *_searched(run.dataset, searches),
         PageSection("Mistakes", pictures=pictures("mistakes")),
         PageSection("How it was made", rows=_origin(run)),
+    ]
+
+
+def _card(run: Run) -> str:
+    """Text of the model card."""
+    metrics = records.read_json(run.metrics, oof_accuracy=float)
+    found = records.read_json(run.evaluation / "metrics.json", findings=dict)["findings"]
+    left_out = ["The exported file leaves out the test-time augmentation, with which the scores were made."]
+    limits = [*model_card.LIMITS, *left_out * (run.config.tta != "none"), *found["classes"], *found["confidence"]]
+    sections = [
+        PageSection("Data", rows=_data(run.dataset)),
+        PageSection("Recipe", rows=_recipe(run.config, metrics)),
+        PageSection("Scores", found["scores"], rows=_scores(metrics)),
+        PageSection("Limits", limits),
+        PageSection("How it was made", rows=_origin(run)),
+    ]
+    return model_card.text(run.folder.name, run.dataset, metrics, sections)
+
+
+def _data(dataset: Dataset) -> list[list[str]]:
+    height, width, channels = dataset.shape
+    classes = ", ".join(map(str, dataset.classes[:MOST_CLASSES]))
+    more = f" and {len(dataset.classes) - MOST_CLASSES} more" * (len(dataset.classes) > MOST_CLASSES)
+    return [
+        ["data set", f"{dataset.name}; the data belong to their owners"],
+        ["images", f"uint8, {height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"],
+        ["classes", f"{classes}{more}"],
+        *([f"fingerprint, {table}", fingerprint] for table, fingerprint in dataset.fingerprints.items()),
     ]
 
 
