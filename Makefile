@@ -46,6 +46,8 @@ SPACES ?=
 IMAGES ?=
 ## 1 where a picture shows several digits in a row
 SPLIT ?=
+## saved_model or litert, which TensorFlow reads; by default onnx
+FORMAT ?=
 ## the submission to validate; by default output/submission.csv
 FILE ?= output/submission.csv
 ## a run to compare
@@ -169,8 +171,8 @@ compare: install
 	@test -n $(call quote,$(A)) -a -n $(call quote,$(B)) || { echo "error: name two runs: make compare A=one B=other"; exit 2; }
 	@$(DIGITS) compare $(OPTIONS)
 
-## Write a run's ensemble as one ONNX file
-export: VARIABLES := RUN DATA
+## Write a run's ensemble as one ONNX file, or for TensorFlow
+export: VARIABLES := RUN DATA FORMAT
 
 ##@ Kaggle
 

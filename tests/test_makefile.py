@@ -271,6 +271,7 @@ def test_variables_become_options_whatever_their_values_hold(project):
     [
         (["predict", "IMAGES=a.png 'b c.png'", "SPLIT=1"], "digits predict a.png 'b c.png' --split"),
         (["validate"], "digits validate 'output/submission.csv'"),
+        (["export", "FORMAT=litert"], "digits export --format 'litert'"),
         (["validate", "FILE=my file.csv", "RUN=a"], "digits validate 'my file.csv' --run 'a'"),
         (["compare", "A=one", "B=the other"], "digits compare 'one' 'the other'"),
         (["tune", "SCHEDULER=tcp://host:8786"], "digits tune --scheduler 'tcp://host:8786'"),

@@ -12,7 +12,7 @@ import typer
 
 from digits import pipeline
 from digits.competition import COMPETITION
-from digits.errors import one_line_errors
+from digits.errors import UserError, one_line_errors
 from digits.pipeline import Session
 
 app = typer.Typer(
@@ -204,14 +204,22 @@ def export_command(
     folds: Annotated[int | None, typer.Option(min=1, help="Only the networks of the first folds.")] = None,
     small: Annotated[bool, typer.Option("--small", help="Compute in 8 bits: a quarter of the size.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file; by default ensemble.onnx of the run.")] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", help="onnx, or saved_model or litert for TensorFlow.")
+    ] = "onnx",
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Write the ensemble of a finished run as one ONNX file, checked against Keras."""
+    """Write the ensemble of a finished run as one file, checked against Keras."""
     finished = Session(data, run=run, output=output).finished_run()
     from digits.stages.predict import export
 
     with finished.locked():
-        export.run(finished, out or finished.exported, folds, small)
+        if format_name == "onnx":
+            export.run(finished, out or finished.exported, folds, small)
+        elif folds or small or out:
+            raise UserError("--folds, --small and --out are of ONNX alone; leave them out, or --format")
+        else:
+            export.for_tensorflow(finished, format_name)
 
 
 @command("tune")

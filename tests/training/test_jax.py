@@ -106,7 +106,7 @@ def test_every_stage_after_training_does_without_tensorflow(whole, tmp_path, env
     rows = (whole.parent / "predictions/predictions.csv").read_text().splitlines()
     assert len(rows) == 41
     said = complain("export", *output)
-    assert said == "error: the ONNX export needs TensorFlow: make export RUN=whole, without BACKEND="
+    assert said == "error: the export needs TensorFlow: make export RUN=whole, without BACKEND="
 
 
 def test_a_run_of_jax_is_not_continued_with_tensorflow(whole):

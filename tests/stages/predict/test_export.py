@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from scipy.special import softmax
 
-from command import complain, succeed
+from command import complain, refuse, succeed
 from digits import config
 from digits.data.demo import demo
 from digits.ensemble import alignment
@@ -109,6 +109,24 @@ def test_the_lines_in_the_model_card_predict(run):
     done = subprocess.run([sys.executable, "-c", code], cwd=run.folder, capture_output=True, text=True, check=True)
     predicted = exported.load(run.exported).predict(DATA.test_images[:20]).probabilities.argmax(axis=1)
     assert done.stdout == f"{DATA.classes[predicted].tolist()}\n"
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_tensorflow_reads_the_same(name, copy, run):
+    copied = dataclasses.replace(run, folder=copy.folder)
+    path, unfinished = (copy.folder / f"{dot}{export.FORMATS[name].name}" for dot in ("", "."))
+    for earlier in (path, unfinished):
+        earlier.mkdir()
+        (earlier / "of_an_earlier_call").touch()
+    export.for_tensorflow(copied, name)
+    assert not unfinished.exists()
+    assert not (path / "of_an_earlier_call").exists()
+    forward, expected = export.FORMATS[name].load(path), exported.load(run.exported)
+    for count in (1, 7):
+        for ours, theirs in zip(
+            forward(DATA.test_images[:count]), expected.predict(DATA.test_images[:count]), strict=True
+        ):
+            np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -251,6 +269,25 @@ def test_predicting_with_a_run_exports_it_first(copy):
     printed = succeed("predict", output / "a.csv", "--data", "demo", "--run", "two", "--output", output)
     assert copy.exported.exists()
     assert "a.csv#3" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--format", "keras"], "format 'keras' is not known; the formats are onnx, saved_model, litert"),
+        (["--format", "litert", "--small"], "are of ONNX alone"),
+    ],
+)
+def test_a_format_that_is_none_is_a_line(arguments, words, run):
+    output = run.folder.parent
+    assert words in refuse("export", "--data", "demo", "--run", "two", "--output", output, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "saved_model"]])
+def test_without_tensorflow_the_export_is_a_line(arguments, run, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    line = refuse("export", "--data", "demo", "--run", "two", "--output", run.folder.parent, *arguments)
+    assert "the export needs TensorFlow: make export RUN=two, without BACKEND=" in line
 
 
 def test_damage_is_a_line(run, copy):

@@ -124,7 +124,7 @@ def test_the_model_card_says_the_same_of_the_run(run, page):
     assert f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}" in text
     assert "| images | uint8, 28 x 28 pixels, 1 channel |" in text
     assert f"| fingerprint, train | {DATA.fingerprint} |" in text
-    assert "`make export RUN=both` writes `ensemble.onnx`" in text
+    assert "`make export RUN=both` writes `ensemble.onnx`, which" in text
 
 
 def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(copy):

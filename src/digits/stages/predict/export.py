@@ -1,11 +1,14 @@
-"""Write the ensemble of a finished run as one ONNX file, checked against Keras."""
+"""Write the ensemble of a finished run as one ONNX file, or as TensorFlow reads it, checked against Keras."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ from rich.table import Table
 
 from digits.config import Config
 from digits.data.demo import demo
-from digits.errors import UserError
+from digits.errors import UserError, shown
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import StepTimer, console
@@ -37,6 +40,15 @@ CALIBRATION = 1_024  # training rows that give the ranges of what is kept in 8 b
 TIMED_SECONDS = 3.0
 
 
+@dataclass(frozen=True)
+class Format:
+    """What TensorFlow reads: its name for Keras' `Model.export`, its name in the run's folder, and how it is opened."""
+
+    keras: str
+    name: str
+    load: Callable[[Path], Callable[[np.ndarray], Prediction]]
+
+
 def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> None:
     """Write the networks of a run as one file: uint8 images in, the arrays of a `Prediction` out.
 
@@ -49,8 +61,7 @@ def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> N
     Raises:
         UserError: the run is not finished, damaged, or made from other rows; or there is no TensorFlow.
     """
-    if backend.name() != "tensorflow":
-        raise UserError(f"the ONNX export needs TensorFlow: make export RUN={run.folder.name}, without BACKEND=")
+    _need_tensorflow(run)
     steps = StepTimer()
     members = [member for member in run.members if folds is None or member.fold < folds]
     with steps.step(f"load {len(members)} networks"):
@@ -70,6 +81,67 @@ def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> N
             temporary.write_bytes(_content(graph, about))
         speed = _speed(ensemble, run.dataset.test_images)
     _print(out, about, gap, speed)
+
+
+def for_tensorflow(run: Run, format_name: str) -> None:
+    """Write the networks of a run in one of `FORMATS`, with the inputs and outputs of the ONNX file.
+
+    Raises:
+        UserError: the format is not known; or as `run`.
+    """
+    if format_name not in FORMATS:
+        raise UserError(f"format '{shown(format_name)}' is not known; the formats are onnx, {', '.join(FORMATS)}")
+    _need_tensorflow(run)
+    form, steps = FORMATS[format_name], StepTimer()
+    out, unfinished = run.folder / form.name, run.folder / f".{form.name}"
+    with steps.step(f"load {len(run.members)} networks"):
+        model = networks.build(run, run.members)
+    with steps.step("convert, check and write"):
+        about = _about(run, run.members)
+        _remove(unfinished)  # of a call that was killed
+        model.export(unfinished, format=form.keras, verbose=False)
+        ensemble = Ensemble(form.load(unfinished), run.dataset.classes, run.dataset.shape, str(out), about)
+        gap = _check(ensemble, model, run.dataset.test_images[:CHECKED], small=False)
+        _remove(out)
+        unfinished.rename(out)
+        speed = _speed(ensemble, run.dataset.test_images)
+    _print(out, about, gap, speed)
+
+
+def _need_tensorflow(run: Run) -> None:
+    if backend.name() != "tensorflow":
+        raise UserError(f"the export needs TensorFlow: make export RUN={run.folder.name}, without BACKEND=")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _load_saved_model(path: Path) -> Callable[[np.ndarray], Prediction]:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(path))
+    return lambda images: _as_arrays(model.serve(images))
+
+
+def _load_litert(path: Path) -> Callable[[np.ndarray], Prediction]:
+    import tensorflow as tf
+
+    with warnings.catch_warnings(action="ignore"):  # that this interpreter will have a package of its own
+        runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+    return lambda images: _as_arrays(runner(images=images))
+
+
+def _as_arrays(outputs: dict[str, Any]) -> Prediction:
+    return Prediction(**{name: np.asarray(values) for name, values in outputs.items()})
+
+
+FORMATS = {
+    "saved_model": Format("tf_saved_model", "ensemble_saved_model", _load_saved_model),
+    "litert": Format("litert", "ensemble.tflite", _load_litert),
+}
 
 
 def make(finished: Run) -> Ensemble:
@@ -203,10 +275,12 @@ def _speed(ensemble: Ensemble, images: np.ndarray) -> float:
 
 
 def _print(out: Path, about: dict[str, Any], gap: float, speed: float) -> None:
-    size, checksum = out.stat().st_size / 1e6, records.checksum(out)[:16]
+    files = [path for path in (out, *out.rglob("*")) if path.is_file()]
+    size = f"{sum(path.stat().st_size for path in files) / 1e6:.2f} MB"
     table = Table(show_header=False, title=str(out), title_justify="left")
     table.add_row("networks", ", ".join(about["members"]))
-    table.add_row("size", f"{size:.2f} MB, SHA-256 {checksum}")
+    table.add_row("classes, in their order", ", ".join(map(str, about["classes"])))
+    table.add_row("size", f"{size}, SHA-256 {records.checksum(out)[:16]}" if out.is_file() else size)
     table.add_row("from Keras in float32", f"{gap:.1e} at most, in any probability of {CHECKED:,} test rows")
     table.add_row("speed", f"{speed:,.0f} images/s on all cores")
     if "oof_accuracy" in about:

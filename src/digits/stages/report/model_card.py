@@ -48,7 +48,8 @@ def text(name: str, dataset: Dataset, metrics: Mapping[str, Any], sections: Sequ
         f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
         f"{COMPETITION.prose}\n",
         *(part for section in sections for part in _section(section)),
-        f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone:\n",
+        f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
+        "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
         use,
     ]
     return "\n".join(parts)
