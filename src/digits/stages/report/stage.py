@@ -1,4 +1,4 @@
-"""Write all that is known about a run into one page that needs nothing else, and the most of it into a model card."""
+"""Write all that is known about a run into one page that needs nothing else, and most of it into a model card."""
 
 from __future__ import annotations
 
