@@ -135,6 +135,10 @@ FILES["default.yaml"] = r'''# What `make submit` runs. Every setting of the proj
 
 seed: 2026  # everything random derives its own seed from this one
 
+data:
+  corrections: null  # a CSV of row, label (or drop) and fingerprint, such as the explorer's verdicts: what networks
+                     # learn instead; scores stay those of the labels as given
+
 folds:
   count: 10    # 90 % of the rows train each network, and ten networks are averaged
   limit: null  # train only the first n folds: a quick look, OOF then covers their rows
@@ -317,6 +321,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+class Data(Section):
+    corrections: str | None = Field(None, min_length=1)
+
+
 class Folds(Section):
     count: int = Field(10, ge=2, le=1000)
     limit: int | None = Field(None, ge=1)
@@ -495,6 +503,7 @@ class Tune(Section):
 
 class Config(Section):
     seed: int = Field(2026, ge=0, lt=2**64)
+    data: Data = Data()
     folds: Folds = Folds()
     architectures: list[Architecture] = Field(
         [Architecture(net="default", options={"dropout": 0.3}), Architecture(net="strided")],
@@ -699,12 +708,13 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a source, read and check it, split it into folds."""
 
+from digits.data.corrections import corrected
 from digits.data.dataset import Dataset, Rows, Split
 from digits.data.folds import assign
 from digits.data.source import DEMO, Source, find
 from digits.data.table import read, read_images
 
-__all__ = ["DEMO", "Dataset", "Rows", "Source", "Split", "assign", "find", "read", "read_images"]
+__all__ = ["DEMO", "Dataset", "Rows", "Source", "Split", "assign", "corrected", "find", "read", "read_images"]
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -776,6 +786,126 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return math.inf
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/data/corrections.py"] = r'''"""Corrected labels of training rows: what people decided about labels that looked wrong.
+
+A CSV with the columns `row` (counted from 0), `label` (the right one, or `drop` for a row that is not to be learned)
+and `fingerprint` (of the training table in which the rows are counted). Other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from digits.data.dataset import LEFT_OUT, Dataset
+from digits.errors import UserError, shown
+from digits.files import limits, records
+
+DROP = "drop"
+COLUMNS = ("row", "label", "fingerprint")
+FILE_BYTES, ROW_BYTES = 2**20, 200  # a row takes 80
+
+
+def corrected(dataset: Dataset, file: str | None) -> Dataset:
+    """Dataset whose networks learn the corrected labels of a file; all scores stay those of the labels as given.
+
+    Raises:
+        UserError: see `read`; or the file holds no rows, or leaves no row of a class to learn.
+    """
+    if file is None:
+        return dataset
+    targets = dataset.targets.copy()
+    found = read(Path(file), dataset)
+    if not found:
+        raise UserError(f"corrections file {file}: holds no rows; leave data.corrections out of the config")
+    for row, target in found.items():
+        targets[row] = target
+    unlearned = np.setdiff1d(dataset.targets, targets)
+    if len(unlearned):
+        raise UserError(f"corrections file {file}: leaves no row of class {dataset.classes[unlearned[0]]} to learn")
+    return dataclasses.replace(dataset, corrected=targets)
+
+
+def sentence(dataset: Dataset) -> str:
+    """Say what the corrections of a dataset change."""
+    dropped = dataset.corrected == LEFT_OUT
+    changed = (dataset.corrected != dataset.targets) & ~dropped
+    return (
+        f"{changed.sum():,} corrected and {dropped.sum():,} dropped of {len(changed):,} labels that networks learn; "
+        "all scores are against the labels as given"
+    )
+
+
+def read(path: Path, dataset: Dataset) -> dict[int, int]:
+    """Read corrected labels: the class of each row in the file, as an index in `dataset.classes`, or `LEFT_OUT`.
+
+    Raises:
+        UserError: it cannot be read, is of another table, or a row or label in it does not exist or stands twice.
+    """
+    classes = {DROP: LEFT_OUT} | {str(label): index for index, label in enumerate(dataset.classes)}
+    found: dict[int, int] = {}
+    count = len(dataset.targets)
+    for where, line in _lines(path, dataset):
+        row, label = line["row"].strip(), line["label"].strip()
+        if not (row.isascii() and row.isdigit() and len(row) < 20 and int(row) < count):
+            raise UserError(f"{where}: '{shown(row)}' is no training row; they are counted from 0 to {count - 1}")
+        if label not in classes:
+            raise UserError(f"{where}: '{shown(label)}' is no label of the training rows, nor '{DROP}'")
+        if int(row) in found:
+            raise UserError(f"{where}: row {int(row)} stands twice; leave one of the lines out")
+        found[int(row)] = classes[label]
+    return found
+
+
+def write(path: Path, targets: Mapping[int, int], dataset: Dataset) -> None:
+    """Write corrected labels, for `read`: the class of each row, as an index in `dataset.classes`, or `LEFT_OUT`."""
+    labels = [*map(str, dataset.classes), DROP]  # `LEFT_OUT` is its last index
+    lines = [
+        (row, labels[target], dataset.train_labels[row], dataset.fingerprint) for row, target in sorted(targets.items())
+    ]
+    records.write_csv(path, ["row", "label", "given", "fingerprint"], lines)
+
+
+def _lines(path: Path, dataset: Dataset) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each line by column, and where it stands."""
+    name, most = f"corrections file {path}", FILE_BYTES + ROW_BYTES * len(dataset.targets)
+    try:
+        text = limits.read_bytes(path, most, "corrections file").decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: {getattr(error, 'strerror', None) or shown(str(error))}") from None
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        _check_columns(table.fieldnames or (), name, dataset)
+        for line in table:
+            where = f"{name}: line {table.line_num}"
+            if None in line or None in line.values():
+                raise UserError(f"{where}: has more or fewer cells than the first line")
+            if line["fingerprint"].strip() != dataset.fingerprint:
+                raise UserError(
+                    f"{where}: of another table than {dataset.source}, whose fingerprint is {dataset.fingerprint}"
+                )
+            yield where, line
+    except csv.Error as error:
+        raise UserError(f"{name}: {error}, after line {table.line_num}") from None
+
+
+def _check_columns(columns: Iterable[str], name: str, dataset: Dataset) -> None:
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing == ["fingerprint"] and "verdict" not in columns:
+        raise UserError(
+            f"{name}: nothing says of which table its rows are; if they are of {dataset.source}, add a column "
+            f"'fingerprint' with {dataset.fingerprint} in every line"
+        )
+    if missing:
+        raise UserError(f"{name}: has no column '{missing[0]}'; expected a CSV of {', '.join(COLUMNS)}")
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -962,6 +1092,8 @@ from functools import cached_property
 
 import numpy as np
 
+LEFT_OUT = -1  # in the place of a target: the row is not learned
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class Dataset:
@@ -971,6 +1103,8 @@ class Dataset:
     source: where the rows come from, for people.
     train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
     test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
+    corrected: what networks learn instead of `targets`, int32 (n,), `LEFT_OUT` for rows that they do not learn; None
+        where that is `targets`. No score is computed with it.
     """
 
     name: str
@@ -979,6 +1113,7 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray | None = None
+    corrected: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -998,7 +1133,7 @@ class Dataset:
     @property
     def rows(self) -> Rows:
         """The training rows."""
-        return Rows(self.train_images, self.targets, len(self.classes))
+        return Rows(self.train_images, self.targets, len(self.classes), self.corrected)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -1010,24 +1145,44 @@ class Dataset:
         """SHA-256 of the test pixels."""
         return _fingerprint(self.test_images)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of all that a run is made from: of the training and the test table, and of corrected labels."""
+        corrected = {} if self.corrected is None else {"corrections": hashlib.sha256(self.corrected).hexdigest()}
+        return {"train": self.fingerprint, "test": self.test_fingerprint} | corrected
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Labelled images.
 
     images: uint8 (n, height, width, channels). targets: the index of each label, int32 (n,), below `classes`.
+    corrected: see `Dataset`.
     """
 
     images: np.ndarray
     targets: np.ndarray
     classes: int
+    corrected: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, rows: np.ndarray) -> Rows:
         """Select rows by number, int (m,), in their order."""
-        return Rows(self.images[rows], self.targets[rows], self.classes)
+        corrected = None if self.corrected is None else self.corrected[rows]
+        return Rows(self.images[rows], self.targets[rows], self.classes, corrected)
+
+    def hold_out(self, folds: np.ndarray, fold: int) -> Split:
+        """Split off a fold, whose targets stay as given; of the others, the corrected ones are learned.
+
+        folds: of each row, int (n,).
+        """
+        learned, held_out = folds != fold, np.flatnonzero(folds == fold)
+        if self.corrected is None:
+            return Split(self, np.flatnonzero(learned), held_out)
+        rows = Rows(self.images, np.where(learned, self.corrected, self.targets), self.classes)
+        return Split(rows, np.flatnonzero(learned & (self.corrected != LEFT_OUT)), held_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -1302,7 +1457,7 @@ def _misplaced(name: str, index: int, names: list[str]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, loose or zipped, and open them safely."""
+FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, loose or zipped, and open CSVs safely, in zips too."""
 
 from __future__ import annotations
 
@@ -1429,6 +1584,19 @@ def locate(path: Path) -> dict[str, Table]:
     raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
 
 
+def only_csv(path: Path) -> Table:
+    """The CSV of a zip that holds one, whatever its name and folder.
+
+    Raises:
+        UserError: it holds none or several, or the zip is damaged or unsafe.
+    """
+    names = {member: PurePosixPath(member.filename).name for member in _members(path)}
+    found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
+    if len(found) != 1:
+        raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
+    return _checked(path, found[0])
+
+
 def _holds_data(path: Path) -> bool:
     try:
         return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
@@ -1462,6 +1630,14 @@ def _in_files(folder: Path, name: str) -> Table | None:
 
 def _in_zip(path: Path, name: str) -> Table:
     """The member called `name`, in whatever folder of the zip, once the zip is known to be safe."""
+    found = [member for member in _members(path) if f"/{member.filename}".endswith(f"/{name}")]
+    if len(found) != 1:
+        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
+    return _checked(path, found[0])
+
+
+def _members(path: Path) -> list[zipfile.ZipInfo]:
+    """Members of a zip, none of which has a path that leads out of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -1469,11 +1645,13 @@ def _in_zip(path: Path, name: str) -> Table:
         raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
     for member in members:
         if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from {COMPETITION.url}")
-    found = [member for member in members if f"/{member.filename}".endswith(f"/{name}")]
-    if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
-    (member,) = found
+            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from a source that you trust")
+    return members
+
+
+def _checked(path: Path, member: zipfile.ZipInfo) -> Table:
+    """A member of a zip, which can be unpacked and is not too large."""
+    name = PurePosixPath(member.filename).name
     if member.flag_bits & 1:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
@@ -1482,7 +1660,7 @@ def _in_zip(path: Path, name: str) -> Table:
     if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
         raise UserError(
             f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            f"a zip bomb? get the zip from {COMPETITION.url}"
+            "a zip bomb? get it from a source that you trust"
         )
     return Table(path, member.filename)
 
@@ -1511,6 +1689,7 @@ from pathlib import Path
 import numpy as np
 
 from digits.competition import COMPETITION
+from digits.data import source
 from digits.errors import UserError
 from digits.files import limits
 from digits.files.atomic import replacing
@@ -1518,26 +1697,45 @@ from digits.files.atomic import replacing
 PLAIN = re.compile("0|[1-9][0-9]{0,17}")
 ID, FIRST = COMPETITION.submission[0], COMPETITION.first_id
 OF_PROBABILITIES = len(COMPETITION.submission) == 1
-SHOWN = 5  # problems of one kind that are named before they are only counted
+SHOWN = 5  # problems of one kind that are listed; of more than that the first is, and the others are counted
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip begins, and one without members
 
 
 @dataclass
 class Verdict:
-    """Result of the validator: `problems` make a file invalid, `remarks` do not."""
+    """Result of the validator: `problems` make a file invalid, `remarks` do not.
+
+    labels: int64 or str (n,), the most probable ones, in the order of the test rows; None where an id or an answer is
+    wrong. in_order: the lines are in the order of the test rows too.
+    """
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # int64 or str (n,), the most probable ones, where every line could be read
+    labels: np.ndarray | None = None
+    in_order: bool = True
 
     @property
     def valid(self) -> bool:
         return not self.problems
 
     def add(self, problems: list[str]) -> None:
-        """Add problems of one kind, of which only the first are named."""
-        self.problems += problems[:SHOWN]
-        if len(problems) > SHOWN:
-            self.problems.append(f"... and {len(problems) - SHOWN} more of this kind")
+        """Add problems of one kind: all of a few, else the first and how many there are."""
+        is_many = len(problems) > SHOWN
+        self.problems += [f"{problems[0]}, and {len(problems) - 1:,} more of this kind"] if is_many else problems
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Labels to compare those of a file with.
+
+    name: such as "run 'default'". labels: int64 or str (m,), of these `rows` of the test rows, int (m,). accuracy:
+    share of them that is expected to be right.
+    """
+
+    name: str
+    labels: np.ndarray
+    accuracy: float
+    rows: np.ndarray
 
 
 def header(classes: np.ndarray) -> list[str]:
@@ -1564,20 +1762,21 @@ def write(path: Path, probabilities: np.ndarray, classes: np.ndarray) -> None:
             writer.writerow(header(classes))
             writer.writerows([number, *answer] for number, answer in enumerate(answers.tolist(), start=FIRST))
         verdict = check(temporary, len(labels), classes)
-        if not verdict.valid or not np.array_equal(verdict.labels, labels):
-            raise ValueError(f"{path}: {'; '.join(verdict.problems) or 'does not read back as written'}")
+        compare_own(verdict, labels, path.parent.name)
+        if not verdict.valid:
+            raise ValueError(f"{path}: {'; '.join(verdict.problems)}")
 
 
 def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
-    """Validate a submission file, whoever made it.
+    """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
     Args:
-        path: of the file.
+        path: of the file, or of a zip that holds it.
         rows: test rows that it must answer.
         classes: int64 or str (c,): the labels seen in training.
 
     Raises:
-        UserError: it cannot be read as text.
+        UserError: it cannot be read as text, or its zip is damaged or unsafe.
     """
     verdict, columns = Verdict(), header(classes)
     lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * len(columns) * rows, verdict)
@@ -1585,44 +1784,74 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
         verdict.problems.append("the file is empty")
         return verdict
     _check_header(lines[0], columns, verdict)
-    _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
-    _check_answers(lines[1:], classes, verdict)
+    if len(lines) == 1:
+        verdict.problems.append(f"no rows after the header, the test set has {rows}")
+        return verdict
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
+    labels = _check_answers(lines[1:], classes, verdict)
+    if order is not None and labels is not None:
+        verdict.labels = labels[order]
+        if (labels == labels[0]).all():
+            verdict.remarks.append(f"every row gets the label {labels[0]}: sample_submission.csv, sent by mistake?")
     return verdict
 
 
-def compare(verdict: Verdict, chosen: np.ndarray, run: str, own: bool) -> None:
-    """Compare the labels of a readable file with those that a run's stored probabilities choose.
+def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
+    """Compare a file that a run wrote with the labels that it should hold: every row, in order.
 
     Args:
-        verdict: of `check`; gets the problems and remarks of the comparison.
-        chosen: labels (n,), in the order of the test rows.
-        run: name of the run, for messages.
-        own: whether the file claims to be that run's own, and so must agree in every row.
+        verdict: of `check`; gets the problems of the comparison.
+        chosen: labels (n,) of the run, in the order of the test rows.
+        run: its name, for messages.
     """
-    labels = verdict.labels
-    if labels is None or len(labels) != len(chosen):
+    if verdict.labels is None:
         return
-    agreement = float((labels == chosen).mean())
-    if own and agreement < 1:
-        first = int(np.argmax(labels != chosen))
+    wrong = np.flatnonzero(verdict.labels != chosen)
+    if len(wrong):
+        first = wrong[0]
         verdict.problems.append(
-            f"{(labels != chosen).sum()} labels are not those of run '{run}', the first "
-            f"at {ID} {first + FIRST}: {labels[first]} instead of {chosen[first]}"
+            f"{len(wrong)} labels are not those of run '{run}', the first "
+            f"at {ID} {first + FIRST}: {verdict.labels[first]} instead of {chosen[first]}"
         )
-    elif agreement < 0.5:
-        by_name = np.array(sorted(range(FIRST, FIRST + len(labels)), key=str)) - FIRST
-        if (labels == chosen[by_name]).mean() > 0.9:
-            guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
-        else:
-            guess = "the rows are probably in another order, or of other images"
-        verdict.problems.append(f"only {agreement:.1%} of the labels agree with run '{run}': {guess}")
+    if not verdict.in_order:
+        verdict.problems.append(f"the rows are not in the order in which run '{run}' writes them")
+
+
+def compare(verdict: Verdict, reference: Reference) -> None:
+    """Judge by a reference whether the labels of a readable file are in the order of the test rows.
+
+    Right labels agree with a reference about as often as it is right; labels in another order as often as chance has
+    it, which is the sum over the classes of both their shares. The limit is half way between the two. Labels that are
+    all equal have no order.
+
+    Args:
+        verdict: of `check`; gets the problem or remark of the comparison.
+        reference: of the same test rows and classes.
+    """
+    if verdict.labels is None or (verdict.labels == verdict.labels[0]).all():
+        return
+    labels, expected = verdict.labels[reference.rows], reference.labels
+    agreement = float((labels == expected).mean())
+    chance = sum(float((labels == label).mean() * (expected == label).mean()) for label in np.unique(expected))
+    limit = (chance + reference.accuracy) / 2
+    rows = "the" if len(labels) == len(verdict.labels) else f"{len(labels):,}"
+    agrees = (
+        f"agrees with {reference.name} on {agreement:.2%} of {rows} rows; it is right in about {reference.accuracy:.1%}"
+    )
+    if agreement >= limit:
+        verdict.remarks.append(agrees)
+        return
+    by_name = np.array(sorted(range(FIRST, FIRST + len(verdict.labels)), key=str)) - FIRST
+    if (verdict.labels[by_name.argsort()[reference.rows]] == expected).mean() >= limit:
+        guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
     else:
-        verdict.remarks.append(f"agrees with run '{run}' on {agreement:.2%} of the rows")
+        guess = "the rows are probably in another order, of other images, or badly predicted"
+    verdict.problems.append(f"{agrees}: {guess}")
 
 
 def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     try:
-        content = limits.read_bytes(path, most, "submission")
+        content = _content(path, most)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"submission {path}: {error.strerror}") from None
@@ -1643,6 +1872,16 @@ def _lines(path: Path, most: int, verdict: Verdict) -> list[list[str]]:
     return lines
 
 
+def _content(path: Path, most: int) -> bytes:
+    """Bytes of a CSV, at most so many, or of the only one in a zip."""
+    content = limits.read_bytes(path, most, "submission")
+    if not content.startswith(ZIP):
+        return content
+    table = source.only_csv(path)
+    with table.open() as file:
+        return limits.read(file, most, f"submission {table}", "submission")
+
+
 def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> None:
     if found == columns:
         return
@@ -1651,26 +1890,34 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> None:
+def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | None:
+    """Number of each test row's line, int (rows,), if each has one."""
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
-    verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
-    ids = [int(cell) for cell in cells if PLAIN.fullmatch(cell)]
-    if FIRST and ids == list(range(len(cells))):
+    if unreadable:
+        verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
+        return None
+    ids = [int(cell) for cell in cells]
+    if FIRST and ids == list(range(len(ids))):
         verdict.problems.append(f"{ID} starts at 0; it must start at {FIRST}")
-        return
+        return None
     repeated = [number for number, times in Counter(ids).items() if times > 1]
     verdict.add([f"{ID} {number} stands more than once" for number in repeated])
     missing = sorted(set(range(FIRST, FIRST + rows)).difference(ids))
     verdict.add([f"{ID} {number} is missing" for number in missing])
     beyond = [number for number in ids if not FIRST <= number < FIRST + rows]
     verdict.add([f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
-    if not repeated and not missing and ids != sorted(ids):
-        verdict.problems.append(f"the rows are not in the order of {ID} {FIRST}, {FIRST + 1}, {FIRST + 2}, ...")
+    if repeated or missing or beyond:
+        return None
+    verdict.in_order = ids == sorted(ids)
+    if not verdict.in_order:
+        verdict.remarks.append(f"the rows are not in the order of {ID}; Kaggle joins them by {ID}, and so did we")
+    return np.argsort(ids)
 
 
-def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> None:
+def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> np.ndarray | None:
+    """Most probable label of each line (n,), if every answer can be read."""
     count, allowed, problems = len(header(classes)), {str(label) for label in classes}, []
     for number, line in enumerate(lines, start=2):
         if len(line) != count:
@@ -1681,10 +1928,11 @@ def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict
         elif line[1] not in allowed:
             problems.append(f"line {number}: label '{line[1][:30]}' {_why_not(line[1], allowed)}")
     verdict.add(problems)
-    if not problems and OF_PROBABILITIES:
-        verdict.labels = classes[np.array([line[1:] for line in lines], float).reshape(-1, count - 1).argmax(axis=1)]
-    elif not problems:
-        verdict.labels = np.array([line[1] for line in lines]).astype(classes.dtype)
+    if problems:
+        return None
+    if OF_PROBABILITIES:
+        return classes[np.array([line[1:] for line in lines], float).argmax(axis=1)]
+    return np.array([line[1] for line in lines]).astype(classes.dtype)
 
 
 def _is_probability(cell: str) -> bool:
@@ -2948,6 +3196,7 @@ FILES["digits/files/limits.py"] = r'''"""Limits on the size of files that others
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 from digits.errors import UserError
 
@@ -2963,9 +3212,19 @@ def read_bytes(path: Path, most: int, kind: str) -> bytes:
         UserError: it is longer.
     """
     with path.open("rb") as file:
-        content = file.read(most + 1)
+        return read(file, most, f"{kind} {path}", kind)
+
+
+def read(file: IO[bytes], most: int, name: str, kind: str) -> bytes:
+    """Content of an open file, as `read_bytes` does; `name` is the file's in the error.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it is longer.
+    """
+    content = file.read(most + 1)
     if len(content) > most:
-        raise UserError(f"{kind} {path}: is no {kind} but a file of more than {most:,} bytes")
+        raise UserError(f"{name}: is no {kind} but a file of more than {most:,} bytes")
     return content
 '''
 
@@ -3634,13 +3893,14 @@ from typing import TYPE_CHECKING, Any
 
 from digits import config, data
 from digits.config import Config
-from digits.data import DEMO, Dataset, Source
+from digits.data import DEMO, Dataset, Source, corrections
 from digits.errors import UserError
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
 from digits.workers.budget import MOST_HOURS, Deadline, Resources
 
 if TYPE_CHECKING:
+    from digits.stages.predict.exported import Ensemble
     from digits.stages.train import Outcome
 
 CONFIGS = Path("configs")
@@ -3695,7 +3955,7 @@ class Session:
         settings = self.config()
         folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
         print(f"Run: {folder}, of {self.config_path}", flush=True)
-        return Run(folder, settings, self.dataset)
+        return Run(folder, settings, corrected(self.dataset, settings))
 
     def folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
@@ -3737,6 +3997,14 @@ def resources(workers: int | None, scheduler: str | None, hours: str | None) -> 
     if scheduler:
         raise UserError("HOURS= and SCHEDULER= do not go together: leave one of them out")
     return Resources(workers, scheduler, Deadline(began, limit))
+
+
+def corrected(dataset: Dataset, settings: Config) -> Dataset:
+    """Dataset with the corrected labels of a config, if it names any; prints what they change."""
+    dataset = data.corrected(dataset, settings.data.corrections)
+    if dataset.corrected is not None:
+        print(f"Corrections: {corrections.sentence(dataset)}", flush=True)
+    return dataset
 
 
 def explore_data(session: Session) -> None:
@@ -3803,6 +4071,23 @@ def make_submission(run: Run, resources: Resources, read_seconds: float, rest: s
     return outcome
 
 
+def validate(session: Session, file: Path) -> bool:
+    """Validate a submission file, by the small ensemble that comes along where no good run can judge it.
+
+    Returns:
+        Whether it is valid.
+    """
+    from digits.stages import validate
+
+    def pretrained() -> Ensemble:
+        from digits.stages.predict import exported
+
+        return exported.load(exported.PRETRAINED)
+
+    named = session.folder() if session.run else None
+    return validate.run(file, session.dataset, session.output, named, pretrained).valid
+
+
 def tune(session: Session, space_file: Path | None, workers: int | None, scheduler: str | None) -> None:
     """Search for a better config, or resume a search; by default in the space that is meant for the data."""
     from digits.stages.tune import stage
@@ -3816,7 +4101,7 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     RunFolder.named(session.output, name)  # which checks the name
     folder = session.output / "tune" / name
     print(f"Search: {folder}, of {space_file}", flush=True)
-    stage.run(Search(space, space_file, session.dataset, folder), workers, scheduler)
+    stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
 
 
 def report(run: Run) -> None:
@@ -3853,12 +4138,8 @@ def explore(session: Session, port: int | None) -> None:
     explore.run(folder, session.data, session.output / "cache", port)
 
 
-def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
-    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along.
-
-    Returns:
-        Whether every picture could be read.
-    """
+def predict(session: Session, images: Sequence[Path], split: bool) -> None:
+    """Predict pictures with a run's ensemble, exported where it is not yet, or with the one that comes along."""
     from digits.stages.predict import export, exported, stage
 
     if not images:
@@ -3869,7 +4150,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> bool:
         ensemble = current or export.make(session.finished_run())
     else:
         ensemble = exported.load(exported.PRETRAINED)
-    return stage.run(ensemble, images, session.output / "predictions", split)
+    stage.run(ensemble, images, session.output / "predictions", split)
 
 
 def finish(run: Run, explored: Path) -> None:
@@ -4395,11 +4676,7 @@ class Run(RunFolder):
         """
         record = {
             "config": self.config.model_dump(mode="json"),
-            "data": {
-                "name": self.dataset.name,
-                "train": self.dataset.fingerprint,
-                "test": self.dataset.test_fingerprint,
-            },
+            "data": {"name": self.dataset.name} | self.dataset.fingerprints,
             "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
@@ -7906,7 +8183,7 @@ def main(settings: Settings) -> None:
     name, recipe = _recipe(settings, dataset)
     folder = RunFolder.named(output, name)
     with folder.locked():
-        run = Run(folder.folder, recipe, dataset)
+        run = Run(folder.folder, recipe, pipeline.corrected(dataset, recipe))
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
     _copy_results(run, output)
@@ -7976,6 +8253,99 @@ if __name__ == "__main__":
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/report/__init__.py"] = r'''"""Write all that is known about a run into one page."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/model_card.py"] = r'''"""A run's model card: Markdown with a YAML head, in the form of Hugging Face's model cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from digits.competition import COMPETITION
+from digits.data import Dataset
+from digits.errors import one_line
+
+if TYPE_CHECKING:
+    from digits.stages.report.stage import PageSection
+
+LICENCE = "mit"  # of the project
+LIMITS = (
+    "The scores hold for images that were made as the training images were; others may do worse.",
+    f"Every image gets a label, also one that shows no {COMPETITION.noun}. The output named novelty says how unlike "
+    "the training images an image is: of these one in a hundred exceeds 1.",
+)
+USE = """\
+```python
+import json, numpy, onnxruntime
+session = onnxruntime.InferenceSession("ensemble.onnx")
+classes = json.loads(session.get_modelmeta().custom_metadata_map["digits"])["classes"]
+images = numpy.zeros((1, {height}, {width}, {channels}), numpy.uint8)  # yours, in the form of the training images
+print([classes[best] for best in session.run(["probabilities"], {{"images": images}})[0].argmax(axis=1)])
+```
+"""
+
+
+def text(name: str, dataset: Dataset, metrics: Mapping[str, Any], sections: Sequence[PageSection]) -> str:
+    """The card of a run.
+
+    Args:
+        name: of the run.
+        dataset: of the run.
+        metrics: of the run.
+        sections: of the report that the card repeats, without their pictures.
+    """
+    head = yaml.safe_dump(_head(name, dataset, metrics), sort_keys=False, allow_unicode=True)
+    height, width, channels = dataset.shape
+    use = USE.format(height=height, width=width, channels=channels)
+    parts = [
+        f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
+        f"{COMPETITION.prose}\n",
+        *(part for section in sections for part in _section(section)),
+        f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
+        "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
+        use,
+    ]
+    return "\n".join(parts)
+
+
+def _head(name: str, dataset: Dataset, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata: what Hugging Face's search knows a model by. Only what was measured stands in the `model-index`."""
+    scores = {"accuracy": metrics["oof_accuracy"]}
+    if COMPETITION.metric != "accuracy":
+        scores[COMPETITION.metric] = metrics["oof_metric"]
+    measured = [
+        {"type": metric, "name": f"out-of-fold {metric.replace('_', ' ')}", "value": round(float(score), 5)}
+        for metric, score in scores.items()
+    ]
+    task = {"type": "image-classification"}
+    data = {"name": dataset.name, "type": dataset.name, "split": "train"}
+    return {
+        "license": LICENCE,
+        "library_name": "onnx",
+        "pipeline_tag": task["type"],
+        "tags": ["keras", "onnx", COMPETITION.name],
+        "metrics": list(scores),
+        "model-index": [{"name": name, "results": [{"task": task, "dataset": data, "metrics": measured}]}],
+    }
+
+
+def _section(section: PageSection) -> Iterator[str]:
+    yield f"## {section.title}\n"
+    yield from (f"{_literal(sentence)}\n" for sentence in section.sentences)
+    if section.rows:
+        headings = section.headings or [""] * len(section.rows[0])
+        rows = [headings, ["---"] * len(headings), *section.rows]
+        yield "".join(f"| {' | '.join(map(_literal, row))} |\n" for row in rows)
+
+
+def _literal(line: str) -> str:
+    """Markdown that shows a text as it is: no HTML, link or picture, for runs come from other people too."""
+    return re.sub(r"([\\`\[\]<|])", r"\\\1", one_line(line))
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8058,7 +8428,7 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a run into one page that needs nothing else."""
+FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a run into one page that needs nothing else, and most of it into a model card."""
 
 from __future__ import annotations
 
@@ -8081,16 +8451,19 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
+from digits.stages.report import model_card
 
 logger = logging.getLogger(__name__)
 
 WIDEST = 1400  # pixels of a figure
 MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
+MOST_CLASSES = 50  # that the model card lists
 CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
 SEARCH = ("progress", "importance", "parallel", "slices")
 RECIPE = {  # what a reader wants to know of a config
     "networks averaged": "members",
+    "corrected labels": "data.corrections",
     "folds": "folds.count",
     "seeds": "seeds",
     "epochs": "training.epochs",
@@ -8137,7 +8510,9 @@ class PageSection:
 
 
 def run(run: Run, eda: Path, searches: Path) -> Path:
-    """Write `report.html` of a run that was evaluated; what other stages found is shown where it is there.
+    """Write `report.html` and `MODEL_CARD.md` of a run that was evaluated.
+
+    What other stages found is shown where it is there.
 
     Args:
         run: finished and evaluated.
@@ -8155,6 +8530,7 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
         raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
         text = _render(f"{run.dataset.name}: run {run.folder.name}", _sections(run, eda, searches))
+        card = _card(run)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(
             f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
@@ -8162,9 +8538,10 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
             "cluster, make eda, make tune"
         ) from error
     page = run.folder / "report.html"
-    with replacing(page) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-    print(f"Written: {page} ({page.stat().st_size / 1e6:.1f} MB)")
+    for path, content in ((run.folder / "MODEL_CARD.md", card), (page, text)):
+        with replacing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8", errors="replace")
+        print(f"Written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return page
 
 
@@ -8219,6 +8596,34 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
         *_searched(run.dataset, searches),
         PageSection("Mistakes", pictures=pictures("mistakes")),
         PageSection("How it was made", rows=_origin(run)),
+    ]
+
+
+def _card(run: Run) -> str:
+    """Text of the model card."""
+    metrics = records.read_json(run.metrics, oof_accuracy=float)
+    found = records.read_json(run.evaluation / "metrics.json", findings=dict)["findings"]
+    left_out = ["The exported file leaves out the test-time augmentation, with which the scores were made."]
+    limits = [*model_card.LIMITS, *left_out * (run.config.tta != "none"), *found["classes"], *found["confidence"]]
+    sections = [
+        PageSection("Data", rows=_data(run.dataset)),
+        PageSection("Recipe", rows=_recipe(run.config, metrics)),
+        PageSection("Scores", found["scores"], rows=_scores(metrics)),
+        PageSection("Limits", limits),
+        PageSection("How it was made", rows=_origin(run)),
+    ]
+    return model_card.text(run.folder.name, run.dataset, metrics, sections)
+
+
+def _data(dataset: Dataset) -> list[list[str]]:
+    height, width, channels = dataset.shape
+    classes = ", ".join(map(str, dataset.classes[:MOST_CLASSES]))
+    more = f" and {len(dataset.classes) - MOST_CLASSES} more" * (len(dataset.classes) > MOST_CLASSES)
+    return [
+        ["data set", f"{dataset.name}; the data belong to their owners"],
+        ["images", f"uint8, {height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"],
+        ["classes", f"{classes}{more}"],
+        *([f"fingerprint, {table}", fingerprint] for table, fingerprint in dataset.fingerprints.items()),
     ]
 
 
@@ -8342,7 +8747,7 @@ from rich.table import Table
 
 from digits.competition import COMPETITION
 from digits.config import Config
-from digits.data import DEMO, submission
+from digits.data import DEMO, corrections, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
 from digits.files import arrays, records
@@ -8504,6 +8909,8 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
+    if data.corrected is not None:
+        table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:
         table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
     if "true_score" in record:
@@ -9321,7 +9728,8 @@ def _inner_split(
         return learned, None
     count, targets = len(learned), rows.targets[learned]
     held_back = math.ceil(settings.early_stopping.inner_split * count)
-    if min(held_back, count - held_back) < len(np.unique(targets)):
+    classes, sizes = np.unique(targets, return_counts=True)
+    if min(held_back, count - held_back) < len(classes) or sizes.min() < 2:
         raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
     kept, watched = train_test_split(
         np.arange(count),
@@ -9355,7 +9763,7 @@ import numpy as np
 
 from digits import data, models
 from digits.config import Config
-from digits.data import Dataset, Rows, Split
+from digits.data import Dataset, Rows
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.runs import Member
@@ -9403,7 +9811,7 @@ def train(config: Config, member: Member, tables: Tables, folder: Path, report: 
     from digits.training import loop
 
     architecture = next(net for net in config.architectures if net.label == member.architecture)
-    split = Split(tables.rows, np.flatnonzero(tables.folds != member.fold), np.flatnonzero(tables.folds == member.fold))
+    split = tables.rows.hold_out(tables.folds, member.fold)
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
     network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
     with replacing(folder / "history.csv") as temporary:
