@@ -85,7 +85,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes_and_every_stage_runs_on_it
     answer("evaluate", *finished)
     answer("cluster", *finished, "--set", "cluster.maps=[]")
     answer("report", *finished)
-    assert names(run) == SUBMITTED | {"evaluation", "clusters", "report.html"}
+    assert names(run) == SUBMITTED | {"evaluation", "clusters", "report.html", "MODEL_CARD.md"}
     assert {"metrics.json", "mistakes.csv"} <= names(run / "evaluation")
     assert {"metrics.json", "clusters.csv", "label_queue.csv", "map_pca.png", "matrix.png"} <= names(run / "clusters")
     assert (tmp_path / "eda/demo/metrics.json").exists()

@@ -27,7 +27,7 @@ from kaggle_form import write_competition
 
 PYTHON = Path(os.environ.get("KAGGLE_PYTHON", ROOT / ".venv/kaggle/bin/python"))
 LEFT_TO_OTHERS = {  # that `pipeline` imports for other commands
-    *("digits.stages.explore", "digits.stages.predict"),
+    *("digits.stages.explore", "digits.stages.predict", "digits.stages.predict.exported"),
     *("digits.stages.tune", "digits.stages.tune.search", "digits.stages.tune.space"),
 }
 SHORT = """# A short recipe for the tests.
