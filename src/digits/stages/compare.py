@@ -67,7 +67,14 @@ def _print(
     for name, selected in alone.items():
         lost, gained = (right["A"] & ~right["B"] & selected).sum(), (right["B"] & ~right["A"] & selected).sum()
         table.add_row(name, str(lost), str(gained), f"{gained - lost:+d}")
-    seconds = [records.read_json(run.metrics, core_seconds=float)["core_seconds"] for run in runs]
+    expected = {"core_seconds": float, "predicted_score": float, "kaggle_score": float | None}
+    recorded = [records.read_json(run.metrics, **expected) for run in runs]
+    for name, key in (("predicted leaderboard score", "predicted_score"), ("Kaggle's public score", "kaggle_score")):
+        scores = [record.get(key) for record in recorded]
+        if scores != [None, None]:
+            cells = ["-" if score is None else f"{score:.5f}" for score in scores]
+            table.add_row(name, *cells, "" if None in scores else f"{scores[1] - scores[0]:+.5f}")
+    seconds = [record["core_seconds"] for record in recorded]
     table.add_row("training, core time", *map(duration, seconds), f"{seconds[1] / seconds[0]:.2f} x")
     out = console()
     out.print(table)

@@ -17,6 +17,7 @@ from digits.config import Config
 from digits.data import DEMO, corrections, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
+from digits.errors import UserError
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
@@ -69,6 +70,7 @@ def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> 
     if dataset.test_labels is not None:
         record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
     _write(run, rows, oof, test)
+    record |= _kaggle_score(run)
     record["seconds"] = seconds | {"submit": time.perf_counter() - started}
     records.write_json(run.metrics, record)
     return record
@@ -154,6 +156,16 @@ def _write(run: Run, rows: np.ndarray, oof: np.ndarray, test: np.ndarray) -> Non
         shutil.copyfile(run.submission, temporary)
 
 
+def _kaggle_score(run: Run) -> dict[str, Any]:
+    """Score that `make submit-kaggle` recorded of this very submission; empty where it recorded none."""
+    try:
+        recorded = records.read_json(run.metrics, kaggle_score=float, kaggle_submission=str)
+    except UserError:
+        return {}
+    same = recorded["kaggle_submission"] == records.checksum(run.submission)
+    return {name: recorded[name] for name in ("kaggle_score", "kaggle_submission")} if same else {}
+
+
 def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures.confusion import confusion_matrix
@@ -176,6 +188,8 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
+    if "kaggle_score" in record:
+        table.add_row("Kaggle's public score", f"{record['kaggle_score']:.5f}")
     if data.corrected is not None:
         table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kaggle_command
 from command import ROOT, complain, succeed
 from digits.data.demo import demo
 from digits.data.submission import write
@@ -16,6 +17,7 @@ from digits.files import arrays, records
 from digits.runs import Run
 from digits.stages.kaggle import upload
 from finished_run import finish
+from kaggle_command import COMPLETE
 
 METADATA = json.loads((ROOT / "configs/kernel-metadata.json").read_text())
 MINE = METADATA | {"id": METADATA["id"].replace("YOUR-NAME", "somebody"), "code_file": "kaggle_kernel.py"}
@@ -52,9 +54,11 @@ def test_the_metadata_say_all_that_matters():
 
 
 def test_push_shows_the_command_and_runs_it(metadata, kaggle):
-    printed = succeed("push", metadata, env=kaggle("print('Kernel version 1 successfully pushed.')"))
+    done = "Kernel version 1 successfully pushed.  Please check progress at https://www.kaggle.com/code/mirror-error/x"
+    printed = succeed("push", metadata, env=kaggle(f"print({done!r})"))
     assert f"kaggle kernels push -p {metadata.parent}" in printed
-    assert "successfully pushed" in printed
+    assert done in printed
+    assert "Next: make submit-kaggle" in printed
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,11 @@ def test_the_projects_own_metadata_ask_for_a_name(kaggle):
     [
         ("sys.exit('401 Client Error: Unauthorized')", "credentials"),
         ("print('Kernel push error: Maximum batch GPU session count of 2 reached.')", "GPU session count"),
+        (
+            "print('The following are not valid competition sources and could not be added to the kernel: ' + "
+            "str(['digit-recognizer']) + chr(10) + 'Kernel version 1 successfully pushed.')",
+            "it will find no data; accept the rules at https://www.kaggle.com/competitions/digit-recognizer/rules",
+        ),
     ],
 )
 def test_what_kaggle_refuses_is_said_in_a_line(metadata, kaggle, line, words):
@@ -113,10 +122,12 @@ def _submit(run: Run) -> tuple:
     return ("submit-kaggle", "--output", run.folder.parent, "--run", run.folder.name)
 
 
-def test_a_submission_goes_with_what_it_is(run, kaggle):
-    printed = succeed(*_submit(run), env=kaggle("print('Successfully submitted to Digit Recognizer')"))
-    assert f"-f {run.submission} -m 'mine: 3 members, OOF 0.98123, predicted 0.98234'" in printed
+def test_a_submission_goes_with_what_it_is(run, tmp_path):
+    printed = succeed(*_submit(run), env=kaggle_command.install(tmp_path / "bin", [(COMPLETE, "0.97")]))
+    mark = f"file {records.checksum(run.submission)[:8]}"
+    assert f"-f {run.submission} -m 'mine: 3 members, OOF 0.98123, predicted 0.98234, {mark}'" in printed
     assert "Successfully submitted" in printed
+    assert records.read_json(run.metrics)["kaggle_score"] == 0.97
 
 
 def test_a_submission_that_was_changed_is_not_sent(run, kaggle):

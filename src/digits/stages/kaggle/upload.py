@@ -13,7 +13,7 @@ from digits.data import submission
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import RunFolder
-from digits.stages.kaggle import command
+from digits.stages.kaggle import command, scoring
 
 NEEDED = {  # what Kaggle would otherwise decide by itself, or has decided differently over the years
     "language": "python",
@@ -46,9 +46,13 @@ def push(path: Path) -> None:
     if not (path.parent / metadata["code_file"]).exists():
         raise UserError(f"{path}: there is no {metadata['code_file']}; write it: make kernel")
     output = command.run("kernels", "push", "-p", str(path.parent), again="make push")
-    if "error" in output.lower():  # the command ends well even so
-        raise UserError(f"`kaggle kernels push`: {output.splitlines()[-1]}")
-    print(f"{output}\nNext: make submit-kaggle, or submit the kernel's output on its page")
+    print(output)
+    if "not valid competition sources" in output:  # the command ends well even so
+        raise UserError(
+            f"the kernel is pushed, but without the competition {COMPETITION.name}, so it will find no data; accept "
+            f"the rules at {COMPETITION.url}/rules and run `make push` again"
+        )
+    print("Next: make submit-kaggle, or submit the kernel's output on its page")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def submit(run: RunFolder) -> None:
-    """Submit a run's predictions, with a message that describes them.
+    """Submit a run's predictions, with a message that describes them, and record the score that Kaggle gives them.
 
     Raises:
         UserError: the run is not finished, not on the competition's data, or its submission is not valid; or Kaggle's
@@ -87,5 +91,4 @@ def submit(run: RunFolder) -> None:
         f"{run.folder.name}: {metrics['members']} members, OOF {metrics['oof_accuracy']:.5f}, "
         f"predicted {metrics['predicted_score']:.5f}"
     )
-    arguments = ("competitions", "submit", "-c", COMPETITION.name, "-f", str(run.submission), "-m", message)
-    print(command.run(*arguments, again="make submit-kaggle"))
+    scoring.submit(run, COMPETITION.name, message)

@@ -209,6 +209,8 @@ def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
     ]
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
+    if "kaggle_score" in metrics:
+        rows.insert(2, ["Kaggle's public score", f"{metrics['kaggle_score']:.5f}"])
     if COMPETITION.metric != "accuracy":
         rows.insert(1, [f"out-of-fold {COMPETITION.metric.replace('_', ' ')}", f"{metrics['oof_metric']:.5f}"])
     return rows
