@@ -58,7 +58,42 @@ def test_two_runs_are_compared_row_by_row(trained_run_copy):
     labels = demo().train_labels
     assert np.array_equal(rows[:, 1], labels[rows[:, 0]])
     assert ((rows[:, 2] == rows[:, 1]) != (rows[:, 3] == rows[:, 1])).all()
-    assert "no readable out-of-fold" in refuse("compare", "other", "none", "--output", output)
+    (output / "other/oof.npz").unlink()
+    assert "no readable out-of-fold" in refuse("compare", "other", "trained", "--output", output)
+
+
+OF_A_RUN = {  # commands that need one, and how they are given its name
+    **{name: ["--data", "demo", "--run"] for name in ("evaluate", "cluster", "report", "explore", "export")},
+    "predict": ["x.png", "--run"],
+    "validate": ["x.csv", "--data", "demo", "--run"],
+    "submit-kaggle": ["--run"],
+    "compare": ["trained"],
+}
+
+
+@pytest.mark.parametrize("command", OF_A_RUN)
+def test_a_mistyped_run_is_guessed_and_the_others_are_listed(command, tmp_path):
+    for name in ("trained", *(f"other-{number}" for number in range(9))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    line = refuse(command, *OF_A_RUN[command], "trianed", "--output", tmp_path)
+    assert f"there is no run {tmp_path / 'trianed'}; did you mean trained? there are other-0, other-1, " in line
+    assert "other-7, ...; or make it: make submit RUN=trianed" in line
+    assert not (tmp_path / "trianed").exists()
+
+
+def test_without_any_run_it_says_how_to_make_it(tmp_path):
+    line = refuse("evaluate", "--data", "demo", "--run", "mine", "--output", tmp_path)
+    assert line.endswith("mine; make it: make submit RUN=mine")
+
+
+@pytest.mark.parametrize("command", ["train", "submit"])
+def test_a_new_run_is_called_new(command, trained_run_copy):
+    output, known = trained_run_copy.folder.parent, submission_of(trained_run_copy)[1:]
+    wrong = ("--set", "augmentation.grid={probability: 1.0, steps: 100}")  # which stops it before any training
+    new = call(command, "--data", "demo", "--run", "trianed", "--output", output, *wrong).stdout
+    assert f"New run {output / 'trianed'}, of configs/demo.yaml" in new
+    assert f"\nRun {output / 'trained'}, of" in answer(command, *known)
 
 
 @pytest.mark.torture
@@ -170,7 +205,9 @@ class TestValidate:
     def test_missing_file_and_run(self, tmp_path):
         shared = ("--data", "demo", "--output", tmp_path)
         assert "none.csv: No such file" in refuse("validate", "none.csv", *shared)
-        assert "has no test probabilities" in refuse("validate", "x.csv", "--run", "none", *shared)
+        (tmp_path / "begun").mkdir()
+        (tmp_path / "begun/run.json").write_text("{}")
+        assert "has no test probabilities" in refuse("validate", "x.csv", "--run", "begun", *shared)
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4))

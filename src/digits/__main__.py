@@ -14,6 +14,7 @@ from digits import pipeline
 from digits.competition import COMPETITION
 from digits.errors import UserError, one_line_errors
 from digits.pipeline import Session
+from digits.runs import RunFolder
 
 app = typer.Typer(
     help=f"{COMPETITION.title}: k-fold CNNs, an honest score, and a submission that can be trusted.",
@@ -112,10 +113,9 @@ def compare_command(
     output: OutputOption = OUTPUT,
 ) -> None:
     """Compare two runs, row by row, on the out-of-fold rows that both have."""
-    from digits.runs import RunFolder
     from digits.stages import compare
 
-    compare.run(RunFolder.named(output, a), RunFolder.named(output, b), output / "compare")
+    compare.run(RunFolder.existing(output, a), RunFolder.existing(output, b), output / "compare")
 
 
 @command("cluster")
@@ -269,10 +269,9 @@ def submit_kaggle_command(
     run: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
 ) -> None:
     """Submit a run's predictions with Kaggle's command, if they are valid."""
-    from digits.runs import RunFolder
     from digits.stages.kaggle import upload
 
-    upload.submit(RunFolder.named(output, run))
+    upload.submit(RunFolder.existing(output, run))
 
 
 @command("data")

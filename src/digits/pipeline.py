@@ -74,9 +74,9 @@ class Session:
     def new_run(self) -> Run:
         """Run of the config on the data; cheap mistakes are found before the rows are read."""
         settings = self.config()
-        folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
-        print(f"Run: {folder}, of {self.config_path}", flush=True)
-        return Run(folder, settings, corrected(self.dataset, settings))
+        run = RunFolder.named(self.output, self.run or self.config_path.stem)
+        print(f"{'Run' if run.exists else 'New run'} {run.folder}, of {self.config_path}", flush=True)
+        return Run(run.folder, settings, corrected(self.dataset, settings))
 
     def folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
@@ -205,7 +205,7 @@ def validate(session: Session, file: Path) -> bool:
 
         return exported.load(exported.PRETRAINED)
 
-    named = session.folder() if session.run else None
+    named = RunFolder.existing(session.output, session.run) if session.run else None
     return validate.run(file, session.dataset, session.output, named, pretrained).valid
 
 

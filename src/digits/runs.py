@@ -13,6 +13,7 @@ clusters/         what `make cluster` found
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 from contextlib import AbstractContextManager
@@ -32,6 +33,7 @@ from digits.training import backend
 logger = logging.getLogger(__name__)
 
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
+SOME = 8  # runs that an error names
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
 
@@ -84,6 +86,32 @@ class RunFolder:
         if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
             raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
         return RunFolder(output / name)
+
+    @classmethod
+    def existing(cls, output: Path, name: str) -> RunFolder:
+        """Find a run.
+
+        Raises:
+            UserError: as `named`, or there is no such run; names those that there are.
+        """
+        run = cls.named(output, name)
+        run.check_exists()
+        return run
+
+    @property
+    def exists(self) -> bool:
+        """The folder holds the record of a run, finished or not."""
+        return records.stands_twice(self.origin)
+
+    def check_exists(self) -> None:
+        """Raises: UserError where there is no such run; guesses which one was meant, and names some that there are."""
+        if self.exists:
+            return
+        names = sorted(path.parent.name for path in self.folder.parent.glob("*/run.json"))
+        near = difflib.get_close_matches(self.folder.name, names, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        others = f"there are {', '.join(names[:SOME])}{', ...' * (len(names) > SOME)}; or " if names else ""
+        raise UserError(f"there is no run {self.folder}; {guess}{others}make it: make submit RUN={self.folder.name}")
 
     @property
     def origin(self) -> Path:
@@ -192,8 +220,7 @@ class RunFolder:
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
-        if not records.stands_twice(self.origin):
-            raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
+        self.check_exists()
         return parse_recorded(records.read_twice(self.origin, config=dict)["config"], str(self.origin))
 
     def covered_config(self, config: Config) -> Config:
@@ -262,7 +289,7 @@ class Run(RunFolder):
             "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
-        if records.stands_twice(self.origin):
+        if self.exists:
             before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
             earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
             recorded = parse_recorded(before["config"], str(self.origin)).model_dump(mode="json")

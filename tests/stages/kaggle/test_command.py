@@ -30,9 +30,7 @@ First, you will need a Kaggle account. You can sign up at
 
   Option B: API token file
     Save the token to ~/.kaggle/access_token"""
-DAY = (
-    "Submission not allowed: Your team has used its daily Submission allowance (5) today, please try again tomorrow"
-)
+DAY = "Submission not allowed: Your team has used its daily Submission allowance (5) today, please try again tomorrow"
 CREDENTIALS, RULES, AGAIN = "no valid Kaggle credentials", "accept the rules at", "after midnight UTC"
 
 
