@@ -324,7 +324,7 @@ BAD_DATA = {
     "one class": (changed(lambda table: table.assign(label="1")), "every label is 1"),
     "too few of a class": (
         changed(lambda table: table.assign(label=["1"] * 18 + ["0", "1"])),
-        "too few for 10 folds; lower folds.count",
+        "class 0 has 1 distinct training image, too few for 10 folds; add rows of it, or leave it out",
     ),
 }
 

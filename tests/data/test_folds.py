@@ -47,9 +47,12 @@ def test_views_are_read_as_they_look(rows):
 def test_a_class_with_too_few_rows_is_named(rows):
     images, labels = rows
     labels = np.where(np.arange(200) < 3, 7, labels)
-    with pytest.raises(UserError, match=r"class 7 has 3 distinct training images, too few for 5 folds"):
+    words = r"class 7 has 3 distinct training images, too few for 5 folds; lower folds.count to 3, or add rows of it"
+    with pytest.raises(UserError, match=words):
         assign(images, labels, count=5, seed=0)
+    assign(images, labels, count=3, seed=0)
     images[:10] = images[0]
     labels[:10] = 9
-    with pytest.raises(UserError, match="class 9 has 1 distinct training image"):
-        assign(images, labels, count=2, seed=0)
+    for count in (2, 5):  # two folds are the fewest
+        with pytest.raises(UserError, match=rf"1 distinct training image, too few for {count} folds; add rows of it"):
+            assign(images, labels, count, seed=0)

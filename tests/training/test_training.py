@@ -1,5 +1,7 @@
 """Training one network: it learns, resumes exactly, and averages."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,10 @@ def test_early_stopping_watches_rows_from_inside_the_training_fold(tmp_path):
 def test_an_inner_split_too_small_for_every_class_is_one_line(tmp_path):
     with pytest.raises(UserError, match="inner_split holds back 6 of 600 rows"):
         fit(tmp_path / "c.npz", early_stopping={"patience": 2, "inner_split": 0.01})
+    nines = np.flatnonzero(ROWS.targets[SPLIT.learned] == 9)
+    one_nine = dataclasses.replace(SPLIT, learned=np.delete(SPLIT.learned, nines[1:]))
+    with pytest.raises(UserError, match="every class needs one there and one to learn from"):
+        fit(tmp_path / "c.npz", split=one_nine, early_stopping={"patience": 2, "inner_split": 0.2})
 
 
 def test_an_inner_split_of_a_single_row_of_a_class_is_one_line(tmp_path):

@@ -9,13 +9,14 @@ import numpy as np
 from digits.errors import UserError
 
 
-def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, setting: str = "folds.count") -> np.ndarray:
     """Assign each row to a fold: int64 (n,), from 0 to count - 1.
 
     Stratified by label over the distinct images. An exact duplicate goes to the fold of its first copy, so that no
     network is scored on an image that it was trained on.
 
-    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0.
+    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0. setting:
+    of the config, where the count comes from.
 
     Raises:
         UserError: a class has fewer distinct images than there are folds.
@@ -25,10 +26,11 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     first, copy_of = np.unique(first_copies(images), return_inverse=True)
     classes, sizes = np.unique(labels[first], return_counts=True)
     if sizes.min() < count:
-        rarest = sizes.argmin()
+        rarest, most = sizes.argmin(), sizes.min()
+        advice = "add rows of it, or leave it out" if most < 2 else f"lower {setting} to {most}, or add rows of it"
+        images = "image" if most == 1 else "images"
         raise UserError(
-            f"class {classes[rarest]} has {sizes[rarest]} distinct training images, too few for "
-            f"{count} folds; lower folds.count or add rows"
+            f"class {classes[rarest]} has {most} distinct training {images}, too few for {count} folds; {advice}"
         )
     state = int(np.random.SeedSequence(seed).generate_state(1)[0])
     splitter = StratifiedKFold(count, shuffle=True, random_state=state)

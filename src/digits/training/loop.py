@@ -289,9 +289,12 @@ def _inner_split(
         return learned, None
     count, targets = len(learned), rows.targets[learned]
     held_back = math.ceil(settings.early_stopping.inner_split * count)
-    classes, sizes = np.unique(targets, return_counts=True)
-    if min(held_back, count - held_back) < len(classes) or sizes.min() < 2:
-        raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
+    sizes = np.unique(targets, return_counts=True)[1]
+    if min(held_back, count - held_back) < len(sizes) or sizes.min() < 2:
+        raise UserError(
+            f"early_stopping.inner_split holds back {held_back} of {count} rows; every class needs one there and one "
+            "to learn from"
+        )
     kept, watched = train_test_split(
         np.arange(count),
         test_size=settings.early_stopping.inner_split,

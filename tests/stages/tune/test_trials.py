@@ -1,10 +1,13 @@
 """The trials of a search and what is kept of them, without any training: the scores of their folds are made up."""
 
+import dataclasses
 import json
 import math
+import re
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from digits import config
@@ -37,6 +40,28 @@ def opened(tmp_path):
         return Trials(search, open_oracle(search))
 
     return opened
+
+
+@pytest.mark.parametrize(
+    ("kept", "tune", "words"),
+    [
+        (1, {"rows": 500}, "Set tune.rows=null to take all"),
+        (1, {}, "1 distinct training image, too few for 3 folds; add rows of it, or leave it out"),
+        (2, {}, "2 distinct training images, too few for 3 folds; lower tune.folds to 2, or add rows of it"),
+    ],
+)
+def test_a_class_of_too_few_rows_is_one_line(tmp_path, kept, tune, words):
+    dataset = demo()
+    nines = np.flatnonzero(dataset.train_labels == 9)[kept:]
+    few = dataclasses.replace(
+        dataset,
+        train_images=np.delete(dataset.train_images, nines, axis=0),
+        train_labels=np.delete(dataset.train_labels, nines),
+    )
+    searched = space.parse(RANGES, config.parse({"tune": tune}, "test"), "test")
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
+        Search(searched, Path("test.yaml"), few, tmp_path).rows()
+    assert "\n" not in str(caught.value)
 
 
 def score(job) -> Score:

@@ -12,7 +12,7 @@ import numpy as np
 from digits import data
 from digits.config import Config, Tune, differences, parse_recorded
 from digits.data import Dataset, Rows
-from digits.errors import UserError
+from digits.errors import UserError, shown
 from digits.files import records
 from digits.seeds import as_int, derive
 from digits.stages.tune.space import Space
@@ -74,12 +74,14 @@ class Search:
             from sklearn.model_selection import train_test_split
 
             state = as_int(derive(self.base.seed, "tune", "rows"))
-            chosen = np.sort(
-                train_test_split(chosen, train_size=wanted, stratify=labels[chosen], random_state=state)[0]
-            )
+            try:
+                drawn, _ = train_test_split(chosen, train_size=wanted, stratify=labels[chosen], random_state=state)
+            except ValueError as error:  # a class of one row, or more classes than rows are wanted
+                raise UserError(f"tune.rows={wanted}: {shown(str(error))} Set tune.rows=null to take all") from None
+            chosen = np.sort(drawn)
         seed = as_int(derive(self.base.seed, "tune", "folds"))  # not the folds that the tuned config is scored with
         rows = self.dataset.rows.take(chosen)
-        return rows, data.assign(rows.images, labels[chosen], self.tune.folds, seed)
+        return rows, data.assign(rows.images, labels[chosen], self.tune.folds, seed, "tune.folds")
 
     def claim(self) -> None:
         """Take the folder for this search, or check that it was begun with the same space, data and settings.
