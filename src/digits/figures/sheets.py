@@ -17,6 +17,7 @@ from digits.figures.style import PALETTE, caption, styled
 GREYS = 32
 GAP = 2  # pixels between images
 INCHES, LINE = 1.15, 0.145  # width of an image with its gap on a sheet, height of a line of its caption
+LETTERS = 18  # of a line of it
 
 
 def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
@@ -83,6 +84,12 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
         axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
     caption(figure, note)
     return figure
+
+
+def fitted(*parts: str, between: str = "  ") -> str:
+    """Parts of a caption of `sheet` in one line, or below each other where an image is too narrow for that."""
+    line = between.join(parts)
+    return line if len(line) <= LETTERS else f"{between.rstrip()}\n".join(parts)
 
 
 def save_grey(figure: Figure, path: Path) -> None:

@@ -13,7 +13,19 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import draw_tile
-from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
+from digits.figures.style import (
+    PALETTE,
+    SERIES,
+    bars_width,
+    canvas,
+    caption,
+    matrix_side,
+    name_ticks,
+    shortened,
+    styled,
+    write_cells,
+    write_over_bars,
+)
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     from digits.stages.cluster.clustering import Sweep
@@ -25,7 +37,6 @@ MISFITS = f"framed: another {COMPETITION.noun} than most of the cluster"
 NAMED = {
     "ha": "center",
     "va": "center",
-    "fontsize": 12,
     "weight": "bold",
     "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
 }
@@ -59,8 +70,9 @@ def _groups(axes: Axes, points: np.ndarray, groups: np.ndarray) -> None:
     names = np.unique(groups)
     for index, name in enumerate(names):
         axes.scatter(*points[groups == name].T, s=4, lw=0, alpha=0.6, color=_colour(index))
+    size = 12 if len(names) <= len(SERIES) else 8
     for name in names:
-        axes.text(*np.median(points[groups == name], axis=0), str(name), **NAMED)
+        axes.text(*np.median(points[groups == name], axis=0), shortened(name), fontsize=size, **NAMED)
 
 
 @styled
@@ -69,16 +81,23 @@ def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray
 
     table: rows, int (clusters, classes). numbers: of the clusters. classes: labels (classes,).
     """
-    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    width = bars_width(len(numbers))
+    room = (width - 2) / len(numbers)
+    figure, (axes,) = canvas(1, width=width, height=4.2)
+    parts = {str(label): table[:, column] for column, label in enumerate(classes)}
+    colours = [*SERIES]
+    if len(classes) > len(SERIES):  # no palette tells so many apart
+        most = table.max(axis=1)
+        parts, colours = {"most frequent": most, "all others": table.sum(axis=1) - most}, [PALETTE[0], PALETTE[1]]
     bottom = np.zeros(len(numbers))
-    for column, label in enumerate(classes):
-        color = _colour(column)
-        bars = axes.bar(range(len(numbers)), table[:, column], bottom=bottom, color=color, label=str(label))
-        bottom += table[:, column]
+    for (name, rows), colour in zip(parts.items(), colours, strict=False):
+        bars = axes.bar(range(len(numbers)), rows, bottom=bottom, color=colour, label=name)
+        bottom += rows
     shares = table.max(axis=1) / np.maximum(table.sum(axis=1), 1)
-    tops = [f"{label}\n{share:.1%}" for label, share in zip(classes[table.argmax(axis=1)], shares, strict=True)]
-    axes.bar_label(bars, tops, fontsize=8)
-    axes.set_xticks(range(len(numbers)), list(numbers))
+    frequent = classes[table.argmax(axis=1)]
+    tops = [(shortened(label), f"{share:.1%}") for label, share in zip(frequent, shares, strict=True)]
+    write_over_bars(axes, bars, tops, room)
+    name_ticks(axes.xaxis, numbers, room)
     axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
     axes.grid(axis="x", visible=False)
     axes.legend(title=COMPETITION.noun, loc="upper left", bbox_to_anchor=(1, 1))
@@ -89,12 +108,14 @@ def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray
 @styled
 def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
     """Rows by cluster and class as a matrix; the arguments are those of `cluster_sizes`."""
-    figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
+    wide, high = matrix_side(len(classes)), min(0.42 * len(numbers), matrix_side(len(numbers)))
+    rooms = wide / len(classes), high / len(numbers)
+    figure, (axes,) = canvas(1, width=wide + 1.4, height=max(3.0, high + 1.8))
     axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
     texts = [[f"{count:,}" if count else "" for count in row] for row in table]
-    _write_cells(axes, texts, table > table.max() / 12)
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
+    write_cells(axes, texts, np.where(table > table.max() / 12, "white", "black"), min(rooms))
+    name_ticks(axes.xaxis, classes, rooms[0])
+    name_ticks(axes.yaxis, [f"cluster {number}" for number in numbers], rooms[1])
     noun = COMPETITION.noun
     axes.set(title=f"Rows by cluster and {noun}", xlabel=f"{noun} (label)")
     caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
@@ -107,28 +128,20 @@ def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str
     figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
     axes.imshow(np.ma.masked_invalid(scores), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     texts = [[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores]
-    _write_cells(axes, texts, scores > 0.6)
+    write_cells(axes, texts, np.where(scores > 0.6, "white", "black"), 0.5)
     axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
     axes.set_yticks(range(len(methods)), methods)
     axes.set(title=name)
     return figure
 
 
-def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
-    """Write into the cells of a matrix, in white where `dark`, bool (rows, columns)."""
-    for (row, column), is_dark in np.ndenumerate(dark):
-        if texts[row][column]:
-            colour = "white" if is_dark else "black"
-            axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=colour)
-    axes.grid(visible=False)
-
-
 @styled
 def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
     """Sorted silhouettes of every cluster's rows, one band a cluster: float (n,), NaN for noise; clusters int (n,)."""
-    figure, (axes,) = canvas(1, width=6.4, height=5.4)
+    numbers = np.unique(clusters[clusters >= 0])
+    figure, (axes,) = canvas(1, width=6.4, height=max(5.4, 0.22 * len(numbers)))
     bottom, gap, ticks = 0, len(values) // 100, {}
-    for index, number in enumerate(np.unique(clusters[clusters >= 0])):
+    for index, number in enumerate(numbers):
         band = np.sort(values[(clusters == number) & np.isfinite(values)])
         axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(index), lw=0)
         ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
@@ -186,13 +199,13 @@ def mean_images(images: np.ndarray, clusters: np.ndarray, majorities: np.ndarray
     """
     numbers = np.unique(clusters[clusters >= 0])
     lines = -(-len(numbers) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(8, 1.9 * lines + 0.6), layout="constrained")
+    figure = Figure(figsize=(8, 2.0 * lines + 0.6), layout="constrained")
     for axes in figure.subplots(lines, SIDE_BY_SIDE, squeeze=False).flat:
         axes.set_axis_off()
     for axes, number in zip(figure.axes, numbers, strict=False):
         rows = np.flatnonzero(clusters == number)
         draw_tile(axes, images[rows].mean(axis=0, keepdims=True), 1)
-        axes.set_title(f"{number}: mostly {majorities[rows[0]]}, {len(rows):,} rows", fontsize=8)
+        axes.set_title(f"{number}: mostly {shortened(majorities[rows[0]])}\n{len(rows):,} rows", fontsize=8)
     caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
     return figure
 

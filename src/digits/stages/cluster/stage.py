@@ -17,6 +17,7 @@ from digits.ensemble import alignment
 from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
+from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
 from digits.runs import Run
@@ -233,7 +234,7 @@ def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> I
 def _queue_sheet(study: Study) -> Figure:
     shown = study.queue.rows[:QUEUE_SHOWN]
     captions = [
-        f"row {row}\n{label}, or {prediction}?"
+        f"row {row}\n{sheets.fitted(f'{shortened(label)},', f'or {shortened(prediction)}?', between=' ')}"
         for row, label, prediction in zip(
             study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
         )

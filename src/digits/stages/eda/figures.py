@@ -15,7 +15,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import GAP, draw_tile
-from digits.figures.style import PALETTE, canvas, caption, styled
+from digits.figures.style import (
+    PALETTE,
+    bars_width,
+    canvas,
+    caption,
+    name_ticks,
+    name_width,
+    shortened,
+    styled,
+    write_over_bars,
+)
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     import pandas as pd
@@ -25,10 +35,12 @@ if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
 
 NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
 SIDE_BY_SIDE = 5  # classes, or pairs, in a row of a figure that has a panel for each
+MEANS = 12  # mean images in a row
+MOST_BESIDE = 20  # classes of a panel that has another beside it
 BINS = 32  # of the intensities that have ink
 BRIGHT = 0.9  # of white: the inside of a stroke
 FRAME = PALETTE[1]
-COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
+ON_WHITE = {"fc": "white", "ec": "none", "pad": 0.5}  # so that a line behind a text does not strike it out
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 
@@ -36,14 +48,15 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 @styled
 def label_distribution(counts: np.ndarray, classes: np.ndarray, note: str) -> Figure:
     """Rows of each class: counts int (classes,), labels (classes,)."""
-    figure, (axes,) = canvas(1, width=7.5, height=4)
+    width = bars_width(len(classes))
+    room = (width - 1) / len(classes)
+    figure, (axes,) = canvas(1, width=width, height=4 + name_width(classes))
     rows = int(counts.sum())
     bars = axes.bar(range(len(classes)), counts, color=PALETTE[0], width=0.7)
-    axes.bar_label(bars, [f"{count:,}\n{count / rows:.1%}" for count in counts], padding=2, **COUNT)
+    write_over_bars(axes, bars, [(f"{count:,}", f"{count / rows:.1%}") for count in counts], room, bbox=ON_WHITE)
     axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
-    axes.set_xticks(range(len(classes)), classes)
+    name_ticks(axes.xaxis, classes, room)
     axes.set(title=f"Rows of each {NOUN}", xlabel=f"{NOUN} (label)", ylabel="training rows")
-    axes.set(ylim=(0, 1.16 * counts.max()))
     axes.yaxis.set_major_formatter(THOUSANDS)
     axes.grid(axis="x", visible=False)
     caption(figure, f"{rows:,} labelled rows. {note} Dashed: an even share, {1 / len(classes):.1%}.")
@@ -93,7 +106,7 @@ def _lines(images: np.ndarray, classes: np.ndarray, title: str, note: str, frame
     draw_tile(axes, images.reshape(-1, *images.shape[2:]), count, (np.arange(lines * count) % count == 0) & framed)
     for index, label in enumerate(classes):
         middle = index * (height + GAP) + GAP + height / 2
-        axes.text(-3, middle, str(label), ha="right", va="center", fontsize=11)
+        axes.text(-3, middle, shortened(label), ha="right", va="center", fontsize=11)
     axes.set_title(title)
     caption(figure, note)
     return figure
@@ -117,7 +130,7 @@ def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
     for axes, label, share, empty in zip(panels.flat, classes, shares, blank, strict=False):
         axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
         axes.stairs(overall, edges, color="black", lw=0.8)
-        axes.set_title(f"{label}: {empty:.1%} blank", fontsize=9)
+        axes.set_title(f"{shortened(label)}: {empty:.1%} blank", fontsize=9)
         axes.set(yscale="log", xlim=(0, counts.shape[1]))
     for axes in panels[-1]:
         axes.set_xlabel("intensity of the pixel")
@@ -143,18 +156,19 @@ def _range(values: np.ndarray, classes: np.ndarray, form: str) -> str:
 @styled
 def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
     """The mean image of every class above the standard deviation of its pixels: float (classes, height, width) each."""
-    figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
-    panels = figure.subplots(2, len(classes), squeeze=False)
-    for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
-        for axes, image in zip(line, shown, strict=True):
+    columns, lines = min(MEANS, len(classes)), -(-len(classes) // MEANS)
+    figure = Figure(figsize=(1.05 * columns + 1.2, 2.8 * lines + 0.6), layout="constrained")
+    panels = figure.subplots(2 * lines, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for first, shown, name in ((0, means, "mean"), (1, deviations, "standard\ndeviation")):
+        for axes, image in zip(panels[first::2].flat, shown, strict=False):
             drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
-        figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
-        line[0].set_ylabel(name, fontsize=9)
-    for axes, label in zip(panels[0], classes, strict=True):
-        axes.set_title(str(label))
+        for line in panels[first::2]:
+            figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
+            line[0].text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=9, transform=line[0].transAxes)
+    for axes, label in zip(panels[::2].flat, classes, strict=False):
+        axes.set_title(shortened(label), fontsize=12 if name_width(classes) < 0.6 else 9)
     spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
     text = f"root mean square difference of a pixel from the mean of its {NOUN}, in shares of white"
     caption(figure, f"{text}: {_range(spread, classes, '.1%')}")
@@ -194,11 +208,14 @@ def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
 @styled
 def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
     """Spread of ink, in shares of white, and slant, in degrees, within every class: float (n,), targets int (n,)."""
-    figure, (left, right) = canvas(2, width=5.4, height=4.1)
+    many = len(classes) > MOST_BESIDE
+    width = bars_width(len(classes)) if many else 5.4
+    figure = Figure(figsize=(width, 8.2) if many else (2 * width, 4.1), layout="constrained")
+    left, right = figure.subplots(2 if many else 1, 1 if many else 2)
     inks, slants = ([values[targets == target] for target in range(len(classes))] for values in (ink, slant))
     for axes, groups in ((left, inks), (right, slants)):
         _violins(axes, groups)
-        axes.set_xticks(range(len(classes)), classes)
+        name_ticks(axes.xaxis, classes, (width - 1) / len(classes))
         axes.set_xlabel(f"{NOUN} (label)")
         axes.grid(axis="x", visible=False)
     left.set(title="Ink", ylabel="mean intensity, share of white")

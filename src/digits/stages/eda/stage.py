@@ -16,6 +16,7 @@ from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
 from digits.figures import folder as figure_folder
+from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
@@ -252,7 +253,7 @@ def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
 def _name(measured: MeasuredData, row: int) -> str:
     table, number = measured.address(row)
     label = measured.label(row)
-    return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
+    return f"{table} row {number}\n" + ("no label" if label is None else f"label {shortened(label)}")
 
 
 def _write_pairs(measured: MeasuredData, path: Path) -> None:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from digits.competition import COMPETITION
-from digits.figures.sheets import sheet
-from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
+from digits.figures.sheets import fitted, sheet
+from digits.figures.style import PALETTE, canvas, caption, log_percent, name_ticks, shortened, styled
 from digits.stages.evaluate import findings
 from digits.stages.evaluate.measures import (
     Agreement,
@@ -33,13 +33,15 @@ MARKERS = ("s", "o", "D")
 SIZES = (5, 9, 4)  # so that one shows through where two are the same
 MOST_LEGIBLE = 12  # members whose shares are written in a size that can be read
 SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
+LETTERS_OF_NAME = 11  # so that a probability stands beside it
+ROOM = 0.34  # inches for the scores of a class
 
 
 @styled
 def class_scores(evaluation: Evaluation) -> Figure:
     """Precision, recall and F1 of every class with their 95 % intervals; a class without rows has no dot."""
     labels, accuracy = evaluation.labels, evaluation.accuracy
-    figure, panels = canvas(3, width=3.9, height=0.34 * len(labels) + 1.9)
+    figure, panels = canvas(3, width=3.9, height=ROOM * len(labels) + 1.9)
     for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
         for y, scores in enumerate(evaluation.classes):
             score = getattr(scores, name)
@@ -48,7 +50,7 @@ def class_scores(evaluation: Evaluation) -> Figure:
                 axes.plot(score.value, y, "o", color=PALETTE[0], ms=5)
         axes.axvline(accuracy.value, color="#444444", ls="--", lw=0.8)
         axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(labels) - 0.5, -0.5))
-        axes.set_yticks(range(len(labels)), labels)
+        name_ticks(axes.yaxis, labels, ROOM)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel(COMPETITION.noun)
@@ -66,12 +68,13 @@ def mistake_sheet(predictions: Predictions, images: np.ndarray, labels: Sequence
         images: all training images, uint8 (rows, height, width, channels).
         labels: of the classes.
     """
-    shown = predictions.mistakes[:SHEET]
+    shown, names = predictions.mistakes[:SHEET], [shortened(label, LETTERS_OF_NAME) for label in labels]
     captions = []
     for index in shown:
         target, *choices = predictions.targets[index], predictions.chosen[index], predictions.second[index]
-        likely = "  ".join(f"{labels[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices)
-        captions.append(f"{labels[target]}, row {predictions.rows[index]}\n{likely}")
+        likely = [f"{names[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices]
+        row = fitted(names[target], f"row {predictions.rows[index]}", between=", ")
+        captions.append(f"{row}\n{fitted(*likely)}")
     count = len(predictions.mistakes)
     title = f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong"
     note = (
