@@ -139,12 +139,6 @@ def test_an_inner_split_too_small_for_every_class_is_one_line(tmp_path):
         fit(tmp_path / "c.npz", split=one_nine, early_stopping={"patience": 2, "inner_split": 0.2})
 
 
-def test_an_inner_split_of_a_single_row_of_a_class_is_one_line(tmp_path):
-    learned = np.concatenate([np.flatnonzero(ROWS.targets == 0)[:1], np.flatnonzero(ROWS.targets != 0)[:200]])
-    with pytest.raises(UserError, match="inner_split holds back 21 of 201 rows; some of each class"):
-        fit(tmp_path / "c.npz", early_stopping={"patience": 2}, split=Split(ROWS, learned, SPLIT.held_out))
-
-
 def test_held_out_rows_decide_nothing(tmp_path):
     """The same training, scored on other rows: the same network."""
     _, logits = fit(tmp_path / "a.npz", monitor_rows=None)
