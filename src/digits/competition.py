@@ -18,6 +18,8 @@ class Competition:
         every class: one column each follows, in ascending order of the labels.
     first_id: id of the first test row; the others count on from there.
     metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    rows: of `train` and `test`, by which a copy is known under any name, and a submission of other rows; None where
+        they do not matter.
     noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
     """
 
@@ -32,6 +34,7 @@ class Competition:
     noun: str
     nouns: str
     prose: str
+    rows: tuple[int, int] | None = None
 
     @property
     def url(self) -> str:
@@ -50,4 +53,5 @@ COMPETITION = Competition(
     noun="digit",
     nouns="digits",
     prose="Kaggle's Digit Recognizer asks for the digit on each of its test images of handwriting.",
+    rows=(42_000, 28_000),
 )

@@ -1,5 +1,9 @@
+import gzip
 import shutil
+import tarfile
+import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from digits.competition import COMPETITION
-from digits.data import source
-from digits.data.source import find, locate
+from digits.data import archives
+from digits.data.source import find, locate, name_of
 from digits.errors import UserError
 from kaggle_form import make_zip, write_competition
 
@@ -93,7 +97,7 @@ def test_several_zips_are_not_guessed_between(competition, tmp_path):
     folder = tmp_path / "zips"
     make_zip(competition, folder / "a.zip")
     make_zip(competition, folder / "b.zip")
-    assert "several zips" in complaint(locate, folder)
+    assert "several archives" in complaint(locate, folder)
     make_zip(competition, folder / "digit-recognizer.zip")
     assert contents(locate(folder)) == contents(locate(competition))
 
@@ -114,11 +118,11 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
         packed.writestr("train.csv", b"0," * 500_000)
         packed.writestr("test.csv", b"0," * 500_000)
     locate(archive)  # harmless at its size
-    monkeypatch.setattr(source, "HARMLESS", 1000)
+    monkeypatch.setattr(archives, "HARMLESS", 1000)
     assert "zip bomb" in complaint(locate, archive)
-    monkeypatch.setattr(source, "RATIO_LIMIT", 10**6)
+    monkeypatch.setattr(archives, "RATIO_LIMIT", 10**6)
     locate(archive)
-    monkeypatch.setattr(source, "MEMBER_LIMIT", 10_000)
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 10_000)
     assert "zip bomb" in complaint(locate, archive)
 
 
@@ -195,3 +199,176 @@ def test_an_encrypted_or_incomplete_zip_is_named(competition, tmp_path):
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of the first member in the directory
     archive.write_bytes(content)
     assert "encrypted" in complaint(locate, archive)
+
+
+# --- other people's data sets --------------------------------------------------------------------------------
+
+
+def packed_tar(folder, path, names, form="w:gz"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, form) as archive:
+        for name in names:
+            archive.add(folder / name, f"digits/{name}")
+    return path
+
+
+def renamed(competition, folder, train, test):
+    folder.mkdir(parents=True)
+    for before, after in (("train.csv", train), ("test.csv", test)):
+        shutil.copy(competition / before, folder / after)
+    return folder
+
+
+PAIRS = [
+    ("mnist_train.csv", "mnist_test.csv", "mnist"),
+    ("emnist-letters-train.csv", "emnist-letters-test.csv", "emnist-letters"),
+    ("Sign MNIST_Train.CSV", "sign mnist_test.csv", "Sign-MNIST"),
+    ("train.csv", "test.csv", "some-folder"),
+]
+
+
+@pytest.mark.parametrize(("train", "test", "name"), PAIRS)
+def test_a_pair_of_tables_is_found_and_names_the_data_set(competition, tmp_path, train, test, name):
+    folder = renamed(competition, tmp_path / "some folder", train, test)
+    (folder / f"._{train}").write_text("of a Mac")
+    (folder / "notes.csv").write_text("a,b")
+    zipped, archive = tmp_path / "zipped", tmp_path / "some folder.zip"
+    gzipped, tarred = tmp_path / "some-folder", tmp_path / "some folder.tar.gz"
+    gzipped.mkdir()
+    for table in (train, test):
+        make_zip(folder, zipped / "some folder" / f"{table}.zip", (table,))
+        (gzipped / f"{table}.gz").write_bytes(gzip.compress((folder / table).read_bytes()))
+    make_zip(folder, archive, (train, test, f"._{train}"))
+    packed_tar(folder, tarred, [f"._{train}", train, test])
+    tgz = packed_tar(folder, tmp_path / "tgz/some folder.tgz", [test, train])
+    tar = packed_tar(folder, tmp_path / "tar/some folder.tar", [test, train], "w")
+    for path in (folder, zipped / "some folder", gzipped, archive, tarred, tgz, tar):
+        tables = locate(path)
+        assert contents(tables) == contents(locate(competition)), path
+        assert name_of(path, tables) == name
+    folder = tmp_path / "with a tar"
+    shutil.copytree(tgz.parent, folder)
+    assert contents(locate(folder)) == contents(locate(competition))
+
+
+def test_kaggles_own_names_come_before_others(competition, tmp_path):
+    folder = renamed(competition, tmp_path / "mixed", "mnist_train.csv", "mnist_test.csv")
+    renamed(competition, tmp_path / "other", "a_train.csv", "b_test.csv")
+    assert contents(locate(folder)) == contents(locate(competition))
+    assert "has a_train.csv but no test.csv that goes with it" in complaint(locate, tmp_path / "other")
+    for name in ("train.csv", "test.csv"):
+        shutil.copy(competition / name, folder / name)
+        (folder / f"mnist_{name}").write_text("not this one")
+    assert contents(locate(folder)) == contents(locate(competition))
+
+
+def test_several_pairs_are_not_guessed_between(competition, tmp_path):
+    folder = renamed(competition, tmp_path / "two", "a_train.csv", "a_test.csv")
+    for name in ("train.csv", "test.csv"):
+        shutil.copy(competition / name, folder / f"b-{name}")
+    for path in (folder, make_zip(folder, tmp_path / "two.zip", tuple(path.name for path in folder.iterdir()))):
+        assert "holds 2 pairs of tables, such as 'a' and 'b'; give one alone" in complaint(locate, path)
+
+
+def test_the_competition_is_known_by_its_name(competition, tmp_path):
+    for path in (tmp_path / "digit-recognizer", tmp_path / "Digit-Recognizer (1)", tmp_path / "other/digit-recognizer"):
+        shutil.copytree(competition, path)
+        assert name_of(path, locate(path)) == COMPETITION.name
+    archive = make_zip(competition, tmp_path / "downloads/digit-recognizer.zip")
+    for path in (archive, archive.parent):
+        assert name_of(path, locate(path)) == COMPETITION.name
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("demo", "demo-data"), ("...", "unnamed-data"), ("a\x1b[2Jb", "a-2Jb"), ("é" * 80, "é" * 60), ("-x", "x")],
+)
+def test_a_name_fits_a_folder_of_results(competition, tmp_path, folder, name):
+    path = shutil.copytree(competition, tmp_path / folder)
+    assert name_of(path, locate(path)) == name
+
+
+def test_the_present_folder_has_a_name(competition, monkeypatch):
+    monkeypatch.chdir(competition)
+    assert name_of(Path(), locate(Path())) == "made"
+
+
+def test_a_gzip_bomb_ends_early(competition, tmp_path, monkeypatch):
+    folder = tmp_path / "bomb"
+    folder.mkdir()
+    for name in ("train.csv", "test.csv"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(b"0," * 500_000))
+    tarred = packed_tar(competition, tmp_path / "small.tar.gz", ["train.csv", "test.csv"])
+    contents(locate(folder))  # harmless at its size
+    monkeypatch.setattr(archives, "HARMLESS", 1000)
+    assert "bomb?" in complaint(contents, locate(folder))
+    monkeypatch.setattr(archives, "RATIO_LIMIT", 1)
+    assert "bomb?" in complaint(locate, tarred)
+
+
+def test_a_tar_with_an_endless_header_takes_no_memory(competition, tmp_path):
+    tarred = tmp_path / "some.tar.gz"
+    with gzip.open(tarred, "wb", compresslevel=1) as file:
+        header = tarfile.TarInfo("././@PaxHeader")
+        header.type, header.size = tarfile.XHDTYPE, 2**25
+        file.write(header.tobuf() + bytes(2**25))
+        for name in ("train.csv", "test.csv"):
+            content = (competition / name).read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.write(member.tobuf() + content.ljust(-(-len(content) // 512) * 512, b"\0"))
+    tracemalloc.start()
+    found = contents(locate(tarred))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == contents(locate(competition))
+    assert peak < 2**20
+
+
+def test_links_in_a_tar_are_no_tables(competition, tmp_path):
+    tarred = tmp_path / "links.tar"
+    with tarfile.open(tarred, "w") as archive:
+        for kind, name in ((tarfile.SYMTYPE, "train.csv"), (tarfile.LNKTYPE, "test.csv")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "/etc/passwd"
+            archive.addfile(link)
+    assert "holds no train.csv" in complaint(locate, tarred)
+
+
+@pytest.mark.parametrize("name", ["../train.csv", "/etc/passwd", "..\\up"])
+def test_a_tar_with_an_unsafe_path_is_refused(competition, tmp_path, name):
+    tarred = packed_tar(competition, tmp_path / "unsafe.tar", ["train.csv", "test.csv"], "w")
+    with tarfile.open(tarred, "a") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    assert "unsafe path" in complaint(locate, tarred)
+
+
+@pytest.mark.parametrize("form", ["w", "w:gz"])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    kept=st.floats(0, 1),
+)
+@example(changes=[], kept=0)
+@example(changes=[], kept=0.5)
+def test_any_damage_to_a_tar_is_read_or_refused(competition, tmp_path, form, changes, kept):
+    name = "damaged.tar" if form == "w" else "damaged.tar.gz"
+    tarred = packed_tar(competition, tmp_path / name, ["train.csv", "test.csv"], form)
+    content = bytearray(tarred.read_bytes())
+    for place, byte in changes:
+        content[int(place * len(content))] = byte
+    tarred.write_bytes(content[: int(kept * len(content))])
+    try:
+        contents(locate(tarred))
+    except UserError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_cut_off_gzip_is_damaged(competition, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for name in ("train.csv", "test.csv"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((competition / name).read_bytes())[:-12])
+    assert "truncated or damaged" in complaint(contents, locate(folder))
+    (folder / "train.csv.gz").write_bytes(b"label,pixel0\n1,2\n")
+    assert "truncated or damaged" in complaint(contents, locate(folder))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from digits.data import csv, read
 from digits.data.dataset import Dataset
-from digits.data.header import Header
+from digits.data.layout import Layout
 from digits.data.source import Source, find, locate
 from digits.errors import UserError
 from kaggle_form import make_zip, write_competition
@@ -37,12 +37,14 @@ def test_a_competition_is_read_as_written(competition, tmp_path):
     archive = make_zip(competition, tmp_path / "digit-recognizer.zip")
     for path in (competition, archive):
         data = read(find(str(path)), tmp_path / "cache")
-        assert data.name == "digit-recognizer"
+        assert data.name == ("made" if path == competition else "digit-recognizer")
         assert data.source == str(path)
         assert data.shape == (3, 3, 1)
         assert data.train_images.dtype == data.test_images.dtype == np.uint8
         assert data.train_labels.dtype == data.classes.dtype == np.int64
         assert data.test_labels is None
+        assert data.test_ids is None
+        assert data.note == ""
         assert data.classes.tolist() == [3, 5, 8]
         np.testing.assert_array_equal(data.train_images, PIXELS[:10])
         np.testing.assert_array_equal(data.train_labels, LABELS)
@@ -77,8 +79,8 @@ def test_reading_loads_no_heavy_library(competition, tmp_path):
 
 def test_a_table_of_many_blocks_is_read_whole(competition, monkeypatch):
     monkeypatch.setattr(csv, "BLOCK_BYTES", 50)
-    header = Header.read(locate(competition)["train.csv"])
-    for fast, careful in zip(csv.parse_fast(header), csv.parse_carefully(header), strict=True):
+    layout = Layout.read(locate(competition)["train.csv"])
+    for fast, careful in zip(csv.parse_fast(layout), csv.parse_carefully(layout), strict=True):
         np.testing.assert_array_equal(fast, careful)
         assert fast.dtype == careful.dtype
 
@@ -93,21 +95,34 @@ BAD_TRAIN = {
     "UTF-16": ("label,pixel0\n1,2\n".encode("utf-16"), "UTF-16"),
     "latin-1": (b"label,pixel\xe9\n", "not a CSV"),
     "endless line": (b"1" * 2**21, "not a CSV"),
-    "no header": (b"1,0,1,2,3\n2,4,5,6,7\n", "add the header"),
-    "blank header": (b"\n1,0,1,2,3\n", "no 'label' column"),
+    "no header": (b"1,0,1,2,3,4\n2,4,5,6,7,8\n", "add the header line label,pixel0,pixel1,..."),
+    "no header, a gap": (b"1,0,0,,3\n2,4,5,6,7\n", "line 1 is neither whole numbers nor a header; add the header line"),
+    "no header, standardised": (b"1,-0.42,0.31,-0.42,-0.42\n", "line 1 is neither whole numbers nor a header"),
+    "no header, scaled": (b"1,0.42,0.31,0.0,0.0\n", "line 1, column 2: '0.42' is a fraction"),
+    "no header, no labels": (b"0,1,2,3\n4,5,6,7\n", "train.csv: has no 'label' column"),
+    "blank header": (b"\n1,0,1,2,3\n", "line 1 is blank"),
     "no label": (GOOD_TEST, "train.csv: has no 'label' column"),
     "no rows": (HEADER + b"\n", "no rows"),
     "header only": (HEADER, "no rows"),
     "missing pixel": (b"label,pixel0,pixel2,pixel3\n1,0,0,0\n", "column 'pixel1' is missing"),
-    "extra column": (b"label,pixel0,id,pixel1,pixel2,pixel3\n1,0,0,0,0,0\n", "unexpected column 'id'"),
-    "index column": (b",label,pixel0,pixel1,pixel2,pixel3\n0,1,0,0,0,0\n", "unexpected column ''"),
-    "extra last column": (HEADER + b",weight\n1,0,0,0,0,0\n", "unexpected column 'weight'"),
+    "missing first pixels": (b"label,pixel2,pixel3\n1,0,0\n", "column 'pixel1' is missing"),
+    "a far pixel": (b"label,pixel0,pixel9999999\n1,0,0\n", "column 'pixel1' is missing"),
+    "extra column": (
+        b"label,pixel0,user,pixel1,pixel2,pixel3\n1,0,0,0,0,0\n",
+        "'user' is neither pixel, label, id nor index; rename or remove it",
+    ),
+    "extra columns": (
+        HEADER + b",weight,time,place,tool\n1,0,0,0,0,0,0,0,0\n",
+        "'weight', 'time', 'place' and 1 more are neither pixel, label, id nor index; rename or remove them",
+    ),
     "doubled column": (b"label,pixel0,pixel1,pixel1,pixel3\n1,0,0,0,0\n", "'pixel1' appears twice"),
-    "doubled label": (b"label,label,pixel0\n1,1,0\n", "'label' appears twice"),
-    "misnamed column": (b"label,pixel0,pixel1,pixle2,pixel3\n1,0,0,0,0\n", "'pixle2' stands where 'pixel2'"),
-    "unsorted columns": (b"label,pixel0,pixel2,pixel1,pixel3\n1,0,0,0,0\n", "'pixel2' comes before 'pixel1'"),
-    "no square": (b"label,pixel0,pixel1,pixel2\n1,0,0,0\n", "3 pixel columns make no square"),
-    "no pixels": (b"label\n1\n", "0 pixel columns"),
+    "doubled label": (b"label,label,pixel0\n1,1,0\n", "columns 'label', 'label' mean the same; keep one of them"),
+    "two labels": (b"label,pixel0,Class\n1,1,0\n", "columns 'label', 'Class' mean the same"),
+    "two ids": (b"id,label,pixel0,ImageId\n1,1,1,0\n", "columns 'id', 'ImageId' mean the same"),
+    "misnamed column": (b"label,pixel0,pixel1,pixle2,pixel3\n1,0,0,0,0\n", "'pixle2' is neither pixel, label, id"),
+    "no square": (b"label,pixel0,pixel1\n1,0,0\n", "2 pixel columns make no square"),
+    "no grid": (b"label,1x1,1x2,2x1,2x3\n1,0,0,0,0\n", "are neither pixel, label, id nor index"),
+    "no pixels": (b"label\n1\n", "no pixel columns"),
     "another size": (b"label,pixel0\n1,0\n", "2x2 pixels"),
     "empty cell": (GOOD + b"3,1,,3,4\n", "line 4 (the header is line 1), column pixel1: the cell is empty"),
     "NaN": (GOOD + b"3,1,2,nan,4\n", "line 4 (the header is line 1), column pixel2: 'nan' is missing"),
@@ -118,20 +133,18 @@ BAD_TRAIN = {
     "too bright": (GOOD + b"3,1,256,3,4\n", "column pixel1: '256' is over 255"),
     "huge": (GOOD + b"3,1,%s,3,4\n" % (b"9" * 60), "is over 255"),
     "fraction": (GOOD + b"3,0.5,2,3,4\n", "column pixel0: '0.5' is a fraction"),
-    "whole float": (GOOD + b"3,1,2,3.0,4\n", "column pixel2: '3.0' is not written in plain digits"),
+    "digits in groups": (GOOD + b"3,1,2,1_0,4\n", "column pixel2: '1_0' is not written in plain digits"),
     "foreign digits": (GOOD + "3,1,2,٣,4\n".encode(), "not written in plain digits"),
     "NUL cell": (GOOD + b"3,1,\x00,3,4\n", "column pixel1: '\\x00' is not a number"),
-    "float label": (
-        GOOD + b"3.0,1,2,3,4\n",
-        "column label: '3.0' is not written in plain digits; a label is",
-    ),
+    "signed label": (GOOD + b"+3,1,2,3,4\n", "column label: '+3' is not written in plain digits; a label is"),
+    "endless label": (GOOD + b"1e999,1,2,3,4\n", "column label: '1e999' is over"),
     "fraction label": (GOOD + b"3.5,1,2,3,4\n", "column label: '3.5' is a fraction"),
     "negative label": (GOOD + b"-3,1,2,3,4\n", "column label: '-3' is negative"),
     "empty label": (GOOD + b",1,2,3,4\n", "column label: the cell is empty"),
     "text label": (GOOD + b"three,1,2,3,4\n", "column label: 'three' is not a number"),
     "huge label": (GOOD + b"99999999999999999999999,1,2,3,4\n", "column label"),
     "one class": (HEADER + b"\n7,0,0,0,0\n7,1,1,1,1\n", "every label is 7"),
-    "short line": (GOOD + b"3,1,2,3\n", "line 4 has 4 cells, the header (line 1) 5"),
+    "short line": (GOOD + b"3,1,2,3\n", "line 4 has 4 cells, line 1 has 5"),
     "long line": (GOOD + b"3,1,2,3,4,5\n", "line 4 has 6 cells"),
     "endless row": (GOOD + b"1," * 10**6, "line 4 is too long"),
     "cut off": (GOOD[:-4], "line 3 has 4 cells"),
@@ -147,7 +160,10 @@ def test_a_bad_train_file_is_named(tmp_path, train, expected):
 @pytest.mark.parametrize(
     ("train", "test", "expected"),
     [
-        pytest.param(GOOD, GOOD, "test.csv: has a 'label' column", id="label in test"),
+        pytest.param(GOOD, GOOD, "test.csv: holds the rows of", id="copied"),
+        pytest.param(GOOD, HEADER + b"\n3,0,1,2,3\n", "label 3 does not occur in", id="another label in test"),
+        pytest.param(GOOD, b"id," + TEST_HEADER + b"\n7,0,1,2,3\n7,4,5,6,7\n", "id 7 appears twice", id="ids"),
+        pytest.param(GOOD, b"id," + TEST_HEADER + b"\nx1,0,1,2,3\n", "column id: 'x1' is not a number", id="text ids"),
         pytest.param(GOOD_TEST, GOOD, "swap the two files", id="swapped"),
         pytest.param(GOOD, TEST_HEADER + b"\n", "test.csv: has a header but no rows", id="no test rows"),
         pytest.param(GOOD, b"", "test.csv: is empty", id="empty test"),

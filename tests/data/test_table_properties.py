@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from command import measured
 from digits.competition import COMPETITION
 from digits.data import csv, find, table
-from digits.data.header import Header
+from digits.data.layout import Layout
 from digits.data.source import Source, Table, locate
 from digits.errors import UserError
 
@@ -93,13 +93,19 @@ rows = st.lists(st.lists(cells, min_size=4, max_size=6).map(",".join), min_size=
 @example(rows=["1,2,3,4,5", "2,+1,3,4,5"], end="\n")
 @example(rows=["1,2,3,4,5", "2, 1,3,4,5"], end="\n")
 @example(rows=["1,2,3,4,5", "2,\0,3,4,5"], end="\n")
+@example(rows=["1,2,3,4,5", "2,3,4,5,6"], end="\r")
+@example(rows=["1.0,2,3,4,5", ".0,3,4,5,6", "1.,3,4,5,6"], end="\n")
+@example(rows=["1.5,2,3,4,5"], end="\n")
+@example(rows=["nan,2,3,4,5"], end="\n")
+@example(rows=["-0,2,3,4,5"], end="\n")
+@example(rows=["1e0,2,3,4,5"], end="\n")
 def test_what_the_fast_parser_reads_the_careful_one_reads_too(tmp_path, rows, end):
     (tmp_path / "train.csv").write_bytes((",".join(NAMES) + "\n" + end.join(rows)).encode("utf-8", "surrogatepass"))
-    header = Header(Table(tmp_path / "train.csv"), list(NAMES))
-    fast = csv.parse_fast(header)
+    layout = Layout.read(Table(tmp_path / "train.csv"))
+    fast = csv.parse_fast(layout)
     if fast is None:  # the careful parser has the last word then
         return
-    for one, other in zip(fast, csv.parse_carefully(header), strict=True):
+    for one, other in zip(fast, csv.parse_carefully(layout), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -156,7 +162,7 @@ def test_members_that_stand_twice_or_lead_elsewhere(tmp_path):
         link.external_attr = 0o120777 << 16  # a symbolic link, as `zip -y` stores it
         packed.writestr(link, "/etc/passwd")
         packed.writestr("test.csv", TEST)
-    assert "train.csv: has no 'label' column" in refused(Source("given", archive, ""), tmp_path / "cache")
+    assert "train.csv: '/etc/passwd' is neither" in refused(Source("given", archive, ""), tmp_path / "cache")
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("inner/train.csv.zip", archive.read_bytes() if archive.exists() else b"")
     with pytest.raises(UserError, match=r"holds no train\.csv"):

@@ -6,8 +6,10 @@ A target raises nothing but what is a bug: where it reads a file of a user, `Use
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -53,18 +55,29 @@ def refusals():
             raise AssertionError(f"more than a line: {error}") from error
 
 
-# --- tables: the first byte says whether the rest is train.csv, test.csv or a zip of both --------------------
+# --- tables: the first byte says whether the rest is train.csv, test.csv, or a zip or tar of both -------------
 
 TRAIN = b"label,pixel0,pixel1,pixel2,pixel3\n1,0,1,2,255\n2,4,5,6,7\n"
 TEST = b"pixel0,pixel1,pixel2,pixel3\n9,9,9,9\n"
+ARCHIVES = {b"z": "some.zip", b"a": "some.tar", b"g": "some.tar.gz"}
+FORMS = [  # of train.csv
+    TRAIN.replace(b"\n", b"\r\n"),
+    TRAIN.replace(b"\n", b"\r"),
+    b"\xef\xbb\xbf" + TRAIN,
+    TRAIN.replace(b"1", b'"1"'),
+    TRAIN.replace(b",", b";"),
+    b"label,1x1,1x2,2x1,2x2\n1.0,0,1,2,255\n2e0,4,5,6,7\n",
+    b",Class,id,pixel1,pixel2,pixel3,pixel4\n0,1,1,0,1,2,255\n1,2,2,4,5,6,7\n",
+    b"1,0,1,2,255\n2,4,5,6,7\n",
+]
 
 
 def try_table(content: bytes) -> None:
     kind, rest = content[:1], content[1:]
     tables = folder() / "tables"
     tables.mkdir(exist_ok=True)
-    if kind == b"z":
-        path = tables / "some.zip"
+    if kind in ARCHIVES:
+        path = tables / ARCHIVES[kind]
         path.write_bytes(rest)
     else:
         path = tables / "both"
@@ -74,22 +87,27 @@ def try_table(content: bytes) -> None:
     with refusals():
         read = data.read(Source("given", path, ""), folder() / "cache")
         height, width, channels = read.shape
-        if height != width or channels != 1 or len(read.train_images) != len(read.train_labels):
+        if height != width or channels not in (1, 3) or len(read.train_images) != len(read.train_labels):
             raise AssertionError(f"{read.train_images.shape} images, {len(read.train_labels)} labels")
-    if not {path.name for path in tables.iterdir()} <= {"some.zip", "both"}:
+    if not {path.name for path in tables.iterdir()} <= {*ARCHIVES.values(), "both"}:
         raise AssertionError(f"wrote {[str(path) for path in tables.rglob('*')]}")
 
 
 def tables() -> list[bytes]:
-    zips = []
+    packed = []
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", method) as archive:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
             archive.writestr("digits/train.csv", TRAIN)
             archive.writestr("digits/test.csv", TEST)
-        zips.append(packed.getvalue())
-    variants = [TRAIN, TRAIN.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + TRAIN, TRAIN.replace(b"1", b'"1"'), b""]
-    return [*(b"c" + variant for variant in variants), b"t" + TEST, *(b"z" + packed for packed in zips)]
+        packed.append(b"z" + file.getvalue())
+    tar = b""
+    for name, content in (("some_train.csv", TRAIN), ("some_test.csv", TEST)):
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        tar += member.tobuf() + content.ljust(tarfile.BLOCKSIZE, b"\0")
+    packed += [b"a" + tar, b"g" + gzip.compress(tar)]
+    return [*(b"c" + form for form in (TRAIN, *FORMS, b"")), b"t" + TEST, b"tid," + TEST, *packed]
 
 
 # --- configs: the first byte says whether the rest is a config, an override, a space or a run.json -----------
@@ -181,7 +199,12 @@ def submissions() -> list[bytes]:
 
 
 TARGETS = {
-    "table": Target(try_table, tables, [b"label", b"pixel0", b"PK\x03\x04", b"PK\x01\x02", b"train.csv", b"../"], 4096),
+    "table": Target(
+        try_table,
+        tables,
+        [b"label", b"pixel0", b"1x1", b"id", b"PK\x03\x04", b"PK\x01\x02", b"ustar", b"train.csv", b"../"],
+        4096,
+    ),
     "config": Target(
         try_config,
         configs,

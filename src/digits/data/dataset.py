@@ -15,10 +15,12 @@ LEFT_OUT = -1  # in the place of a target: the row is not learned
 class Dataset:
     """The rows of a competition, in the order of its CSVs.
 
-    name: of the competition, or "demo".
+    name: of the competition, "demo", or that of another data set's files.
     source: where the rows come from, for people.
     train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
-    test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
+    test_images: uint8 (m, height, width, channels). test_labels: (m,), the truth for a true score where it is known.
+    test_ids: int64 (m,), of the test rows in a submission, where their table has ids.
+    note: one line on what was assumed in reading the tables; empty where nothing was.
     corrected: what networks learn instead of `targets`, int32 (n,), `LEFT_OUT` for rows that they do not learn; None
         where that is `targets`. No score is computed with it.
     """
@@ -29,6 +31,8 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray | None = None
+    test_ids: np.ndarray | None = None
+    note: str = ""
     corrected: np.ndarray | None = None
 
     @property

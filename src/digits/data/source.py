@@ -1,28 +1,25 @@
-"""Find the competition's two CSV files, loose or zipped, and open CSVs safely, in zips too."""
+"""Find a competition's two tables, loose or packed, and name the data set; open a CSV in a zip."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from digits.competition import COMPETITION
+from digits.data import archives
 from digits.errors import UserError
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
 TABLES = (COMPETITION.train, COMPETITION.test)
 BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
-
-# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a high ratio
-# alone is no sign of a bomb: it counts only in a member big enough to do harm.
-MEMBER_LIMIT = 8 * 2**30
-RATIO_LIMIT = 200
-HARMLESS = 256 * 2**20
+CSVS = (".csv", ".csv.gz")  # ends of the names of single tables
+PACKED = re.compile(r"\.(gz|zip)$", re.IGNORECASE)  # behind the name of a single table
+MOST_NAME = 60  # characters of a data set's name
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Source:
     """Where the rows come from.
 
     kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
-    path: folder or zip; None for the demo set.
+    path: folder or archive; None for the demo set.
     note: one plain line that says which source was taken and, for the demo, how to get the real one.
     """
 
@@ -41,50 +38,43 @@ class Source:
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV: a plain file, or a member of a zip."""
+    """One CSV: a file, plain or in gzip, or a member of a zip or tar."""
 
     file: Path
     member: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the CSV alone."""
+        return self.file.name if self.member is None else PurePosixPath(self.member).name
+
     def __str__(self) -> str:
-        return str(self.file if self.member is None else self.file / PurePosixPath(self.member).name)
+        return str(self.file if self.member is None else self.file / self.name)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Open for reading bytes.
 
         Raises:
-            UserError: the file cannot be opened, or (also while it is read) its zip is damaged.
+            UserError: the file cannot be opened, or (also while it is read) what packs it is damaged.
         """
         try:
-            if self.member is None:
-                with self.file.open("rb") as stream:
-                    yield stream
-            else:
-                with zipfile.ZipFile(self.file) as archive, _open_member(archive, self.member) as stream:
-                    yield stream
-        except (zipfile.BadZipFile, zlib.error, EOFError):
-            raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
+            with archives.opened(self.file, self.member) as stream:
+                yield stream
+        except archives.DAMAGED:
+            raise UserError(f"{self}: the file is truncated or damaged; download it again") from None
         except OSError as error:
             raise _unreadable(self.file, error) from None
-
-
-def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    try:
-        return archive.open(name)
-    except OSError:
-        raise
-    except Exception as error:  # zipfile fails in several ways on a member whose own header is damaged
-        raise zipfile.BadZipFile(str(error)) from error
 
 
 def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = KAGGLE_MOUNTS) -> Source:
     """Choose the source: `data`, else the input folder, else Kaggle's mounts, else the demo set.
 
-    data: a zip, a folder that holds the two CSVs or a zip of them, or "demo"; never replaced by another source.
+    data: an archive, a folder that holds the two CSVs or an archive of them, or "demo"; never replaced by another
+        source.
 
     Raises:
-        UserError: the chosen source does not hold both tables, or its zip is damaged or unsafe.
+        UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
         return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
@@ -108,18 +98,21 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
 
 
 def locate(path: Path) -> dict[str, Table]:
-    """Find the tables of a folder or zip, by name: `train.csv` and `test.csv`.
+    """Find the tables of a folder or archive: `train.csv` and `test.csv`, or the only `*_train.csv` and `*_test.csv`.
+
+    Returns:
+        The tables by the competition's names of them.
 
     Raises:
-        UserError: one is missing, or the zip is damaged or unsafe.
+        UserError: one is missing, it is unclear which are meant, or the archive is damaged or unsafe.
     """
     try:
         if path.is_dir():
             return _in_folder(path)
-        if path.suffix.lower() == ".csv":
+        if path.name.lower().endswith(CSVS):
             raise UserError(f"{path}: is no folder or zip; give the folder that holds {BOTH}")
         if path.is_file():
-            return {name: _in_zip(path, name) for name in TABLES}
+            return _in_archive(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
@@ -131,84 +124,115 @@ def only_csv(path: Path) -> Table:
     Raises:
         UserError: it holds none or several, or the zip is damaged or unsafe.
     """
-    names = {member: PurePosixPath(member.filename).name for member in _members(path)}
+    names = {member: PurePosixPath(member).name for member in archives.members(path)}
     found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
     if len(found) != 1:
         raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
-    return _checked(path, found[0])
+    archives.check(path, found[0])
+    return Table(path, found[0])
+
+
+def name_of(path: Path, tables: Mapping[str, Table]) -> str:
+    """Name of a data set: the competition's if its files have it, else what its tables or its folder are called."""
+    table = tables[COMPETITION.train]
+    if any(COMPETITION.name in place.name.lower() for place in (path.absolute(), table.file)):
+        return COMPETITION.name
+    prefix = _prefix(PACKED.sub("", table.name), COMPETITION.train)
+    packed = re.compile("|".join(map(re.escape, archives.SUFFIXES)) + "$", re.IGNORECASE)
+    name = re.sub(r"[^\w.+-]+", "-", prefix or packed.sub("", path.absolute().name))[:MOST_NAME].strip("-.")
+    return name if name not in ("", DEMO) else f"{name or 'unnamed'}-data"
 
 
 def _holds_data(path: Path) -> bool:
     try:
-        return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
+        return path.is_file() or (path.is_dir() and bool(_by_prefix(_files(path)) or _archives(path)))
     except OSError as error:
         raise _unreadable(path, error) from None
 
 
 def _in_folder(folder: Path) -> dict[str, Table]:
-    tables = {name: table for name in TABLES if (table := _in_files(folder, name))}
-    if len(tables) == len(TABLES):
-        return tables
-    if tables:
-        (name,) = tables
-        (missing,) = set(TABLES) - {name}
-        raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
-    archives = sorted(folder.glob("*.zip"))
+    # A table may lie there in several forms: the plain one, whose name is the shortest, comes last.
+    files = {PACKED.sub("", name): name for name in sorted(_files(folder), key=len, reverse=True)}
+    if _by_prefix(files):
+        return {role: _single(folder / files[name]) for role, name in _choose(folder, files).items()}
+    found = _archives(folder)
     kaggles = folder / f"{COMPETITION.name}.zip"
-    if kaggles not in archives and len(archives) != 1:
-        found = f"several zips and no {kaggles.name}" if archives else f"no {', '.join(TABLES)} or zip of them"
-        raise UserError(f"{folder}: has {found}; put {kaggles.name} there, or the two CSV files")
-    return {name: _in_zip(kaggles if kaggles in archives else archives[0], name) for name in TABLES}
+    if kaggles not in found and len(found) != 1:
+        what = f"several archives and no {kaggles.name}" if found else f"no {', '.join(TABLES)} or zip of them"
+        raise UserError(f"{folder}: has {what}; put {kaggles.name} there, or the two CSV files")
+    return _in_archive(kaggles if kaggles in found else found[0])
 
 
-def _in_files(folder: Path, name: str) -> Table | None:
-    """The table as a file of its own, plain or in a zip of its own (as Kaggle ships single files)."""
-    if (folder / name).is_file():
-        return Table(folder / name)
-    archive = folder / f"{name}.zip"
-    return _in_zip(archive, name) if archive.is_file() else None
+def _files(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.is_file()]
 
 
-def _in_zip(path: Path, name: str) -> Table:
-    """The member called `name`, in whatever folder of the zip, once the zip is known to be safe."""
-    found = [member for member in _members(path) if f"/{member.filename}".endswith(f"/{name}")]
+def _archives(folder: Path) -> list[Path]:
+    return sorted(folder / name for name in _files(folder) if name.lower().endswith(archives.SUFFIXES))
+
+
+def _single(file: Path) -> Table:
+    """The table of a file, plain, in gzip, or in a zip of its own (as Kaggle ships single files)."""
+    if file.suffix.lower() != ".zip":
+        return Table(file)
+    found = [name for name in archives.members(file) if PurePosixPath(name).name == file.stem]
     if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
-    return _checked(path, found[0])
+        raise UserError(f"{file}: holds {len(found) or 'no'} {file.stem}; expected one")
+    archives.check(file, found[0])
+    return Table(file, found[0])
 
 
-def _members(path: Path) -> list[zipfile.ZipInfo]:
-    """Members of a zip, none of which has a path that leads out of it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, ValueError):
-        raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
-    for member in members:
-        if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from a source that you trust")
-    return members
+def _in_archive(path: Path) -> dict[str, Table]:
+    """The members of these names, in whatever folder of the archive, once it is known to be safe."""
+    chosen = _choose(path, archives.members(path))
+    for name in chosen.values():
+        archives.check(path, name)
+    return {role: Table(path, name) for role, name in chosen.items()}
 
 
-def _checked(path: Path, member: zipfile.ZipInfo) -> Table:
-    """A member of a zip, which can be unpacked and is not too large."""
-    name = PurePosixPath(member.filename).name
-    if member.flag_bits & 1:
-        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
-        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
-    # zipfile never yields more than the declared size, so the declared size is all there is to check.
-    if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
+def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
+    """The two tables among the names of files: those with Kaggle's own names, else the only pair.
+
+    Raises:
+        UserError: there is no pair, or several.
+    """
+    found = _by_prefix(names)
+    pairs = [prefix for prefix, tables in found.items() if len(tables) == len(TABLES)]
+    if not pairs:
+        half = next(iter(found.values()), {})
+        if not half:
+            raise UserError(f"{place}: holds no {COMPETITION.train}; expected one {' and one '.join(TABLES)}")
+        (absent,) = set(TABLES) - half.keys()
+        ((present, *_),) = half.values()
+        raise UserError(f"{place}: has {present} but no {absent} that goes with it; add that, or take {present} away")
+    if "" not in pairs and len(pairs) > 1:
+        first, second, *_ = sorted(pairs)
         raise UserError(
-            f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            "a zip bomb? get it from a source that you trust"
+            f"{place}: holds {len(pairs)} pairs of tables, such as {first!r} and {second!r}; give one alone"
         )
-    return Table(path, member.filename)
+    chosen = found["" if "" in pairs else pairs[0]]
+    for role, several in chosen.items():
+        if len(several) > 1:
+            raise UserError(f"{place}: holds {len(several)} {role}; expected one {' and one '.join(TABLES)}")
+    return {role: chosen[role][0] for role in TABLES}
 
 
-def _escapes(name: str) -> bool:
-    windows = PureWindowsPath(name)  # splits at both kinds of slash
-    return bool(windows.anchor) or ".." in windows.parts
+def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Names of tables among those of files: by what stands before `train.csv` and `test.csv`, then by which it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        for role in TABLES:
+            prefix = _prefix(name, role)
+            if prefix is not None:
+                found.setdefault(prefix.lower(), {}).setdefault(role, []).append(name)
+    return found
+
+
+def _prefix(name: str, role: str) -> str | None:
+    """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
+    file = PurePosixPath(name).name
+    match = re.fullmatch(rf"(?:([^.].*?)[ ._-]+)?{re.escape(role)}", file, re.IGNORECASE | re.DOTALL)
+    return match and (match[1] or "")
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from digits import data
 from digits.competition import COMPETITION
+from digits.data.source import CSVS
 from digits.errors import UserError, one_line, printable
 from digits.files import records
 from digits.files.atomic import replacing
@@ -32,7 +33,7 @@ def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = F
 
     Args:
         ensemble: that predicts.
-        paths: pictures, folders of pictures, and CSVs of pixels in the competition's form.
+        paths: pictures, folders of pictures, and CSVs of pixels.
         folder: for the results.
         split: take a picture of several digits in a row as that many digits.
 
@@ -73,11 +74,11 @@ def _load_all(paths: Sequence[Path], shape: tuple[int, int, int]) -> Iterator[Pi
 
 
 def _load(path: Path, shape: tuple[int, int, int]) -> list[Picture]:
-    """The picture of a file, or every row of a CSV."""
+    """The picture of a file, or every row of a table."""
     name = printable(str(path))
     try:
-        if path.suffix.lower() == ".csv" and shape[2] == 1:
-            rows = data.read_images(path, shape[0])
+        if path.name.lower().endswith(CSVS):
+            rows = data.read_images(path, shape)
             return [Picture(f"{name}#{row}", image[None]) for row, image in enumerate(rows, start=1)]
         with path.open("rb") as file:
             picture = pictures.read(file) if shape[2] == 1 else pictures.read_colours(file)
