@@ -12,7 +12,7 @@ PYTHON ?=
 ## a file of configs/; by default default.yaml, or demo.yaml on
 ## the embedded demo set
 CONFIG ?=
-## a folder with train.csv and test.csv, or Kaggle's zip; by
+## a folder with train.csv and test.csv, or a zip of them; by
 ## default input/digit-recognizer, then Kaggle's mounts, then the
 ## embedded demo set (DATA=demo)
 DATA ?=
@@ -50,6 +50,9 @@ SPLIT ?=
 FORMAT ?=
 ## the submission to validate; by default output/submission.csv
 FILE ?= output/submission.csv
+## of submit-kaggle, where the run answers the rows of another
+## competition: its name, as in the address of its page
+COMPETITION ?=
 ## a run to compare
 A ?=
 ## the run to compare it with
@@ -183,7 +186,7 @@ kernel: VARIABLES := CONFIG
 push:
 
 ## Submit a run's predictions with the kaggle command
-submit-kaggle: VARIABLES := RUN
+submit-kaggle: VARIABLES := RUN COMPETITION
 
 ##@ Measurements
 

@@ -266,12 +266,16 @@ def push_command(
 
 @command("submit-kaggle")
 def submit_kaggle_command(
-    run: Annotated[str, typer.Option("--run", help="A finished run.")] = "default", output: OutputOption = OUTPUT
+    run: Annotated[str, typer.Option("--run", help="A finished run.")] = "default",
+    competition: Annotated[
+        str, typer.Option("--competition", help="As in the address of its page, if the run answers another one's rows.")
+    ] = COMPETITION.name,
+    output: OutputOption = OUTPUT,
 ) -> None:
     """Submit a run's predictions with Kaggle's command, if they are valid."""
     from digits.stages.kaggle import upload
 
-    upload.submit(RunFolder.existing(output, run))
+    upload.submit(RunFolder.existing(output, run), competition)
 
 
 @command("data")

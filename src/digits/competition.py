@@ -40,6 +40,10 @@ class Competition:
     def url(self) -> str:
         return f"https://www.kaggle.com/competitions/{self.name}"
 
+    def asks_for(self, data: str, rows: int) -> bool:
+        """Predictions of so many test rows of the data of this name are what it scores."""
+        return data == self.name and (self.rows is None or rows == self.rows[1])
+
 
 COMPETITION = Competition(
     name="digit-recognizer",

@@ -16,6 +16,7 @@ from digits import config, data
 from digits.config import Config
 from digits.data import DEMO, Dataset, Source, corrections
 from digits.errors import UserError
+from digits.files import records
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
 from digits.workers.budget import MOST_HOURS, Deadline, Resources
@@ -52,7 +53,10 @@ class Session:
     def dataset_and_seconds(self) -> tuple[Dataset, float]:
         """The data, read and checked, and the time that it took."""
         started = time.perf_counter()
-        return data.read(self.source, self.output / "cache"), time.perf_counter() - started
+        dataset = data.read(self.source, self.output / "cache")
+        if dataset.note:
+            print(dataset.note, flush=True)
+        return dataset, time.perf_counter() - started
 
     @property
     def dataset(self) -> Dataset:
@@ -130,11 +134,24 @@ def corrected(dataset: Dataset, settings: Config) -> Dataset:
 
 def explore_data(session: Session) -> None:
     """Look at the data."""
-    settings, folder = session.config(), session.output / "eda" / session.dataset.name
+    settings, folder = session.config(), explored_folder(session.output, session.dataset)
     from digits.stages.eda import stage
 
     with locked(folder):
         stage.run(settings, session.dataset, folder)
+
+
+def explored_folder(output: Path, dataset: Dataset) -> Path:
+    """Folder of the exploration of a data set: by its name, and its rows too if that of others is there already."""
+    folder = output / "eda" / dataset.name
+    try:
+        explored = records.read_json(folder / "metrics.json", data=dict)["data"]
+    except UserError:  # not there, or damaged, and made anew
+        return folder
+    own = {"train": dataset.fingerprint, "test": dataset.test_fingerprint}
+    if all(explored.get(table, fingerprint) == fingerprint for table, fingerprint in own.items()):
+        return folder
+    return folder.with_name(f"{dataset.name}-{dataset.fingerprint[:4]}{dataset.test_fingerprint[:4]}")
 
 
 def train(session: Session, resources: Resources) -> None:
@@ -232,7 +249,7 @@ def report(run: Run) -> None:
     from digits.stages.report import stage as report
 
     output = run.folder.parent
-    explored = output / "eda" / run.dataset.name
+    explored = explored_folder(output, run.dataset)
     with run.locked(), locked(explored):
         if not report.is_evaluated(run):
             evaluate.run(run)

@@ -294,6 +294,7 @@ class Run(RunFolder):
             earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
             recorded = parse_recorded(before["config"], str(self.origin)).model_dump(mode="json")
             theirs = {key: earlier[key] for key in record} | {"config": _shaping(recorded)}
+            theirs["data"] = earlier["data"] | {"name": self.dataset.name}  # the same rows may have another name now
             if changed := differences(record | {"config": _shaping(record["config"])}, theirs):
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "

@@ -22,7 +22,7 @@ from digits.errors import UserError
 
 PIXEL_LIMIT = 255
 LABEL_LIMIT = 2**32 - 1
-ID_LIMIT = 2**63 - 1
+ID_LIMIT = 10**18 - 1  # as many digits as a submission may have
 CELL_CHARACTERS = 64  # no cell of a pixel table comes near
 EMPTY_LINES = 10_000  # at most: a zip holds millions of them in some kilobytes
 BLOCK_BYTES = 2**22  # that pyarrow parses at a time: as fast as more, in less memory
@@ -106,8 +106,8 @@ def _parse_block(block: bytes, layout: Layout) -> Rows:
     (batch,) = parsed.to_batches()
     columns = dict(zip(types, map(np.from_dlpack, batch.columns), strict=True))  # pyarrow's to_numpy imports pandas
     labels, ids = (columns.pop(index, np.empty(0)) for index in (layout.label, layout.id))
-    if (labels > LABEL_LIMIT).any() or (labels % 1).any():
-        raise ValueError("a label that is no whole number")
+    if (labels > LABEL_LIMIT).any() or (labels % 1).any() or (ids > ID_LIMIT).any():
+        raise ValueError("a label or id that is no whole number within the limit")
     images = np.stack(list(columns.values()), axis=1).reshape(-1, *layout.shape)
     return Rows(images, labels.astype(np.int64), ids.astype(np.int64))
 

@@ -66,37 +66,45 @@ def header(classes: np.ndarray) -> list[str]:
     return [ID, *map(str, classes)] if OF_PROBABILITIES else list(COMPETITION.submission)
 
 
-def write(path: Path, probabilities: np.ndarray, classes: np.ndarray) -> None:
+def expected_ids(rows: int, ids: np.ndarray | None = None) -> list[int]:
+    """Ids of the test rows: those of their table, int (rows,), or else counted from the competition's first one."""
+    return list(range(FIRST, FIRST + rows)) if ids is None else ids.tolist()
+
+
+def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.ndarray | None = None) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
     Args:
         path: of the file.
         probabilities: float (n, c), in the order of the test rows.
         classes: int64 or str (c,): the labels seen in training, ascending.
+        ids: of the test rows, see `expected_ids`.
 
     Raises:
         ValueError: the file is not valid, a bug.
     """
     labels = classes[probabilities.argmax(axis=1)]
-    answers = probabilities if OF_PROBABILITIES else labels[:, None]
+    answers = (probabilities if OF_PROBABILITIES else labels[:, None]).tolist()
+    own_ids = expected_ids(len(labels), ids)
     with replacing(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header(classes))
-            writer.writerows([number, *answer] for number, answer in enumerate(answers.tolist(), start=FIRST))
-        verdict = check(temporary, len(labels), classes)
+            writer.writerows([number, *answer] for number, answer in zip(own_ids, answers, strict=True))
+        verdict = check(temporary, len(labels), classes, ids)
         compare_own(verdict, labels, path.parent.name)
         if not verdict.valid:
             raise ValueError(f"{path}: {'; '.join(verdict.problems)}")
 
 
-def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
+def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = None) -> Verdict:
     """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
     Args:
         path: of the file, or of a zip that holds it.
         rows: test rows that it must answer.
         classes: int64 or str (c,): the labels seen in training.
+        ids: of the test rows, see `expected_ids`.
 
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
@@ -110,7 +118,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
     if len(lines) == 1:
         verdict.problems.append(f"no rows after the header, the test set has {rows}")
         return verdict
-    order = _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], expected_ids(rows, ids), verdict)
     labels = _check_answers(lines[1:], classes, verdict)
     if order is not None and labels is not None:
         verdict.labels = labels[order]
@@ -213,8 +221,9 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | None:
+def _check_ids(cells: list[str], expected: list[int], verdict: Verdict) -> np.ndarray | None:
     """Number of each test row's line, int (rows,), if each has one."""
+    rows = len(expected)
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
@@ -222,21 +231,22 @@ def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | No
         verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
         return None
     ids = [int(cell) for cell in cells]
-    if FIRST and ids == list(range(len(ids))):
-        verdict.problems.append(f"{ID} starts at 0; it must start at {FIRST}")
+    if expected and expected[0] and ids == list(range(len(ids))):
+        verdict.problems.append(f"{ID} starts at 0; it must start at {expected[0]}")
         return None
     repeated = [number for number, times in Counter(ids).items() if times > 1]
     verdict.add([f"{ID} {number} stands more than once" for number in repeated])
-    missing = sorted(set(range(FIRST, FIRST + rows)).difference(ids))
+    missing = sorted(set(expected).difference(ids))
     verdict.add([f"{ID} {number} is missing" for number in missing])
-    beyond = [number for number in ids if not FIRST <= number < FIRST + rows]
+    beyond = sorted(set(ids).difference(expected))
     verdict.add([f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
     if repeated or missing or beyond:
         return None
-    verdict.in_order = ids == sorted(ids)
+    verdict.in_order = ids == expected
     if not verdict.in_order:
         verdict.remarks.append(f"the rows are not in the order of {ID}; Kaggle joins them by {ID}, and so did we")
-    return np.argsort(ids)
+    line_of = {number: line for line, number in enumerate(ids)}
+    return np.array([line_of[number] for number in expected], int)
 
 
 def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> np.ndarray | None:

@@ -50,12 +50,17 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 def read_probabilities(path: Path) -> dict[str, np.ndarray]:
     """Read a run's `test.npz`, or its `oof.npz`, which holds rows and labels too.
 
+    A `test.npz` holds `ids` where the test table has some.
+
     Raises:
         ValueError: it is missing, damaged, or its arrays do not fit together.
     """
     more = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
     arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **more)
     rows, classes = arrays["probabilities"].shape
+    ids = arrays.get("ids", np.arange(rows))
+    if ids.dtype.kind != "i" or ids.shape != (rows,):
+        raise ValueError(f"{path}: damaged: its ids are not those of its rows")
     if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in more):
         raise ValueError(f"{path}: damaged: its arrays do not fit together")
     return arrays

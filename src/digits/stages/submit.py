@@ -150,8 +150,9 @@ def _write(run: Run, rows: np.ndarray, oof: np.ndarray, test: np.ndarray) -> Non
     labels, classes = dataset.train_labels[rows], dataset.classes
     fingerprint, test_fingerprint = np.array(dataset.fingerprint), np.array(dataset.test_fingerprint)
     arrays.write(run.oof, rows=rows, labels=labels, probabilities=oof, classes=classes, fingerprint=fingerprint)
-    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint)
-    submission.write(run.submission, test, dataset.classes)
+    ids = {} if dataset.test_ids is None else {"ids": dataset.test_ids}
+    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint, **ids)
+    submission.write(run.submission, test, dataset.classes, dataset.test_ids)
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
 
@@ -205,10 +206,13 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     out.print(table)
     if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
-    else:
+    elif COMPETITION.asks_for(data.name, len(data.test_images)):
         message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
         command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
+    elif data.test_labels is None:
+        name = shlex.quote(f"RUN={run.folder.name}")
+        out.print(f"If Kaggle scores {data.name}: make submit-kaggle {name} COMPETITION=<its name>", soft_wrap=True)
     if rest and count < total:
         out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
 

@@ -40,7 +40,7 @@ def run(
         UserError: the file cannot be read, or the named run cannot serve.
     """
     references = {named: _reference(named, dataset)} if named else _references(output, dataset)
-    verdict = submission.check(file, len(dataset.test_images), dataset.classes)
+    verdict = submission.check(file, len(dataset.test_images), dataset.classes, dataset.test_ids)
     own = next((run for run in references if run.submission.resolve() == file.resolve()), None)
     if own:
         submission.compare_own(verdict, references[own].labels, own.folder.name)

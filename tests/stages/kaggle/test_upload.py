@@ -11,6 +11,7 @@ import pytest
 
 import kaggle_command
 from command import ROOT, complain, succeed
+from digits.competition import COMPETITION
 from digits.data.demo import demo
 from digits.data.submission import write
 from digits.files import arrays, records
@@ -110,8 +111,7 @@ def run(tmp_path) -> Run:
     record["data"]["name"] = "digit-recognizer"
     records.write_json(made.folder / "run.json", record)
     records.write_json(made.metrics, {"members": 3, "oof_accuracy": 0.98123, "predicted_score": 0.98234})
-    oof = arrays.read(made.oof)
-    chances = oof["probabilities"][: len(data.test_images)]
+    chances = np.resize(arrays.read(made.oof)["probabilities"], (COMPETITION.rows[1], len(data.classes)))
     fingerprint = np.array(data.test_fingerprint)  # as every finished run has it
     arrays.write(made.test, probabilities=chances, classes=data.classes, fingerprint=fingerprint)
     write(made.submission, chances, data.classes)
@@ -142,10 +142,47 @@ def test_other_labels_than_the_runs_are_not_sent(run, kaggle):
     assert "not those of run 'mine'" in complain(*_submit(run), env=kaggle())
 
 
-def test_the_demo_set_is_not_for_kaggle(tmp_path, kaggle):
-    made = finish(tmp_path / "output/mine", demo())
-    records.write_json(made.metrics, {"members": 3, "oof_accuracy": 0.98123, "predicted_score": 0.98234})
-    assert "made from the data demo" in complain(*_submit(made), env=kaggle())
+@pytest.mark.parametrize("competition", [(), ("--competition", "any")])
+def test_the_demo_set_is_not_for_kaggle(run, kaggle, competition):
+    record = records.read_json(run.origin)
+    record["data"]["name"] = "demo"
+    records.write_json(run.origin, record)
+    assert "made from the data demo" in complain(*_submit(run), *competition, env=kaggle())
+
+
+@pytest.fixture
+def other_run(run) -> Run:
+    """A run of other data than the competition's."""
+    record = records.read_json(run.origin)
+    record["data"]["name"] = "kannada"
+    records.write_json(run.origin, record)
+    return run
+
+
+def test_a_submission_goes_to_the_competition_that_asks_for_its_rows(other_run, kaggle):
+    said = complain(*_submit(other_run), env=kaggle())
+    assert "made from the data kannada" in said
+    assert "COMPETITION=" in said
+    printed = succeed(*_submit(other_run), "--competition", "kannada-mnist", env=kaggle())
+    assert "kaggle competitions submit -c kannada-mnist -f" in printed
+
+
+def test_a_run_that_says_it_is_the_competitions_is_counted(run, kaggle):
+    test = arrays.read(run.test)
+    chances = test["probabilities"][:60]
+    arrays.write(run.test, probabilities=chances, classes=test["classes"], fingerprint=test["fingerprint"])
+    write(run.submission, chances, test["classes"])
+    assert "predicts 60 rows, which digit-recognizer does not ask for" in complain(*_submit(run), env=kaggle())
+
+
+def test_ids_of_the_test_table_are_expected(other_run, kaggle):
+    test = arrays.read(other_run.test)
+    ids = np.arange(len(test["probabilities"]))[::-1].copy()
+    arrays.write(other_run.test, **test, ids=ids)
+    arguments = (*_submit(other_run), "--competition", "kannada-mnist")
+    assert "not valid" in complain(*arguments, env=kaggle())
+    write(other_run.submission, test["probabilities"], test["classes"], ids)
+    succeed(*arguments, env=kaggle())
 
 
 def test_a_run_that_is_not_there_is_said(tmp_path, kaggle):

@@ -1,6 +1,7 @@
 """Digits on people's own pictures, with the ensemble that comes with the project."""
 
 import csv
+import gzip
 import os
 import subprocess
 import sys
@@ -163,6 +164,18 @@ def test_a_csv_of_pixels_is_a_row_a_line(tmp_path):
     expected = ensemble.classes[ensemble.predict(images).probabilities.argmax(axis=1)]
     assert [int(row["digit"]) for row in found] == expected.tolist()
     assert (expected == DATA.test_labels[:40]).mean() > 0.85
+
+
+def test_a_row_of_ones_own_needs_no_header(tmp_path):
+    image = DATA.test_images[0]
+    row = ";".join(map(str, image.ravel()))
+    (tmp_path / "own.csv").write_text(row)
+    (tmp_path / "own.csv.gz").write_bytes(gzip.compress(f"{row}\n{row}\n".encode()))
+    done = digits("predict", tmp_path / "own.csv", tmp_path / "own.csv.gz", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path)
+    assert list(found) == ["own.csv#1", "own.csv.gz#1", "own.csv.gz#2"]
+    assert len({(row["digit"], row["confidence"], row["status"]) for row in found.values()}) == 1
 
 
 def test_pictures_in_colour_are_resized_and_named_classes_are_shown(tmp_path):

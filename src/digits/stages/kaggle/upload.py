@@ -9,7 +9,7 @@ from typing import Any
 
 from digits.competition import COMPETITION
 from digits.config import differences
-from digits.data import submission
+from digits.data import DEMO, submission
 from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import RunFolder
@@ -66,22 +66,22 @@ def _read(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def submit(run: RunFolder) -> None:
-    """Submit a run's predictions, with a message that describes them, and record the score that Kaggle gives them.
+def submit(run: RunFolder, competition: str = COMPETITION.name) -> None:
+    """Submit a run's predictions to a competition, with a message that describes them, and record their score.
 
     Raises:
-        UserError: the run is not finished, not on the competition's data, or its submission is not valid; or Kaggle's
-            command is missing or failed.
+        UserError: the run is not finished, of other test rows than the competition's, or its submission is not valid;
+            or Kaggle's command is missing or failed.
     """
     metrics = records.read_json(run.metrics, members=int, oof_accuracy=float, predicted_score=float)
     name = records.read_twice(run.origin, data=dict)["data"]["name"]
-    if name != COMPETITION.name:
-        raise UserError(f"run {run.folder} was made from the data {name}; Kaggle scores {COMPETITION.name}")
     try:
         test = arrays.read_probabilities(run.test)
     except ValueError as error:
         raise UserError(f"{error}; make the run anew: make submit RUN={run.folder.name}") from None
-    verdict = submission.check(run.submission, len(test["probabilities"]), test["classes"])
+    rows = len(test["probabilities"])
+    _check_competition(competition, name, rows)
+    verdict = submission.check(run.submission, rows, test["classes"], test.get("ids"))
     if verdict.valid:
         predicted = test["classes"][test["probabilities"].argmax(axis=1)]
         submission.compare_own(verdict, predicted, run.folder.name)
@@ -91,4 +91,19 @@ def submit(run: RunFolder) -> None:
         f"{run.folder.name}: {metrics['members']} members, OOF {metrics['oof_accuracy']:.5f}, "
         f"predicted {metrics['predicted_score']:.5f}"
     )
-    scoring.submit(run, COMPETITION.name, message)
+    scoring.submit(run, competition, message)
+
+
+def _check_competition(competition: str, data: str, rows: int) -> None:
+    """Check that predictions of so many test rows of these data are for the competition.
+
+    Of another competition than this project's only its user knows that.
+
+    Raises:
+        UserError: they are not.
+    """
+    if data == DEMO or (competition == COMPETITION.name and not COMPETITION.asks_for(data, rows)):
+        raise UserError(
+            f"the run was made from the data {data} and predicts {rows:,} rows, which {competition} does not ask for; "
+            "if another competition does, give its name on Kaggle: COMPETITION="
+        )
