@@ -185,7 +185,7 @@ kernel: VARIABLES := CONFIG
 ## Upload kaggle_kernel.py and have Kaggle run it
 push:
 
-## Submit a run's predictions with the kaggle command
+## Submit a run's predictions to Kaggle, and wait for their score
 submit-kaggle: VARIABLES := RUN COMPETITION
 
 ##@ Measurements

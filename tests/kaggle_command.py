@@ -53,18 +53,19 @@ remember()
 """
 
 
-def install(folder: Path, plan: Sequence[tuple[str, str]], wait: str = "") -> dict[str, str]:
+def install(folder: Path, plan: Sequence[tuple[str, str]], wait: str = "", more: str = "") -> dict[str, str]:
     """Write the command into a folder; the environment in which it is found.
 
     Args:
         folder: made where it is missing.
         plan: status and public score of every submission at each look at their list; the last stays.
         wait: whether the command has `--wait`, and whether that `works`, `hangs` or `fails`.
+        more: lines of Python for the end of each call that ends well.
     """
     folder.mkdir(exist_ok=True)
     (folder / "memory.json").write_text(json.dumps([plan, wait, [], 0, []]))
     command = folder / "kaggle"
-    command.write_text(f"#!{os.path.realpath(sys.executable)}\n{BODY}")
+    command.write_text(f"#!{os.path.realpath(sys.executable)}\n{BODY}{more}\n")
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
 

@@ -272,7 +272,7 @@ def submit_kaggle_command(
     ] = COMPETITION.name,
     output: OutputOption = OUTPUT,
 ) -> None:
-    """Submit a run's predictions with Kaggle's command, if they are valid."""
+    """Submit a run's predictions with Kaggle's command, if they are valid, and wait for their score."""
     from digits.stages.kaggle import upload
 
     upload.submit(RunFolder.existing(output, run), competition)

@@ -6,19 +6,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import numpy as np
 import pytest
 
-from browser import PATH, needs_browser
+from browser import PATH, needs_browser, without_display
 from command import complain, start, succeed
 from digits.data.demo import demo
 from ports import free_port
@@ -46,19 +44,12 @@ def address(output) -> Iterator[str]:
         yield url
 
 
-# Without a display: no test opens a browser on anybody's screen.
-HEADLESS = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-HEADLESS["SSH_CONNECTION"] = "of a test"
-
-
 @contextmanager
-def _explorer(
-    output: Path, environment: Mapping[str, str] = MappingProxyType(HEADLESS)
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def _explorer(output: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a running explorer, and its process."""
     port = free_port()
     options = ("--data", "demo", "--output", output, "--run", "small", "--port", str(port))
-    with start("explore", *options, env=environment) as process:
+    with start("explore", *options, env=without_display()) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             _wait(url, process)
@@ -244,35 +235,6 @@ def test_whatever_ends_the_command_ends_the_server(output, end):
         assert "Traceback" not in out + err
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
-
-
-def test_it_says_its_address_and_opens_no_browser_without_a_display(output, tmp_path):
-    with _explorer(output, _with_browser(HEADLESS, tmp_path)) as (url, process):
-        assert url in _shown_address(process)
-    assert not (tmp_path / "opened.txt").exists()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a browser cannot be stood in for")
-def test_it_opens_a_browser_where_there_is_a_display(output, tmp_path):
-    with _explorer(output, _with_browser(HEADLESS | {"DISPLAY": ":7"}, tmp_path)) as (url, process):
-        assert url in _shown_address(process)
-        for _ in range(100):
-            if (tmp_path / "opened.txt").exists():
-                break
-            time.sleep(0.1)
-    assert (tmp_path / "opened.txt").read_text().strip() == url
-
-
-def _shown_address(process: subprocess.Popen[str]) -> str:
-    return next(line for line in process.stdout if "URL" in line)
-
-
-def _with_browser(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment with an `xdg-open` that writes down what it was asked to open."""
-    command = folder / "xdg-open"
-    command.write_text(f'#!/bin/sh\necho "$1" > "{folder}/opening"\nmv "{folder}/opening" "{folder}/opened.txt"\n')
-    command.chmod(0o755)
-    return {**environment, "PATH": f"{folder}:{environment['PATH']}"}
 
 
 def test_a_taken_port_is_said_in_a_line(output, address):

@@ -1,8 +1,10 @@
 """`make submit-kaggle` waits for the public score, with a `kaggle` command made for the test."""
 
 import contextlib
+import dataclasses
 import io
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +24,17 @@ from finished_run import finish
 from kaggle_command import COMPLETE, ERROR, OFFLINE, PENDING
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Run:
+    """A run with predictions, to read only."""
+    run = finish(tmp_path_factory.mktemp("output") / "mine", demo())
+    _ensemble(run)
+    return run
+
+
 @pytest.fixture
-def run(tmp_path) -> Run:
-    made = finish(tmp_path / "output/mine", demo())
-    _ensemble(made)
-    return made
+def run(made, tmp_path) -> Run:
+    return dataclasses.replace(made, folder=shutil.copytree(made.folder, tmp_path / "output/mine"))
 
 
 def _ensemble(run: Run, members: list[Member] | None = None) -> str:
@@ -42,8 +50,8 @@ def kaggle(tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(scoring, "LONGEST_PAUSE", 0.01)
 
-    def install(*plan: tuple[str, str], wait: str = "") -> None:
-        environment = kaggle_command.install(tmp_path / "bin", plan, wait)
+    def install(*plan: tuple[str, str], **behaviour: str) -> None:
+        environment = kaggle_command.install(tmp_path / "bin", plan, **behaviour)
         monkeypatch.setenv("PATH", environment["PATH"])
 
     return install
@@ -162,15 +170,8 @@ def test_a_run_that_is_worked_on_keeps_its_metrics(run, kaggle):
     assert score(run) == 0.99657
 
 
-def test_predictions_that_changed_meanwhile_get_no_score(run, kaggle, monkeypatch):
-    kaggle((COMPLETE, "0.99657"))
-    wait = scoring._wait
-
-    def submit_anew_meanwhile(*asked):
-        run.submission.write_text(run.submission.read_text() + "\n")
-        return wait(*asked)
-
-    monkeypatch.setattr(scoring, "_wait", submit_anew_meanwhile)
+def test_predictions_that_changed_meanwhile_get_no_score(run, kaggle):
+    kaggle((COMPLETE, "0.99657"), more=f"if messages: open({str(run.submission)!r}, 'a').write(chr(10))")
     with pytest.raises(UserError, match="has other predictions by now"):
         _submit(run)
     assert score(run) is None

@@ -159,11 +159,12 @@ def other_run(run) -> Run:
     return run
 
 
-def test_a_submission_goes_to_the_competition_that_asks_for_its_rows(other_run, kaggle):
-    said = complain(*_submit(other_run), env=kaggle())
+def test_a_submission_goes_to_the_competition_that_asks_for_its_rows(other_run, tmp_path):
+    env = kaggle_command.install(tmp_path / "bin", [(COMPLETE, "0.97")])
+    said = complain(*_submit(other_run), env=env)
     assert "made from the data kannada" in said
     assert "COMPETITION=" in said
-    printed = succeed(*_submit(other_run), "--competition", "kannada-mnist", env=kaggle())
+    printed = succeed(*_submit(other_run), "--competition", "kannada-mnist", env=env)
     assert "kaggle competitions submit -c kannada-mnist -f" in printed
 
 
@@ -175,14 +176,15 @@ def test_a_run_that_says_it_is_the_competitions_is_counted(run, kaggle):
     assert "predicts 60 rows, which digit-recognizer does not ask for" in complain(*_submit(run), env=kaggle())
 
 
-def test_ids_of_the_test_table_are_expected(other_run, kaggle):
+def test_ids_of_the_test_table_are_expected(other_run, tmp_path):
+    env = kaggle_command.install(tmp_path / "bin", [(COMPLETE, "0.97")])
     test = arrays.read(other_run.test)
     ids = np.arange(len(test["probabilities"]))[::-1].copy()
     arrays.write(other_run.test, **test, ids=ids)
     arguments = (*_submit(other_run), "--competition", "kannada-mnist")
-    assert "not valid" in complain(*arguments, env=kaggle())
+    assert "not valid" in complain(*arguments, env=env)
     write(other_run.submission, test["probabilities"], test["classes"], ids)
-    succeed(*arguments, env=kaggle())
+    succeed(*arguments, env=env)
 
 
 def test_a_run_that_is_not_there_is_said(tmp_path, kaggle):

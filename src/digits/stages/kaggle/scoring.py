@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from digits.competition import COMPETITION
 from digits.errors import UserError, one_line
 from digits.files import records
 from digits.progress import duration
@@ -39,7 +40,8 @@ class Predictions:
     @property
     def again(self) -> str:
         """Make command that submits them, or only looks for their score where Kaggle has them."""
-        return f"make submit-kaggle RUN={self.run.folder.name}"
+        other = f" COMPETITION={self.competition}" if self.competition != COMPETITION.name else ""
+        return f"make submit-kaggle RUN={self.run.folder.name}{other}"
 
 
 def submit(run: RunFolder, competition: str, message: str) -> None:
@@ -97,10 +99,10 @@ def _send(predictions: Predictions, message: str) -> Iterator[str]:
 def _wait_option() -> list[str]:
     """Option that makes the command wait for the score; earlier versions have none."""
     try:
-        has_it = any("--wait" in line for line in command.lines("competitions", "submit", "--help", again=""))
+        usage = list(command.lines("competitions", "submit", "--help", again=""))
     except UserError:  # which the submission itself will report
-        has_it = False
-    return ["--wait", str(SECONDS)] if has_it else []
+        usage = []
+    return ["--wait", str(SECONDS)] if any("--wait" in line for line in usage) else []
 
 
 def _wait(predictions: Predictions, until: float) -> float | None:
