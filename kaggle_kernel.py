@@ -246,6 +246,8 @@ class Competition:
         every class: one column each follows, in ascending order of the labels.
     first_id: id of the first test row; the others count on from there.
     metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    rows: of `train` and `test`, by which a copy is known under any name, and a submission of other rows; None where
+        they do not matter.
     noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
     """
 
@@ -260,10 +262,15 @@ class Competition:
     noun: str
     nouns: str
     prose: str
+    rows: tuple[int, int] | None = None
 
     @property
     def url(self) -> str:
         return f"https://www.kaggle.com/competitions/{self.name}"
+
+    def asks_for(self, data: str, rows: int) -> bool:
+        """Predictions of so many test rows of the data of this name are what it scores."""
+        return data == self.name and (self.rows is None or rows == self.rows[1])
 
 
 COMPETITION = Competition(
@@ -278,6 +285,7 @@ COMPETITION = Competition(
     noun="digit",
     nouns="digits",
     prose="Kaggle's Digit Recognizer asks for the digit on each of its test images of handwriting.",
+    rows=(42_000, 28_000),
 )
 '''
 
@@ -718,6 +726,196 @@ __all__ = ["DEMO", "Dataset", "Rows", "Source", "Split", "assign", "corrected", 
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/data/archives.py"] = r'''"""Open packed tables: gzip files, and members of zips and tars. Nothing is unpacked to the disk."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PureWindowsPath
+from typing import IO, BinaryIO
+
+from digits.errors import UserError
+
+TARS = (".tar.gz", ".tgz", ".tar")
+SUFFIXES = (".zip", *TARS)
+CONTENT = (tarfile.REGTYPE, tarfile.AREGTYPE)
+NO_CONTENT = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
+
+# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a high ratio
+# alone is no sign of a bomb: it counts only in a member big enough to do harm.
+MEMBER_LIMIT = 8 * 2**30
+RATIO_LIMIT = 200
+HARMLESS = 256 * 2**20
+DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError)
+
+
+def members(path: Path) -> list[str]:
+    """Names of the files in a zip or tar.
+
+    Raises:
+        UserError: it is damaged, or a name leads out of the folder that it would be unpacked to.
+    """
+    try:
+        if _is_tar(path):
+            with _tar(path) as stream:
+                names = [member.name for member in _walk(stream)]
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+    except (*DAMAGED, NotImplementedError, OverflowError, ValueError):
+        kind = "tar" if _is_tar(path) else "zip"
+        raise UserError(f"{path}: not a whole {kind} file; download it again (truncated?)") from None
+    for name in names:
+        if _escapes(name):
+            raise UserError(f"{path}: unsafe path {name!r} in it; get it from a source that you trust")
+    return names
+
+
+def check(path: Path, name: str) -> None:
+    """Check that a member can be read and is no bomb; those of a tar are checked while they are read.
+
+    Raises:
+        UserError: it cannot, or is one.
+    """
+    if _is_tar(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name)
+    if member.flag_bits & 1:
+        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
+        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
+    # zipfile never yields more than the declared size, so the declared size is all there is to check.
+    if member.file_size > _limit(member.compress_size):
+        raise _bomb(path, f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes")
+
+
+@contextmanager
+def opened(path: Path, name: str | None) -> Iterator[BinaryIO]:
+    """Open a file, or the member of that name, for reading bytes.
+
+    Raises:
+        UserError: it is a bomb. OSError or one of DAMAGED: it cannot be read.
+    """
+    if name is None:
+        with _unzipped(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            yield stream
+    elif _is_tar(path):
+        with _tar(path) as stream:
+            size = next((member.size for member in _walk(stream) if member.name == name), 0)
+            yield io.BufferedReader(_Part(stream, size))
+    else:
+        with zipfile.ZipFile(path) as archive, _zip_member(archive, name) as stream:
+            yield stream
+
+
+def _zip_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile fails in several ways on a member whose own header is damaged
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+# --- gzip and tar ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unzipped(path: Path) -> Iterator[BinaryIO]:
+    with gzip.open(path) as stream:
+        yield io.BufferedReader(_Bounded(stream, path))
+
+
+def _is_tar(path: Path) -> bool:
+    return path.name.lower().endswith(TARS)
+
+
+def _tar(path: Path) -> AbstractContextManager[BinaryIO]:
+    return path.open("rb") if path.suffix.lower() == ".tar" else _unzipped(path)
+
+
+def _walk(stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
+    """Files of a tar; as each is yielded, the stream stands at its first byte.
+
+    Extended headers are passed over: tarfile takes as much memory as they ask for, and no table's name needs them.
+    """
+    while (block := stream.read(tarfile.BLOCKSIZE)).strip(b"\0"):
+        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if member.type in CONTENT:
+            yield member
+        if member.type not in NO_CONTENT:
+            _skip(stream, -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+
+
+def _skip(stream: BinaryIO, size: int) -> None:
+    while size > 0:
+        passed = len(stream.read(min(size, io.DEFAULT_BUFFER_SIZE)))
+        if not passed:
+            raise EOFError
+        size -= passed
+
+
+class _Bounded(io.RawIOBase):
+    """Content of a gzip file, up to what its size makes plausible."""
+
+    def __init__(self, stream: BinaryIO, path: Path):
+        self.stream, self.path = stream, path
+        self.left = _limit(path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = self.stream.readinto(buffer)
+        self.left -= count
+        if self.left < 0:
+            raise _bomb(self.path, f"unpacks to more than {_limit(self.path.stat().st_size):,} bytes")
+        return count
+
+
+class _Part(io.RawIOBase):
+    """The next bytes of a stream, so many of them."""
+
+    def __init__(self, stream: BinaryIO, size: int):
+        self.stream, self.left = stream, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        content = self.stream.read(min(len(buffer), max(self.left, 0)))
+        if self.left > 0 and not content:
+            raise EOFError
+        buffer[: len(content)] = content
+        self.left -= len(content)
+        return len(content)
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def _limit(packed: int) -> int:
+    """Most bytes that so many packed ones may become."""
+    return max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * packed))
+
+
+def _bomb(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: {what}: a zip bomb? get it from a source that you trust")
+
+
+def _escapes(name: str) -> bool:
+    windows = PureWindowsPath(name)  # splits at both kinds of slash
+    return bool(windows.anchor) or ".." in windows.parts
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/data/cache.py"] = r'''"""Cache of parsed rows: one file an entry, written under a temporary name, so that one rename makes it whole."""
 
 from __future__ import annotations
@@ -731,12 +929,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.competition import COMPETITION
 from digits.data.dataset import Dataset
 from digits.data.source import Table
 from digits.files.atomic import TEMPORARY, replacing
 
-FORMAT = 2
+FORMAT = 3  # a new one whenever a table is read otherwise than before
 ENTRIES = 4  # that are kept
 STALE_SECONDS = 3600
 
@@ -750,13 +947,14 @@ def entry(folder: Path, tables: Mapping[str, Table]) -> Path:
     return folder / f"{hashlib.sha256(json.dumps([FORMAT, state]).encode()).hexdigest()[:32]}.npy"
 
 
-def load(path: Path, origin: str) -> Dataset | None:
+def load(path: Path, name: str, origin: str) -> Dataset | None:
     """Rows of an entry; None if there is none, or its content does not match its fingerprints."""
     try:
         with path.open("rb") as file:
-            fingerprints, *arrays = (np.load(file, allow_pickle=False) for _ in range(4))
-        dataset = Dataset(COMPETITION.name, origin, *arrays)
-        whole = fingerprints.tolist() == [dataset.fingerprint, dataset.test_fingerprint]
+            fingerprints, note, *arrays = (np.load(file, allow_pickle=False) for _ in range(7))
+        labels, ids = (array if len(array) else None for array in arrays[:2])
+        dataset = Dataset(name, origin, *arrays[2:], test_labels=labels, test_ids=ids, note=str(note))
+        whole = fingerprints.tolist() == _fingerprints(dataset)
     except MemoryError:
         raise
     except Exception:  # a damaged file can raise anything, and its source is read again
@@ -770,14 +968,27 @@ def store(dataset: Dataset, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    fingerprints = np.array([dataset.fingerprint, dataset.test_fingerprint])
+    rows = (dataset.train_images, dataset.train_labels, dataset.test_images)
+    arrays = (np.array(_fingerprints(dataset)), np.array(dataset.note), *_known(dataset), *rows)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for array in (fingerprints, dataset.train_images, dataset.train_labels, dataset.test_images):
+        for array in arrays:
             np.save(file, array, allow_pickle=False)
     entries = sorted(path.parent.glob("[!.]*.npy"), key=_age)
     leftovers = [leftover for leftover in path.parent.glob(f"{TEMPORARY}*") if _age(leftover) > STALE_SECONDS]
     for old in (*entries[ENTRIES:], *leftovers):
         old.unlink(missing_ok=True)
+
+
+def _known(dataset: Dataset) -> list[np.ndarray]:
+    """Labels and ids of the test rows, empty where they are not known."""
+    return [np.empty(0) if array is None else array for array in (dataset.test_labels, dataset.test_ids)]
+
+
+def _fingerprints(dataset: Dataset) -> list[str]:
+    rest = hashlib.sha256(dataset.note.encode("utf-8", "surrogatepass"))
+    for array in _known(dataset):
+        rest.update(array.tobytes())
+    return [dataset.fingerprint, dataset.test_fingerprint, rest.hexdigest()]
 
 
 def _age(path: Path) -> float:
@@ -909,7 +1120,7 @@ def _check_columns(columns: Iterable[str], name: str, dataset: Dataset) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/csv.py"] = r'''"""Parse the rows of a table below its header.
+FILES["digits/data/csv.py"] = r'''"""Parse the rows of a table, whose layout is known.
 
 A well-formed table goes through pyarrow. Whatever pyarrow stumbles over is read again by a careful parser in plain
 Python, which either names the first problem or reads what pyarrow could not.
@@ -917,131 +1128,160 @@ Python, which either names the first problem or reads what pyarrow could not.
 
 from __future__ import annotations
 
+import codecs
+import io
 from array import array
 from collections.abc import Iterator
-from typing import BinaryIO
+from functools import partial
+from itertools import chain
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from digits.data.header import BYTES as HEADER_BYTES
-from digits.data.header import LABEL, Header, split_cells
+from digits.data.layout import BYTES as LINE_BYTES
+from digits.data.layout import NUMBER, Layout, split_cells
 from digits.errors import UserError
 
 PIXEL_LIMIT = 255
 LABEL_LIMIT = 2**32 - 1
+ID_LIMIT = 10**18 - 1  # as many digits as a submission may have
 CELL_CHARACTERS = 64  # no cell of a pixel table comes near
 EMPTY_LINES = 10_000  # at most: a zip holds millions of them in some kilobytes
 BLOCK_BYTES = 2**22  # that pyarrow parses at a time: as fast as more, in less memory
+SIGNS = (b'"', b"+", b"-")
+LAST = ord(";")  # of the bytes between digits; behind it stand letters: infinities, exponents, hexadecimal numbers
 
-# uint8 (n, pixels) and int64 (n,), the latter empty if the table has no labels
-PixelsAndLabels = tuple[np.ndarray, np.ndarray]
+
+class Rows(NamedTuple):
+    """Rows of a table: images uint8 (n, height, width, channels), labels and ids int64 (n,), or (0,) without any."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
 
 
-def read(header: Header) -> PixelsAndLabels:
-    """Read all rows: images uint8 (n, side, side, 1), and labels int64 (n,) if the table has them.
+def read(layout: Layout) -> Rows:
+    """Read all rows.
 
     Raises:
         UserError: there are no rows, or a cell is wrong; the line names it.
     """
-    side = header.side
-    pixels, labels = parse_fast(header) or parse_carefully(header)
-    if not len(pixels):
-        raise UserError(f"{header.table}: has a header but no rows; download it again")
-    return pixels.reshape(-1, side, side, 1), labels
+    rows = parse_fast(layout) or parse_carefully(layout)
+    if not len(rows.images):
+        raise UserError(f"{layout.table}: has a header but no rows; download it again")
+    return rows
 
 
 # --- with pyarrow ------------------------------------------------------------------------------------------
 
 
-def parse_fast(header: Header) -> PixelsAndLabels | None:
+def parse_fast(layout: Layout) -> Rows | None:
     """Parse with pyarrow; None if it cannot, for a reason that the careful parser finds words for."""
     try:
-        with header.table.open() as stream:
-            stream.readline(HEADER_BYTES)
-            pixels, labels = zip(*(_parse_block(block, header) for block in _blocks(stream)), strict=True)
+        with layout.table.open() as stream:
+            blocks = [_parse_block(block, layout) for block in _blocks(stream, layout.has_header)]
     except Exception:
         return None
-    return np.concatenate(pixels), np.concatenate(labels)
+    return Rows(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+def _blocks(stream: BinaryIO, has_header: bool) -> Iterator[bytes]:
     """Some megabytes of whole lines at a time.
 
     Raises:
-        ValueError: a line is longer, or there are signs that pyarrow takes too leniently: quotes, hexadecimal numbers.
+        ValueError: a line is longer, or there are signs that pyarrow takes too leniently.
     """
+    first = stream.readline(LINE_BYTES)
+    if b"\r" in first.rstrip(b"\r\n"):
+        raise ValueError("lines end in a carriage return alone")
     rest = b""
-    while chunk := stream.read(BLOCK_BYTES):
+    start = b"" if has_header else first.removeprefix(codecs.BOM_UTF8)
+    for chunk in chain([start], iter(partial(stream.read, BLOCK_BYTES), b"")):
+        if np.frombuffer(chunk, np.uint8).max(initial=0) > LAST or any(sign in chunk for sign in SIGNS):
+            raise ValueError("not plain numbers")
         lines, newline, rest = (rest + chunk).rpartition(b"\n")
-        if len(rest) > BLOCK_BYTES or any(sign in chunk for sign in (b'"', b"x", b"X")):
-            raise ValueError("not plain digits and commas")
+        if len(rest) > BLOCK_BYTES:
+            raise ValueError("an endless line")
         yield lines + newline
     yield rest
 
 
-def _parse_block(block: bytes, header: Header) -> PixelsAndLabels:
+def _parse_block(block: bytes, layout: Layout) -> Rows:
     import pyarrow  # slow to import, and a cached read does without it
-    from pyarrow.csv import ConvertOptions, ReadOptions, read_csv
+    from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
     if not block.strip(b"\r\n"):
-        return np.empty((0, len(header.pixels)), np.uint8), np.empty(0, np.int64)
-    types = {name: pyarrow.uint32() if name == LABEL else pyarrow.uint8() for name in header.names}
-    rows = read_csv(
+        return Rows(np.empty((0, *layout.shape), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+    types = {index: pyarrow.uint8() for index in layout.pixels}
+    more = {layout.label: pyarrow.float64(), layout.id: pyarrow.int64()}  # people write labels as 5.0
+    types |= {index: kind for index, kind in more.items() if index is not None}
+    parsed = read_csv(
         pyarrow.BufferReader(block),
-        ReadOptions(column_names=header.names, block_size=len(block)),
-        convert_options=ConvertOptions(column_types=types, null_values=[]),
+        ReadOptions(column_names=list(map(str, range(len(layout.names)))), block_size=len(block)),
+        ParseOptions(delimiter=layout.separator),
+        ConvertOptions(
+            column_types={str(index): kind for index, kind in types.items()},
+            include_columns=list(map(str, types)),
+            null_values=[],
+        ),
     )
-    (batch,) = rows.to_batches()
-    columns = [np.from_dlpack(column) for column in batch.columns]  # pyarrow's to_numpy imports pandas
-    labels = np.empty(0) if header.label is None else columns.pop(header.label)
-    return np.stack(columns, axis=1), labels.astype(np.int64)
+    (batch,) = parsed.to_batches()
+    columns = dict(zip(types, map(np.from_dlpack, batch.columns), strict=True))  # pyarrow's to_numpy imports pandas
+    labels, ids = (columns.pop(index, np.empty(0)) for index in (layout.label, layout.id))
+    if (labels > LABEL_LIMIT).any() or (labels % 1).any() or (ids > ID_LIMIT).any():
+        raise ValueError("a label or id that is no whole number within the limit")
+    images = np.stack(list(columns.values()), axis=1).reshape(-1, *layout.shape)
+    return Rows(images, labels.astype(np.int64), ids.astype(np.int64))
 
 
 # --- a cell at a time --------------------------------------------------------------------------------------
 
 
-def parse_carefully(header: Header) -> PixelsAndLabels:
+def parse_carefully(layout: Layout) -> Rows:
     """Parse as the fast parser does, a cell at a time.
 
     Raises:
         UserError: the first problem.
     """
-    plain = {str(value): value for value in range(PIXEL_LIMIT + 1)}
-    label, names, table = header.label, header.pixels, header.table
-    pixels, labels = bytearray(), array("q")
-    for number, cells in _lines(header):
-        if len(cells) != len(header.names):
+    plain = {text: value for value in range(PIXEL_LIMIT + 1) for text in (str(value), f"{value}.0")}
+    table, names, count = layout.table, layout.names, len(layout.names)
+    pixels, labels, ids = bytearray(), array("q"), array("q")
+    header = " (the header is line 1)" if layout.has_header else ""
+    others = ((layout.label, labels, LABEL_LIMIT, "label"), (layout.id, ids, ID_LIMIT, "id"))
+    for number, cells in _lines(layout):
+        if len(cells) != count:
             raise UserError(
-                f"{table}: line {number} has {len(cells)} cells, the header (line 1) {len(header.names)}; "
+                f"{table}: line {number} has {len(cells)} cells, line 1 has {count}; "
                 "the file is cut off or damaged, download it again"
             )
-        where = f"{table}: line {number} (the header is line 1)"
-        if label is not None:
-            labels.append(_whole_number(cells.pop(label), LABEL_LIMIT, f"{where}, column {LABEL}", "label"))
-        values = [plain.get(cell) for cell in cells]
-        if None in values:  # padded, or wrong
-            values = [
-                _whole_number(cell, PIXEL_LIMIT, f"{where}, column {name}", "pixel")
-                for name, cell in zip(names, cells, strict=True)
-            ]
-        pixels += bytes(values)
-    return np.frombuffer(pixels, np.uint8).reshape(-1, len(names)), np.array(labels, np.int64)
+        where = f"{table}: line {number}{header}, column "
+        for index, values, limit, kind in others:
+            if index is not None:
+                values.append(_whole_number(cells[index], limit, where + names[index], kind))
+        row = [plain.get(cells[index]) for index in layout.pixels]
+        if None in row:  # padded, or wrong
+            row = [_whole_number(cells[index], PIXEL_LIMIT, where + names[index], "pixel") for index in layout.pixels]
+        pixels += bytes(row)
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, *layout.shape)
+    return Rows(images, np.array(labels, np.int64), np.array(ids, np.int64))
 
 
-def _lines(header: Header) -> Iterator[tuple[int, list[str]]]:
+def _lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """Number and cells of each line below the header, without empty lines."""
-    table, count = header.table, len(header.names)
+    table, count = layout.table, len(layout.names)
     limit = CELL_CHARACTERS * (count + 1)
-    number, empty = 1, 0
-    with table.open() as stream:
-        stream.readline(HEADER_BYTES)
-        while line := stream.readline(limit):
+    number, empty = 0, 0
+    with table.open() as stream, io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace") as lines:
+        if layout.has_header:
+            number += 1
+            lines.readline(LINE_BYTES)
+        while line := lines.readline(limit):
             number += 1
             if len(line) == limit:
                 raise UserError(f"{table}: line {number} is too long for {count} cells; download the file again")
-            text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+            text = line.rstrip("\n")
             if text:
-                yield number, split_cells(table, number, text)
+                yield number, split_cells(table, number, text, layout.separator)
                 continue
             empty += 1
             if empty > EMPTY_LINES:
@@ -1050,14 +1290,16 @@ def _lines(header: Header) -> Iterator[tuple[int, list[str]]]:
 
 
 def _whole_number(cell: str, limit: int, where: str, kind: str) -> int:
-    """Value of a cell of plain ASCII digits, from 0 to `limit`.
+    """Value of a cell that holds a whole number from 0 to `limit`, also one written as `5.0`.
 
     Raises:
-        UserError: it is anything else.
+        UserError: it holds anything else.
     """
-    digits = cell.strip(" \t")
-    if digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= limit:
-        return int(digits)
+    text = cell.strip(" \t")
+    if NUMBER.fullmatch(text):
+        value = int(text) if text.isdigit() and len(text) < 20 else float(text)
+        if value <= limit and value == int(value):
+            return int(value)
     raise UserError(f"{where}: {_fault(cell, limit)}; a {kind} is a whole number from 0 to {limit}")
 
 
@@ -1099,10 +1341,12 @@ LEFT_OUT = -1  # in the place of a target: the row is not learned
 class Dataset:
     """The rows of a competition, in the order of its CSVs.
 
-    name: of the competition, or "demo".
+    name: of the competition, "demo", or that of another data set's files.
     source: where the rows come from, for people.
     train_images: uint8 (n, height, width, channels). train_labels: int64 or str (n,).
-    test_images: uint8 (m, height, width, channels). test_labels: (m,), known for the demo set only.
+    test_images: uint8 (m, height, width, channels). test_labels: (m,), the truth for a true score where it is known.
+    test_ids: int64 (m,), of the test rows in a submission, where their table has ids.
+    note: one line on what was assumed in reading the tables; empty where nothing was.
     corrected: what networks learn instead of `targets`, int32 (n,), `LEFT_OUT` for rows that they do not learn; None
         where that is `targets`. No score is computed with it.
     """
@@ -1113,6 +1357,8 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray | None = None
+    test_ids: np.ndarray | None = None
+    note: str = ""
     corrected: np.ndarray | None = None
 
     @property
@@ -1285,13 +1531,14 @@ import numpy as np
 from digits.errors import UserError
 
 
-def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, setting: str = "folds.count") -> np.ndarray:
     """Assign each row to a fold: int64 (n,), from 0 to count - 1.
 
     Stratified by label over the distinct images. An exact duplicate goes to the fold of its first copy, so that no
     network is scored on an image that it was trained on.
 
-    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0.
+    images: uint8 (n, height, width, channels). labels: (n,). count: at least 2. seed: any whole number >= 0. setting:
+    of the config, where the count comes from.
 
     Raises:
         UserError: a class has fewer distinct images than there are folds.
@@ -1301,10 +1548,11 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.
     first, copy_of = np.unique(first_copies(images), return_inverse=True)
     classes, sizes = np.unique(labels[first], return_counts=True)
     if sizes.min() < count:
-        rarest = sizes.argmin()
+        rarest, most = sizes.argmin(), sizes.min()
+        advice = "add rows of it, or leave it out" if most < 2 else f"lower {setting} to {most}, or add rows of it"
+        images = "image" if most == 1 else "images"
         raise UserError(
-            f"class {classes[rarest]} has {sizes[rarest]} distinct training images, too few for "
-            f"{count} folds; lower folds.count or add rows"
+            f"class {classes[rarest]} has {most} distinct training {images}, too few for {count} folds; {advice}"
         )
     state = int(np.random.SeedSequence(seed).generate_state(1)[0])
     splitter = StratifiedKFold(count, shuffle=True, random_state=state)
@@ -1322,16 +1570,21 @@ def first_copies(images: np.ndarray) -> np.ndarray:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/header.py"] = r'''"""Headers of the competition's tables: `label,pixel0,pixel1,...`, the label's column anywhere or nowhere."""
+FILES["digits/data/layout.py"] = r'''"""Layout of a table, decided from its first line: which column is what, and what was assumed to know it.
+
+Kaggle's own form is `label,pixel0,pixel1,...`. People have others: pixels numbered from 1 or by row and column, no
+header, another name for the labels, ids, the index that pandas leaves, semicolons or tabs, three colours.
+"""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import itertools
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import isqrt
 
 from digits.competition import COMPETITION
@@ -1339,149 +1592,281 @@ from digits.data.source import Table
 from digits.errors import UserError
 
 LABEL = COMPETITION.label
+HEADER = f"{LABEL},pixel0,pixel1,..."
+LABELS = {LABEL.lower(), "label", "class", "target"}
+IDS = {COMPETITION.submission[0].lower(), "id", "imageid", "image_id"}
+INDEX = re.compile(r"(index|unnamed: [0-9._]+)?", re.IGNORECASE)  # of pandas
+NUMBERED = re.compile(r"(.*?)([0-9]{1,7})", re.DOTALL)
+NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+SEPARATORS = ",;\t"
 BYTES = 2**20  # of the first line, at most
-PIXEL = re.compile(r"pixel\d+")
+RAMP = 9  # columns from which on 0,1,2,... is a header: no image is such a ramp
+SHOWN = 3  # columns that a message names
 
 
 @dataclass(frozen=True)
-class Header:
-    """First line of a table. names: of its columns, in order."""
+class Layout:
+    """Columns of a table.
+
+    names: of all columns, in order; their numbers from 1 where no header names them.
+    label, id: index of that column; None without one.
+    pixels: indices of the pixel columns, an image row after row, with the colours of a pixel side by side.
+    shape: height, width and channels of an image.
+    remarks: what differs from Kaggle's own form, in a few words each.
+    """
 
     table: Table
-    names: list[str]
+    separator: str
+    has_header: bool
+    names: Sequence[str]
+    label: int | None
+    id: int | None
+    pixels: Sequence[int]
+    shape: tuple[int, int, int]
+    remarks: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, table: Table) -> Header:
-        """Read the column names.
+    def read(cls, table: Table) -> Layout:
+        """Decide it from the first line.
 
         Raises:
-            UserError: the file does not begin like a CSV.
+            UserError: the file does not begin like a CSV, or it stays unclear which columns are the pixels.
         """
-        with table.open() as stream:
-            line = stream.readline(BYTES)
-        if not line:
-            raise UserError(f"{table}: is empty; download it again")
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{table}: is UTF-16 text; save it as UTF-8")
-        if line.lstrip().startswith(b"<"):
-            raise UserError(f"{table}: is a web page, not a CSV file (a login page?); download it again")
-        try:
-            text = line.decode("utf-8-sig").rstrip("\r\n")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text or len(line) == BYTES:
-            raise UserError(f"{table}: is not a CSV file (binary content); download it again")
-        names = [name.strip() for name in split_cells(table, 1, text)]
-        if all(name.isascii() and name.isdigit() for name in names):
-            raise UserError(f"{table}: line 1 is numbers; add the header line {LABEL},pixel0,pixel1,...")
-        return Header(table, names)
-
-    @property
-    def label(self) -> int | None:
-        """Index of the label's column; None without one."""
-        return self.names.index(LABEL) if LABEL in self.names else None
-
-    @property
-    def pixels(self) -> list[str]:
-        """Names of the pixel columns."""
-        return [name for name in self.names if name != LABEL]
-
-    @cached_property
-    def side(self) -> int:
-        """Side of an image in pixels.
-
-        Raises:
-            UserError: a pixel column is missing, extra, misnamed, doubled or out of order; the line names it.
-        """
-        (name, times), *_ = Counter(self.names).most_common(1)
-        if times > 1:
-            raise UserError(f"{self.table}: column {name[:24]!r} appears twice; remove one")
-        for index, name in enumerate(self.pixels):
-            if name != f"pixel{index}":
-                raise UserError(f"{self.table}: {_misplaced(name, index, self.pixels)}")
-        count = len(self.pixels)
-        if not count or isqrt(count) ** 2 != count:
-            raise UserError(f"{self.table}: {count} pixel columns make no square image; download it again")
-        return isqrt(count)
+        text = _first_line(table)
+        separator = max(SEPARATORS, key=text.count)
+        cells = [cell.strip() for cell in split_cells(table, 1, text, separator)]
+        if all(map(NUMBER.fullmatch, cells)):
+            return _by_count(table, separator, cells)
+        return _by_name(table, separator, cells)
 
 
-def check_pair(train: Header, test: Header) -> None:
-    """Check that one table has labels, the other has none, and that both have images of one size.
+def check_pair(train: Layout, test: Layout) -> None:
+    """Check that the training table has labels, and that both have images of one size.
 
     Raises:
-        UserError: they have not, or a column of one is wrong; the line names it.
+        UserError: they have not.
     """
     if train.label is None:
         if test.label is not None:
-            raise UserError(
-                f"{train.table}: has no '{LABEL}' column but {test.table.file.name} has; swap the two files"
-            )
-        first = ", ".join(repr(name[:24]) for name in train.names[:3])
-        raise UserError(f"{train.table}: has no '{LABEL}' column; its columns begin {first}")
-    if test.label is not None:
+            raise UserError(f"{train.table}: has no '{LABEL}' column but {test.table} has; swap the two files")
         raise UserError(
-            f"{test.table}: has a '{LABEL}' column; a test file holds pixels only (a copy of {COMPETITION.train}?)"
+            f"{train.table}: has no '{LABEL}' column; its columns begin {_listed(train.names)}; give the one with the "
+            "labels this name"
         )
-    if train.side != test.side:
+    if train.shape != test.shape:
         raise UserError(
-            f"{test.table}: has {test.side}x{test.side} pixels an image, {train.table} has {train.side}x{train.side}; "
-            "take both from one competition"
+            f"{test.table}: has {size(test.shape)} pixels an image, {train.table} has {size(train.shape)}; "
+            "take both from one data set"
         )
 
 
-def split_cells(table: Table, number: int, text: str) -> list[str]:
+def size(shape: tuple[int, int, int]) -> str:
+    """Size of an image, in words: `28x28`, in colour `28x28x3`."""
+    height, width, channels = shape
+    return f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
+
+
+def split_cells(table: Table, number: int, text: str, separator: str) -> list[str]:
     """Cells of a line, whose number counts from 1.
 
     Raises:
         UserError: its quotes are misplaced.
     """
     if '"' not in text:
-        return text.split(",")
+        return text.split(separator)
     try:
-        return next(csv.reader([text], strict=True))
+        return next(csv.reader([text], strict=True, delimiter=separator))
     except csv.Error as error:
         raise UserError(f"{table}: line {number} has misplaced quotes ({error}); write it without quotes") from None
 
 
-def _misplaced(name: str, index: int, names: list[str]) -> str:
-    """Fault of a column that stands in the place of `pixel<index>`."""
-    expected, shown = f"pixel{index}", repr(name[:24])
-    is_pixel = PIXEL.fullmatch(name)
-    if is_pixel and expected in names:
-        return f"column {shown} comes before '{expected}'; sort the pixel columns"
-    if is_pixel:
-        return f"column '{expected}' is missing; download the file again"
-    if expected in names or (index == len(names) - 1 and isqrt(index) ** 2 == index):
-        return f"unexpected column {shown}; remove it"
-    return f"column {shown} stands where '{expected}' should; rename it"
+def _first_line(table: Table) -> str:
+    with table.open() as stream:
+        start = stream.readline(BYTES)
+    if not start:
+        raise UserError(f"{table}: is empty; download it again")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{table}: is UTF-16 text; save it as UTF-8")
+    if start.lstrip().startswith(b"<"):
+        raise UserError(f"{table}: is a web page, not a CSV file (a login page?); download it again")
+    line, *_ = re.split(rb"[\r\n]", start, maxsplit=1)
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or len(line) == BYTES:
+        raise UserError(f"{table}: is not a CSV file (binary content); download it again")
+    if not text.strip():
+        raise UserError(f"{table}: line 1 is blank; remove it")
+    return text
+
+
+def _by_count(table: Table, separator: str, cells: list[str]) -> Layout:
+    """Layout of a table whose columns have no names: pixels alone, or the label and then the pixels."""
+    count = len(cells)
+    shapes = {labels: _shape(count - labels) for labels in (0, 1)}
+    labels = next((labels for labels, shape in shapes.items() if shape), None)
+    if labels is None:
+        raise UserError(
+            f"{table}: has no header, and {count:,} columns are no square image, alone or behind a label; add the "
+            f"header line {HEADER}"
+        )
+    is_header = count >= RAMP and any(cells == [str(first + number) for number in range(count)] for first in (0, 1))
+    remarks = (
+        "columns without names: the label, then the pixels" if labels else "columns without names: the pixels alone",
+        *_general(separator, shapes[labels]),
+    )
+    return Layout(
+        table=table,
+        separator=separator,
+        has_header=is_header,
+        names=[f"{number}" for number in range(1, count + 1)],
+        label=0 if labels else None,
+        id=None,
+        pixels=range(labels, count),
+        shape=shapes[labels],
+        remarks=remarks,
+    )
+
+
+def _by_name(table: Table, separator: str, names: Sequence[str]) -> Layout:
+    label, identity = _only(table, names, LABELS), _only(table, names, IDS)
+    rest = [index for index in range(len(names)) if index not in (label, identity)]
+    pixels = [index for index in rest if not INDEX.fullmatch(names[index])]
+    if not pixels:
+        raise UserError(f"{table}: has no pixel columns; its columns begin {_listed(names)}; download it again")
+    ordered = _ordered(table, names, pixels)
+    shape = _shape(len(pixels))
+    if shape is None:
+        raise UserError(f"{table}: {len(pixels):,} pixel columns make no square image; download it again")
+    remarks = []
+    first, last = names[ordered[0]], names[ordered[-1]]
+    if first != "pixel0" or last != f"pixel{len(pixels) - 1}":
+        remarks.append(f"pixels {_quoted(first)} to {_quoted(last)}")
+    if ordered != pixels:
+        remarks.append("pixel columns put in order")
+    if label is not None and names[label] != LABEL:
+        remarks.append(f"labels in {names[label]!r}")
+    if identity is not None:
+        remarks.append(f"ids in {names[identity]!r}")
+    if len(pixels) < len(rest):
+        remarks.append("index column left out")
+    remarks += _general(separator, shape)
+    return Layout(table, separator, True, names, label, identity, ordered, shape, tuple(remarks))
+
+
+def _general(separator: str, shape: tuple[int, int, int]) -> list[str]:
+    """Remarks on any table, with or without names."""
+    separated = (
+        [] if separator == "," else ["separated by tabs" if separator == "\t" else f"separated by {separator!r}"]
+    )
+    return separated + ["the three colours of a pixel side by side"] * (shape[2] > 1)
+
+
+def _only(table: Table, names: Sequence[str], known: set[str]) -> int | None:
+    """Index of the one column that is called like this, None without one."""
+    found = [index for index, name in enumerate(names) if name.lower() in known]
+    if len(found) > 1:
+        raise UserError(f"{table}: columns {_listed(names[index] for index in found)} mean the same; keep one of them")
+    return found[0] if found else None
+
+
+def _ordered(table: Table, names: Sequence[str], pixels: Sequence[int]) -> list[int]:
+    """Pixel columns in the order of their numbers.
+
+    Raises:
+        UserError: their names do not count from 0 or 1, in one number or by row and column.
+    """
+    called = [names[index].lower() for index in pixels]
+    side = isqrt(len(called))
+    for first in (0, 1):
+        along = range(first, first + side)
+        grid = {f"{row}x{column}": row * side + column for row in along for column in along}
+        if grid.keys() == set(called) and len(grid) == len(called):
+            return sorted(pixels, key=lambda index: grid[names[index].lower()])
+    try:
+        numbers = _numbers([names[index] for index in pixels])
+    except ValueError as error:
+        is_row = sum(map(_is_float, names)) > len(names) / 2
+        fault = f"line 1 is neither whole numbers nor a header; add the header line {HEADER}" if is_row else str(error)
+        raise UserError(f"{table}: {fault}") from None
+    return [index for _, index in sorted(zip(numbers, pixels, strict=True))]
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """Numbers of pixel columns such as `pixel12` or `px_0012`, whole from 0 or 1.
+
+    Raises:
+        ValueError: they are not; says which columns to look at.
+    """
+    matches = [NUMBERED.fullmatch(name) for name in names]
+    prefixes = Counter(match[1].lower() for match in matches if match)
+    prefix = max(prefixes, key=prefixes.get, default="pixel")
+    others = [name for name, match in zip(names, matches, strict=True) if not match or match[1].lower() != prefix]
+    if others:
+        verb, them = ("is", "it") if len(others) == 1 else ("are", "them")
+        raise ValueError(f"{_listed(others)} {verb} neither pixel, label, id nor index; rename or remove {them}")
+    numbers = [int(match[2]) for match in matches]
+    (number, times), *_ = Counter(numbers).most_common(1)
+    if times > 1:
+        raise ValueError(f"column {_quoted(f'{prefix}{number}')} appears twice; remove one")
+    present = set(numbers)
+    missing = next(number for number in itertools.count(min(*numbers, 1)) if number not in present)
+    if missing < max(numbers):
+        raise ValueError(f"column {_quoted(f'{prefix}{missing}')} is missing; download the file again")
+    return numbers
+
+
+def _is_float(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _shape(count: int) -> tuple[int, int, int] | None:
+    """Height, width and channels of a square image of so many values, grey or in colour."""
+    for channels in (1, 3):
+        side = isqrt(max(count, 0) // channels)
+        if side and channels * side**2 == count:
+            return side, side, channels
+    return None
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = list(map(_quoted, names))
+    more = f" and {len(quoted) - SHOWN:,} more" if len(quoted) > SHOWN else ""
+    return ", ".join(quoted[:SHOWN]) + more
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= 24 else f"{name[:24]}...")
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/source.py"] = r'''"""Find the competition's two CSV files, loose or zipped, and open CSVs safely, in zips too."""
+FILES["digits/data/source.py"] = r'''"""Find a competition's two tables, loose or packed, and name the data set; open a CSV in a zip."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from digits.competition import COMPETITION
+from digits.data import archives
 from digits.errors import UserError
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
 TABLES = (COMPETITION.train, COMPETITION.test)
 BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
-
-# A million rows of 784 pixels are 2 GB of CSV. Such text deflates about 9:1, all-black images 500:1, so a high ratio
-# alone is no sign of a bomb: it counts only in a member big enough to do harm.
-MEMBER_LIMIT = 8 * 2**30
-RATIO_LIMIT = 200
-HARMLESS = 256 * 2**20
+CSVS = (".csv", ".csv.gz")  # ends of the names of single tables
+PACKED = re.compile(r"\.(gz|zip)$", re.IGNORECASE)  # behind the name of a single table
+MOST_NAME = 60  # characters of a data set's name
 
 
 @dataclass(frozen=True)
@@ -1489,7 +1874,7 @@ class Source:
     """Where the rows come from.
 
     kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
-    path: folder or zip; None for the demo set.
+    path: folder or archive; None for the demo set.
     note: one plain line that says which source was taken and, for the demo, how to get the real one.
     """
 
@@ -1500,50 +1885,43 @@ class Source:
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV: a plain file, or a member of a zip."""
+    """One CSV: a file, plain or in gzip, or a member of a zip or tar."""
 
     file: Path
     member: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the CSV alone."""
+        return self.file.name if self.member is None else PurePosixPath(self.member).name
+
     def __str__(self) -> str:
-        return str(self.file if self.member is None else self.file / PurePosixPath(self.member).name)
+        return str(self.file if self.member is None else self.file / self.name)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Open for reading bytes.
 
         Raises:
-            UserError: the file cannot be opened, or (also while it is read) its zip is damaged.
+            UserError: the file cannot be opened, or (also while it is read) what packs it is damaged.
         """
         try:
-            if self.member is None:
-                with self.file.open("rb") as stream:
-                    yield stream
-            else:
-                with zipfile.ZipFile(self.file) as archive, _open_member(archive, self.member) as stream:
-                    yield stream
-        except (zipfile.BadZipFile, zlib.error, EOFError):
-            raise UserError(f"{self}: the zip is truncated or damaged; download it again") from None
+            with archives.opened(self.file, self.member) as stream:
+                yield stream
+        except archives.DAMAGED:
+            raise UserError(f"{self}: the file is truncated or damaged; download it again") from None
         except OSError as error:
             raise _unreadable(self.file, error) from None
-
-
-def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    try:
-        return archive.open(name)
-    except OSError:
-        raise
-    except Exception as error:  # zipfile fails in several ways on a member whose own header is damaged
-        raise zipfile.BadZipFile(str(error)) from error
 
 
 def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = KAGGLE_MOUNTS) -> Source:
     """Choose the source: `data`, else the input folder, else Kaggle's mounts, else the demo set.
 
-    data: a zip, a folder that holds the two CSVs or a zip of them, or "demo"; never replaced by another source.
+    data: an archive, a folder that holds the two CSVs or an archive of them, or "demo"; never replaced by another
+        source.
 
     Raises:
-        UserError: the chosen source does not hold both tables, or its zip is damaged or unsafe.
+        UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
         return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
@@ -1567,18 +1945,21 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
 
 
 def locate(path: Path) -> dict[str, Table]:
-    """Find the tables of a folder or zip, by name: `train.csv` and `test.csv`.
+    """Find the tables of a folder or archive: `train.csv` and `test.csv`, or the only `*_train.csv` and `*_test.csv`.
+
+    Returns:
+        The tables by the competition's names of them.
 
     Raises:
-        UserError: one is missing, or the zip is damaged or unsafe.
+        UserError: one is missing, it is unclear which are meant, or the archive is damaged or unsafe.
     """
     try:
         if path.is_dir():
             return _in_folder(path)
-        if path.suffix.lower() == ".csv":
+        if path.name.lower().endswith(CSVS):
             raise UserError(f"{path}: is no folder or zip; give the folder that holds {BOTH}")
         if path.is_file():
-            return {name: _in_zip(path, name) for name in TABLES}
+            return _in_archive(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     raise UserError(f"{path}: no such file or folder; give a folder with {BOTH}, or their zip")
@@ -1590,84 +1971,115 @@ def only_csv(path: Path) -> Table:
     Raises:
         UserError: it holds none or several, or the zip is damaged or unsafe.
     """
-    names = {member: PurePosixPath(member.filename).name for member in _members(path)}
+    names = {member: PurePosixPath(member).name for member in archives.members(path)}
     found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
     if len(found) != 1:
         raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
-    return _checked(path, found[0])
+    archives.check(path, found[0])
+    return Table(path, found[0])
+
+
+def name_of(path: Path, tables: Mapping[str, Table]) -> str:
+    """Name of a data set: the competition's if its files have it, else what its tables or its folder are called."""
+    table = tables[COMPETITION.train]
+    if any(COMPETITION.name in place.name.lower() for place in (path.absolute(), table.file)):
+        return COMPETITION.name
+    prefix = _prefix(PACKED.sub("", table.name), COMPETITION.train)
+    packed = re.compile("|".join(map(re.escape, archives.SUFFIXES)) + "$", re.IGNORECASE)
+    name = re.sub(r"[^\w.+-]+", "-", prefix or packed.sub("", path.absolute().name))[:MOST_NAME].strip("-.")
+    return name if name not in ("", DEMO) else f"{name or 'unnamed'}-data"
 
 
 def _holds_data(path: Path) -> bool:
     try:
-        return path.is_file() or any(_in_files(path, name) for name in TABLES) or any(path.glob("*.zip"))
+        return path.is_file() or (path.is_dir() and bool(_by_prefix(_files(path)) or _archives(path)))
     except OSError as error:
         raise _unreadable(path, error) from None
 
 
 def _in_folder(folder: Path) -> dict[str, Table]:
-    tables = {name: table for name in TABLES if (table := _in_files(folder, name))}
-    if len(tables) == len(TABLES):
-        return tables
-    if tables:
-        (name,) = tables
-        (missing,) = set(TABLES) - {name}
-        raise UserError(f"{folder}: has {name} but no {missing}; add {missing}, or take {name} away")
-    archives = sorted(folder.glob("*.zip"))
+    # A table may lie there in several forms: the plain one, whose name is the shortest, comes last.
+    files = {PACKED.sub("", name): name for name in sorted(_files(folder), key=len, reverse=True)}
+    if _by_prefix(files):
+        return {role: _single(folder / files[name]) for role, name in _choose(folder, files).items()}
+    found = _archives(folder)
     kaggles = folder / f"{COMPETITION.name}.zip"
-    if kaggles not in archives and len(archives) != 1:
-        found = f"several zips and no {kaggles.name}" if archives else f"no {', '.join(TABLES)} or zip of them"
-        raise UserError(f"{folder}: has {found}; put {kaggles.name} there, or the two CSV files")
-    return {name: _in_zip(kaggles if kaggles in archives else archives[0], name) for name in TABLES}
+    if kaggles not in found and len(found) != 1:
+        what = f"several archives and no {kaggles.name}" if found else f"no {', '.join(TABLES)} or zip of them"
+        raise UserError(f"{folder}: has {what}; put {kaggles.name} there, or the two CSV files")
+    return _in_archive(kaggles if kaggles in found else found[0])
 
 
-def _in_files(folder: Path, name: str) -> Table | None:
-    """The table as a file of its own, plain or in a zip of its own (as Kaggle ships single files)."""
-    if (folder / name).is_file():
-        return Table(folder / name)
-    archive = folder / f"{name}.zip"
-    return _in_zip(archive, name) if archive.is_file() else None
+def _files(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.is_file()]
 
 
-def _in_zip(path: Path, name: str) -> Table:
-    """The member called `name`, in whatever folder of the zip, once the zip is known to be safe."""
-    found = [member for member in _members(path) if f"/{member.filename}".endswith(f"/{name}")]
+def _archives(folder: Path) -> list[Path]:
+    return sorted(folder / name for name in _files(folder) if name.lower().endswith(archives.SUFFIXES))
+
+
+def _single(file: Path) -> Table:
+    """The table of a file, plain, in gzip, or in a zip of its own (as Kaggle ships single files)."""
+    if file.suffix.lower() != ".zip":
+        return Table(file)
+    found = [name for name in archives.members(file) if PurePosixPath(name).name == file.stem]
     if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} {name}; expected one {' and one '.join(TABLES)}")
-    return _checked(path, found[0])
+        raise UserError(f"{file}: holds {len(found) or 'no'} {file.stem}; expected one")
+    archives.check(file, found[0])
+    return Table(file, found[0])
 
 
-def _members(path: Path) -> list[zipfile.ZipInfo]:
-    """Members of a zip, none of which has a path that leads out of it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, ValueError):
-        raise UserError(f"{path}: not a whole zip file; download it again (truncated?)") from None
-    for member in members:
-        if _escapes(member.filename):
-            raise UserError(f"{path}: unsafe path {member.filename!r} in the zip; get it from a source that you trust")
-    return members
+def _in_archive(path: Path) -> dict[str, Table]:
+    """The members of these names, in whatever folder of the archive, once it is known to be safe."""
+    chosen = _choose(path, archives.members(path))
+    for name in chosen.values():
+        archives.check(path, name)
+    return {role: Table(path, name) for role, name in chosen.items()}
 
 
-def _checked(path: Path, member: zipfile.ZipInfo) -> Table:
-    """A member of a zip, which can be unpacked and is not too large."""
-    name = PurePosixPath(member.filename).name
-    if member.flag_bits & 1:
-        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
-        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
-    # zipfile never yields more than the declared size, so the declared size is all there is to check.
-    if member.file_size > max(HARMLESS, min(MEMBER_LIMIT, RATIO_LIMIT * member.compress_size)):
+def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
+    """The two tables among the names of files: those with Kaggle's own names, else the only pair.
+
+    Raises:
+        UserError: there is no pair, or several.
+    """
+    found = _by_prefix(names)
+    pairs = [prefix for prefix, tables in found.items() if len(tables) == len(TABLES)]
+    if not pairs:
+        half = next(iter(found.values()), {})
+        if not half:
+            raise UserError(f"{place}: holds no {COMPETITION.train}; expected one {' and one '.join(TABLES)}")
+        (absent,) = set(TABLES) - half.keys()
+        ((present, *_),) = half.values()
+        raise UserError(f"{place}: has {present} but no {absent} that goes with it; add that, or take {present} away")
+    if "" not in pairs and len(pairs) > 1:
+        first, second, *_ = sorted(pairs)
         raise UserError(
-            f"{path}: {name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: "
-            "a zip bomb? get it from a source that you trust"
+            f"{place}: holds {len(pairs)} pairs of tables, such as {first!r} and {second!r}; give one alone"
         )
-    return Table(path, member.filename)
+    chosen = found["" if "" in pairs else pairs[0]]
+    for role, several in chosen.items():
+        if len(several) > 1:
+            raise UserError(f"{place}: holds {len(several)} {role}; expected one {' and one '.join(TABLES)}")
+    return {role: chosen[role][0] for role in TABLES}
 
 
-def _escapes(name: str) -> bool:
-    windows = PureWindowsPath(name)  # splits at both kinds of slash
-    return bool(windows.anchor) or ".." in windows.parts
+def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Names of tables among those of files: by what stands before `train.csv` and `test.csv`, then by which it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        for role in TABLES:
+            prefix = _prefix(name, role)
+            if prefix is not None:
+                found.setdefault(prefix.lower(), {}).setdefault(role, []).append(name)
+    return found
+
+
+def _prefix(name: str, role: str) -> str | None:
+    """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
+    file = PurePosixPath(name).name
+    match = re.fullmatch(rf"(?:([^.].*?)[ ._-]+)?{re.escape(role)}", file, re.IGNORECASE | re.DOTALL)
+    return match and (match[1] or "")
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
@@ -1743,37 +2155,45 @@ def header(classes: np.ndarray) -> list[str]:
     return [ID, *map(str, classes)] if OF_PROBABILITIES else list(COMPETITION.submission)
 
 
-def write(path: Path, probabilities: np.ndarray, classes: np.ndarray) -> None:
+def expected_ids(rows: int, ids: np.ndarray | None = None) -> list[int]:
+    """Ids of the test rows: those of their table, int (rows,), or else counted from the competition's first one."""
+    return list(range(FIRST, FIRST + rows)) if ids is None else ids.tolist()
+
+
+def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.ndarray | None = None) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
     Args:
         path: of the file.
         probabilities: float (n, c), in the order of the test rows.
         classes: int64 or str (c,): the labels seen in training, ascending.
+        ids: of the test rows, see `expected_ids`.
 
     Raises:
         ValueError: the file is not valid, a bug.
     """
     labels = classes[probabilities.argmax(axis=1)]
-    answers = probabilities if OF_PROBABILITIES else labels[:, None]
+    answers = (probabilities if OF_PROBABILITIES else labels[:, None]).tolist()
+    own_ids = expected_ids(len(labels), ids)
     with replacing(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header(classes))
-            writer.writerows([number, *answer] for number, answer in enumerate(answers.tolist(), start=FIRST))
-        verdict = check(temporary, len(labels), classes)
+            writer.writerows([number, *answer] for number, answer in zip(own_ids, answers, strict=True))
+        verdict = check(temporary, len(labels), classes, ids)
         compare_own(verdict, labels, path.parent.name)
         if not verdict.valid:
             raise ValueError(f"{path}: {'; '.join(verdict.problems)}")
 
 
-def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
+def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = None) -> Verdict:
     """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
     Args:
         path: of the file, or of a zip that holds it.
         rows: test rows that it must answer.
         classes: int64 or str (c,): the labels seen in training.
+        ids: of the test rows, see `expected_ids`.
 
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
@@ -1787,7 +2207,7 @@ def check(path: Path, rows: int, classes: np.ndarray) -> Verdict:
     if len(lines) == 1:
         verdict.problems.append(f"no rows after the header, the test set has {rows}")
         return verdict
-    order = _check_ids([line[0] if line else "" for line in lines[1:]], rows, verdict)
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], expected_ids(rows, ids), verdict)
     labels = _check_answers(lines[1:], classes, verdict)
     if order is not None and labels is not None:
         verdict.labels = labels[order]
@@ -1890,8 +2310,9 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | None:
+def _check_ids(cells: list[str], expected: list[int], verdict: Verdict) -> np.ndarray | None:
     """Number of each test row's line, int (rows,), if each has one."""
+    rows = len(expected)
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
@@ -1899,21 +2320,22 @@ def _check_ids(cells: list[str], rows: int, verdict: Verdict) -> np.ndarray | No
         verdict.add([f"line {line}: {ID} '{cell[:30]}' is not a plain whole number" for line, cell in unreadable])
         return None
     ids = [int(cell) for cell in cells]
-    if FIRST and ids == list(range(len(ids))):
-        verdict.problems.append(f"{ID} starts at 0; it must start at {FIRST}")
+    if expected and expected[0] and ids == list(range(len(ids))):
+        verdict.problems.append(f"{ID} starts at 0; it must start at {expected[0]}")
         return None
     repeated = [number for number, times in Counter(ids).items() if times > 1]
     verdict.add([f"{ID} {number} stands more than once" for number in repeated])
-    missing = sorted(set(range(FIRST, FIRST + rows)).difference(ids))
+    missing = sorted(set(expected).difference(ids))
     verdict.add([f"{ID} {number} is missing" for number in missing])
-    beyond = [number for number in ids if not FIRST <= number < FIRST + rows]
+    beyond = sorted(set(ids).difference(expected))
     verdict.add([f"{ID} {number} is beyond the {rows} test rows" for number in beyond])
     if repeated or missing or beyond:
         return None
-    verdict.in_order = ids == sorted(ids)
+    verdict.in_order = ids == expected
     if not verdict.in_order:
         verdict.remarks.append(f"the rows are not in the order of {ID}; Kaggle joins them by {ID}, and so did we")
-    return np.argsort(ids)
+    line_of = {number: line for line, number in enumerate(ids)}
+    return np.array([line_of[number] for number in expected], int)
 
 
 def _check_answers(lines: list[list[str]], classes: np.ndarray, verdict: Verdict) -> np.ndarray | None:
@@ -1955,11 +2377,12 @@ def _why_not(label: str, allowed: set[str]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/table.py"] = r'''"""Read the competition's two CSVs into uint8 arrays, with every cell checked, and cache them."""
+FILES["digits/data/table.py"] = r'''"""Read a competition's two CSVs into uint8 arrays, with every cell checked, and cache them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -1967,8 +2390,8 @@ import numpy as np
 from digits.competition import COMPETITION
 from digits.data import cache, csv
 from digits.data.dataset import Dataset
-from digits.data.header import Header, check_pair
-from digits.data.source import Source, Table, locate
+from digits.data.layout import Layout, check_pair, size
+from digits.data.source import Source, Table, locate, name_of
 from digits.errors import UserError
 
 
@@ -1978,7 +2401,7 @@ def read(source: Source, cache_folder: Path) -> Dataset:
     cache_folder: made if it is missing. The newest few entries stay in it.
 
     Raises:
-        UserError: a table is not what the competition ships; the line says where and what to do.
+        UserError: a table is not one of labelled or unlabelled images; the line says where and what to do.
         OSError: the cache folder cannot be written.
     """
     if source.path is None:
@@ -1987,34 +2410,76 @@ def read(source: Source, cache_folder: Path) -> Dataset:
         return demo()
     tables = locate(source.path)
     entry = cache.entry(cache_folder, tables)
-    dataset = cache.load(entry, str(source.path))
+    name, origin = name_of(source.path, tables), str(source.path)
+    dataset = cache.load(entry, name, origin)
     if dataset is None:
-        dataset = _parse(tables, str(source.path))
+        dataset = _parse(tables, name, origin)
         cache.store(dataset, entry)
+    rows = len(dataset.train_images), len(dataset.test_images)
+    return replace(dataset, name=COMPETITION.name) if rows == COMPETITION.rows else dataset
+
+
+def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Read the images of one CSV, with or without labels: uint8 (n, *shape).
+
+    Raises:
+        UserError: it is no table of images, or they have another shape.
+    """
+    layout = Layout.read(Table(path))
+    if layout.shape != shape:
+        found, expected = size(layout.shape), size(shape)
+        raise UserError(f"{path}: has {found} pixels an image, the networks were trained on {expected}")
+    return csv.read(replace(layout, label=None, id=None)).images
+
+
+def _parse(tables: Mapping[str, Table], name: str, origin: str) -> Dataset:
+    train, test = (Layout.read(tables[role]) for role in (COMPETITION.train, COMPETITION.test))
+    check_pair(train, test)
+    learned = csv.read(replace(train, id=None))
+    if (learned.labels == learned.labels[0]).all():
+        raise UserError(f"{train.table}: every label is {learned.labels[0]}; training needs two classes or more")
+    asked = csv.read(test)
+    dataset = Dataset(
+        name=name,
+        source=origin,
+        train_images=learned.images,
+        train_labels=learned.labels,
+        test_images=asked.images,
+        test_labels=None if test.label is None else asked.labels,
+        test_ids=None if test.id is None else asked.ids,
+        note=_note(train, test),
+    )
+    _check_test(dataset, test.table, train.table)
     return dataset
 
 
-def read_images(path: Path, side: int) -> np.ndarray:
-    """Read the images of one CSV, with or without labels: uint8 (n, side, side, 1).
+def _check_test(dataset: Dataset, table: Table, train: Table) -> None:
+    """Raises: UserError if the test rows' own labels or ids cannot be right."""
+    labels, ids = dataset.test_labels, dataset.test_ids
+    if labels is not None:
+        if np.array_equal(dataset.test_images, dataset.train_images):
+            raise UserError(f"{table}: holds the rows of {train}; put the test rows there")
+        unknown = np.setdiff1d(labels, dataset.classes)
+        if len(unknown):
+            raise UserError(f"{table}: label {unknown[0]} does not occur in {train}; take both from one data set")
+    if ids is not None:
+        values, times = np.unique(ids, return_counts=True)
+        if (times > 1).any():
+            raise UserError(f"{table}: id {values[times.argmax()]} appears twice; give each row one of its own")
 
-    Raises:
-        UserError: it is not in the competition's form, or its images have another side.
-    """
-    header = Header.read(Table(path))
-    if header.side != side:
-        found = f"{header.side}x{header.side}"
-        raise UserError(f"{path}: has {found} pixels an image, the networks were trained on {side}x{side}")
-    return csv.read(header)[0]
 
-
-def _parse(tables: Mapping[str, Table], origin: str) -> Dataset:
-    train, test = (Header.read(tables[name]) for name in (COMPETITION.train, COMPETITION.test))
-    check_pair(train, test)
-    train_images, labels = csv.read(train)
-    if (labels == labels[0]).all():
-        raise UserError(f"{train.table}: every label is {labels[0]}; training needs two classes or more")
-    test_images, _ = csv.read(test)
-    return Dataset(COMPETITION.name, origin, train_images, labels, test_images)
+def _note(train: Layout, test: Layout) -> str:
+    """One line on what was assumed of the tables; empty where both are in Kaggle's own form."""
+    both = [remark for remark in train.remarks if remark in test.remarks]
+    own = [
+        f"{layout.table.name}: {', '.join(remarks)}"
+        for layout in (train, test)
+        if (remarks := [remark for remark in layout.remarks if remark not in both])
+    ]
+    if test.label is not None:
+        own.append(f"the labels of {test.table.name} are for the true score alone, nothing is trained on them")
+    assumed = [", ".join(both)] * bool(both) + own
+    return f"Tables read as: {'; '.join(assumed)}." if assumed else ""
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -2727,7 +3192,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from digits.competition import COMPETITION
-from digits.figures.style import canvas, caption, styled
+from digits.figures.style import canvas, caption, matrix_side, name_ticks, name_width, styled, write_cells
 
 
 @styled
@@ -2738,19 +3203,18 @@ def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
         counts: int (classes, classes): a row a label, a column a prediction.
         classes: labels (classes,).
     """
-    figure, (axes,) = canvas(1, width=6.4, height=5.6)
+    side, names = matrix_side(len(classes)), name_width(classes)
+    room = side / len(classes)
+    figure, (axes,) = canvas(1, width=side + names + 1.3, height=side + 0.6)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     most = max(int(wrong.max()), 1)
     axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * most))
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            colour = "#999999" if row == column else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(classes)), classes)
+    texts = [[f"{count:,}" if count else "" for count in row] for row in counts]
+    write_cells(axes, texts, np.where(np.eye(len(classes), dtype=bool), "#999999", "black"), room)
+    name_ticks(axes.xaxis, classes, room)
+    name_ticks(axes.yaxis, classes, room)
     axes.set(title="Confusion matrix, out of fold", xlabel=f"predicted {COMPETITION.noun}", ylabel="label")
-    axes.grid(visible=False)
     text = f"{wrong.sum():,} of {counts.sum():,} rows are wrong"
     if wrong.any():
         label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
@@ -2908,6 +3372,7 @@ from digits.figures.style import PALETTE, caption, styled
 GREYS = 32
 GAP = 2  # pixels between images
 INCHES, LINE = 1.15, 0.145  # width of an image with its gap on a sheet, height of a line of its caption
+LETTERS = 18  # of a line of it
 
 
 def tile(images: np.ndarray, columns: int, above: int = 0) -> np.ndarray:
@@ -2976,6 +3441,12 @@ def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, co
     return figure
 
 
+def fitted(*parts: str, between: str = "  ") -> str:
+    """Parts of a caption of `sheet` in one line, or below each other where an image is too narrow for that."""
+    line = between.join(parts)
+    return line if len(line) <= LETTERS else f"{between.rstrip()}\n".join(parts)
+
+
 def save_grey(figure: Figure, path: Path) -> None:
     """Save a figure without colours as a PNG of `GREYS` greys: a third of the size, and nobody sees the difference."""
     canvas = FigureCanvasAgg(figure)
@@ -2991,13 +3462,16 @@ FILES["digits/figures/style.py"] = r'''"""The one style sheet, with palettes for
 from __future__ import annotations
 
 import functools
+import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -3009,6 +3483,11 @@ SERIES = [  # ten and more groups
     "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
 ]  # fmt: skip
 LETTERS_PER_INCH = 14  # of a caption
+POINTS = 72  # in an inch
+LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of the font
+SMALLEST, UPRIGHT, LARGEST = 5, 7, 10  # size of names in points: at least, at least on a horizontal axis, at most
+MOST_LETTERS = 14  # of a name
+NARROW = 0.5  # inches of a bar, below which what is written over it is turned
 SHEET: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.facecolor": "white",
@@ -3054,6 +3533,82 @@ def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
+
+
+def shortened(name: Any, most: int = MOST_LETTERS) -> str:
+    """Name of a class, cut off after so many letters."""
+    text = str(name)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def name_ticks(axis: Axis, names: Sequence[Any], room: float) -> None:
+    """Name the positions 0, 1, ... of an axis, so that no name runs into the next.
+
+    On a horizontal axis names are turned where they are too wide. Where there is no room even so, some are left out.
+
+    Args:
+        axis: horizontal or vertical.
+        names: of the positions.
+        room: inches from one position to the next.
+    """
+    texts = [shortened(name) for name in names]
+    longest = max(map(len, texts), default=0)
+    upright, stacked = POINTS * room / (LETTER * (longest + 1)), POINTS * room / LINE  # sizes that fit
+    turned = axis.axis_name == "x" and upright < UPRIGHT
+    size = upright if axis.axis_name == "x" and not turned else stacked
+    step = math.ceil(SMALLEST / size)
+    size = min(LARGEST, max(SMALLEST, size))
+    axis.set_ticks(range(0, len(texts), step), texts[::step], fontsize=size, rotation=90 if turned else 0)
+
+
+def name_width(names: Sequence[Any]) -> float:
+    """Inches that the longest name takes beside an axis."""
+    return LETTER * LARGEST / POINTS * max((len(shortened(name)) for name in names), default=0)
+
+
+def matrix_side(count: int) -> float:
+    """Inches for so many rows or columns of a matrix: counts in its cells can be read, up to some sixty of them."""
+    return float(np.clip(0.36 * count, 5, 15))
+
+
+def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray, room: float) -> None:
+    """Write into the cells of a matrix, unless they are too small to be read.
+
+    Args:
+        axes: with the matrix.
+        texts: a list of each row.
+        colours: of the texts, str (rows, columns).
+        room: inches of the narrower side of a cell.
+    """
+    size = min(8, 0.3 * POINTS * room)
+    for (row, column), colour in np.ndenumerate(colours):
+        if texts[row][column] and size >= SMALLEST:
+            axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=colour)
+    axes.grid(visible=False)
+
+
+def bars_width(count: int) -> float:
+    """Inches for a figure of so many bars."""
+    return float(np.clip(0.27 * count + 1, 7.5, 16))
+
+
+def write_over_bars(
+    axes: Axes, bars: BarContainer, texts: Sequence[Sequence[str]], room: float, **options: Any
+) -> None:
+    """Write short texts over each bar, one below the other, or turned and side by side where bars are narrow.
+
+    Args:
+        axes: with bars from 0 up.
+        bars: all of them.
+        texts: a list for each bar.
+        room: inches from one bar to the next.
+        options: of the texts.
+    """
+    turned = room < NARROW
+    lines = ["  ".join(parts) if turned else "\n".join(parts) for parts in texts]
+    axes.bar_label(bars, lines, padding=2, rotation=90 if turned else 0, **{"fontsize": 8} | options)
+    top = max((bar.get_y() + bar.get_height() for bar in bars), default=1)
+    axes.set(xlim=(-0.8, len(bars) - 0.2), ylim=(0, top * (1.45 if turned else 1.16)))
 
 
 def caption(figure: Figure, text: str) -> None:
@@ -3124,12 +3679,17 @@ def read(path: Path, **expected: str) -> dict[str, np.ndarray]:
 def read_probabilities(path: Path) -> dict[str, np.ndarray]:
     """Read a run's `test.npz`, or its `oof.npz`, which holds rows and labels too.
 
+    A `test.npz` holds `ids` where the test table has some.
+
     Raises:
         ValueError: it is missing, damaged, or its arrays do not fit together.
     """
     more = {"rows": "i1", "labels": "iU1"} if path.name == "oof.npz" else {}
     arrays = read(path, probabilities="f2", classes="iU1", fingerprint="U0", **more)
     rows, classes = arrays["probabilities"].shape
+    ids = arrays.get("ids", np.arange(rows))
+    if ids.dtype.kind != "i" or ids.shape != (rows,):
+        raise ValueError(f"{path}: damaged: its ids are not those of its rows")
     if not rows or classes != len(arrays["classes"]) or any(len(arrays[name]) != rows for name in more):
         raise ValueError(f"{path}: damaged: its arrays do not fit together")
     return arrays
@@ -3895,6 +4455,7 @@ from digits import config, data
 from digits.config import Config
 from digits.data import DEMO, Dataset, Source, corrections
 from digits.errors import UserError
+from digits.files import records
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
 from digits.workers.budget import MOST_HOURS, Deadline, Resources
@@ -3931,7 +4492,10 @@ class Session:
     def dataset_and_seconds(self) -> tuple[Dataset, float]:
         """The data, read and checked, and the time that it took."""
         started = time.perf_counter()
-        return data.read(self.source, self.output / "cache"), time.perf_counter() - started
+        dataset = data.read(self.source, self.output / "cache")
+        if dataset.note:
+            print(dataset.note, flush=True)
+        return dataset, time.perf_counter() - started
 
     @property
     def dataset(self) -> Dataset:
@@ -3953,9 +4517,9 @@ class Session:
     def new_run(self) -> Run:
         """Run of the config on the data; cheap mistakes are found before the rows are read."""
         settings = self.config()
-        folder = RunFolder.named(self.output, self.run or self.config_path.stem).folder
-        print(f"Run: {folder}, of {self.config_path}", flush=True)
-        return Run(folder, settings, corrected(self.dataset, settings))
+        run = RunFolder.named(self.output, self.run or self.config_path.stem)
+        print(f"{'Run' if run.exists else 'New run'} {run.folder}, of {self.config_path}", flush=True)
+        return Run(run.folder, settings, corrected(self.dataset, settings))
 
     def folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
@@ -4009,11 +4573,24 @@ def corrected(dataset: Dataset, settings: Config) -> Dataset:
 
 def explore_data(session: Session) -> None:
     """Look at the data."""
-    settings, folder = session.config(), session.output / "eda" / session.dataset.name
+    settings, folder = session.config(), explored_folder(session.output, session.dataset)
     from digits.stages.eda import stage
 
     with locked(folder):
         stage.run(settings, session.dataset, folder)
+
+
+def explored_folder(output: Path, dataset: Dataset) -> Path:
+    """Folder of the exploration of a data set: by its name, and its rows too if that of others is there already."""
+    folder = output / "eda" / dataset.name
+    try:
+        explored = records.read_json(folder / "metrics.json", data=dict)["data"]
+    except UserError:  # not there, or damaged, and made anew
+        return folder
+    own = {"train": dataset.fingerprint, "test": dataset.test_fingerprint}
+    if all(explored.get(table, fingerprint) == fingerprint for table, fingerprint in own.items()):
+        return folder
+    return folder.with_name(f"{dataset.name}-{dataset.fingerprint[:4]}{dataset.test_fingerprint[:4]}")
 
 
 def train(session: Session, resources: Resources) -> None:
@@ -4084,7 +4661,7 @@ def validate(session: Session, file: Path) -> bool:
 
         return exported.load(exported.PRETRAINED)
 
-    named = session.folder() if session.run else None
+    named = RunFolder.existing(session.output, session.run) if session.run else None
     return validate.run(file, session.dataset, session.output, named, pretrained).valid
 
 
@@ -4111,7 +4688,7 @@ def report(run: Run) -> None:
     from digits.stages.report import stage as report
 
     output = run.folder.parent
-    explored = output / "eda" / run.dataset.name
+    explored = explored_folder(output, run.dataset)
     with run.locked(), locked(explored):
         if not report.is_evaluated(run):
             evaluate.run(run)
@@ -4431,6 +5008,7 @@ clusters/         what `make cluster` found
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 from contextlib import AbstractContextManager
@@ -4450,6 +5028,7 @@ from digits.training import backend
 logger = logging.getLogger(__name__)
 
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
+SOME = 8  # runs that an error names
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
 AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
 
@@ -4502,6 +5081,32 @@ class RunFolder:
         if not re.fullmatch(r"\w[\w .+-]{0,99}", name) or len(name.encode()) > MOST_NAME_BYTES or name in RESERVED:
             raise UserError(f"run name '{name[:100]}': use letters, digits and . _ + - (not {', '.join(RESERVED)})")
         return RunFolder(output / name)
+
+    @classmethod
+    def existing(cls, output: Path, name: str) -> RunFolder:
+        """Find a run.
+
+        Raises:
+            UserError: as `named`, or there is no such run; names those that there are.
+        """
+        run = cls.named(output, name)
+        run.check_exists()
+        return run
+
+    @property
+    def exists(self) -> bool:
+        """The folder holds the record of a run, finished or not."""
+        return records.stands_twice(self.origin)
+
+    def check_exists(self) -> None:
+        """Raises: UserError where there is no such run; guesses which one was meant, and names some that there are."""
+        if self.exists:
+            return
+        names = sorted(path.parent.name for path in self.folder.parent.glob("*/run.json"))
+        near = difflib.get_close_matches(self.folder.name, names, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        others = f"there are {', '.join(names[:SOME])}{', ...' * (len(names) > SOME)}; or " if names else ""
+        raise UserError(f"there is no run {self.folder}; {guess}{others}make it: make submit RUN={self.folder.name}")
 
     @property
     def origin(self) -> Path:
@@ -4610,8 +5215,7 @@ class RunFolder:
         Raises:
             UserError: there is no such run, or its record is damaged or of another version.
         """
-        if not records.stands_twice(self.origin):
-            raise UserError(f"there is no run {self.folder}; make it: make submit RUN={self.folder.name}")
+        self.check_exists()
         return parse_recorded(records.read_twice(self.origin, config=dict)["config"], str(self.origin))
 
     def covered_config(self, config: Config) -> Config:
@@ -4680,11 +5284,12 @@ class Run(RunFolder):
             "backend": backend.name(),
         }
         before: dict[str, Any] = {"versions": backend.versions(), "machine": backend.machine()}
-        if records.stands_twice(self.origin):
+        if self.exists:
             before = records.read_twice(self.origin, config=dict, data=dict, versions=dict)
             earlier = {"backend": "tensorflow"} | before  # runs of earlier versions had no other backend
             recorded = parse_recorded(before["config"], str(self.origin)).model_dump(mode="json")
             theirs = {key: earlier[key] for key in record} | {"config": _shaping(recorded)}
+            theirs["data"] = earlier["data"] | {"name": self.dataset.name}  # the same rows may have another name now
             if changed := differences(record | {"config": _shaping(record["config"])}, theirs):
                 raise UserError(
                     f"run {self.folder} was made otherwise: {', '.join(changed)}; "
@@ -5239,7 +5844,19 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import draw_tile
-from digits.figures.style import PALETTE, SERIES, canvas, caption, styled
+from digits.figures.style import (
+    PALETTE,
+    SERIES,
+    bars_width,
+    canvas,
+    caption,
+    matrix_side,
+    name_ticks,
+    shortened,
+    styled,
+    write_cells,
+    write_over_bars,
+)
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     from digits.stages.cluster.clustering import Sweep
@@ -5251,7 +5868,6 @@ MISFITS = f"framed: another {COMPETITION.noun} than most of the cluster"
 NAMED = {
     "ha": "center",
     "va": "center",
-    "fontsize": 12,
     "weight": "bold",
     "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
 }
@@ -5285,8 +5901,9 @@ def _groups(axes: Axes, points: np.ndarray, groups: np.ndarray) -> None:
     names = np.unique(groups)
     for index, name in enumerate(names):
         axes.scatter(*points[groups == name].T, s=4, lw=0, alpha=0.6, color=_colour(index))
+    size = 12 if len(names) <= len(SERIES) else 8
     for name in names:
-        axes.text(*np.median(points[groups == name], axis=0), str(name), **NAMED)
+        axes.text(*np.median(points[groups == name], axis=0), shortened(name), fontsize=size, **NAMED)
 
 
 @styled
@@ -5295,16 +5912,23 @@ def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray
 
     table: rows, int (clusters, classes). numbers: of the clusters. classes: labels (classes,).
     """
-    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    width = bars_width(len(numbers))
+    room = (width - 2) / len(numbers)
+    figure, (axes,) = canvas(1, width=width, height=4.2)
+    parts = {str(label): table[:, column] for column, label in enumerate(classes)}
+    colours = [*SERIES]
+    if len(classes) > len(SERIES):  # no palette tells so many apart
+        most = table.max(axis=1)
+        parts, colours = {"most frequent": most, "all others": table.sum(axis=1) - most}, [PALETTE[0], PALETTE[1]]
     bottom = np.zeros(len(numbers))
-    for column, label in enumerate(classes):
-        color = _colour(column)
-        bars = axes.bar(range(len(numbers)), table[:, column], bottom=bottom, color=color, label=str(label))
-        bottom += table[:, column]
+    for (name, rows), colour in zip(parts.items(), colours, strict=False):
+        bars = axes.bar(range(len(numbers)), rows, bottom=bottom, color=colour, label=name)
+        bottom += rows
     shares = table.max(axis=1) / np.maximum(table.sum(axis=1), 1)
-    tops = [f"{label}\n{share:.1%}" for label, share in zip(classes[table.argmax(axis=1)], shares, strict=True)]
-    axes.bar_label(bars, tops, fontsize=8)
-    axes.set_xticks(range(len(numbers)), list(numbers))
+    frequent = classes[table.argmax(axis=1)]
+    tops = [(shortened(label), f"{share:.1%}") for label, share in zip(frequent, shares, strict=True)]
+    write_over_bars(axes, bars, tops, room)
+    name_ticks(axes.xaxis, numbers, room)
     axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
     axes.grid(axis="x", visible=False)
     axes.legend(title=COMPETITION.noun, loc="upper left", bbox_to_anchor=(1, 1))
@@ -5315,12 +5939,14 @@ def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray
 @styled
 def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
     """Rows by cluster and class as a matrix; the arguments are those of `cluster_sizes`."""
-    figure, (axes,) = canvas(1, width=6.4, height=max(3.0, 0.42 * len(numbers) + 1.8))
+    wide, high = matrix_side(len(classes)), min(0.42 * len(numbers), matrix_side(len(numbers)))
+    rooms = wide / len(classes), high / len(numbers)
+    figure, (axes,) = canvas(1, width=wide + 1.4, height=max(3.0, high + 1.8))
     axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
     texts = [[f"{count:,}" if count else "" for count in row] for row in table]
-    _write_cells(axes, texts, table > table.max() / 12)
-    axes.set_xticks(range(len(classes)), classes)
-    axes.set_yticks(range(len(numbers)), [f"cluster {number}" for number in numbers])
+    write_cells(axes, texts, np.where(table > table.max() / 12, "white", "black"), min(rooms))
+    name_ticks(axes.xaxis, classes, rooms[0])
+    name_ticks(axes.yaxis, [f"cluster {number}" for number in numbers], rooms[1])
     noun = COMPETITION.noun
     axes.set(title=f"Rows by cluster and {noun}", xlabel=f"{noun} (label)")
     caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
@@ -5333,28 +5959,20 @@ def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str
     figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
     axes.imshow(np.ma.masked_invalid(scores), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     texts = [[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores]
-    _write_cells(axes, texts, scores > 0.6)
+    write_cells(axes, texts, np.where(scores > 0.6, "white", "black"), 0.5)
     axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
     axes.set_yticks(range(len(methods)), methods)
     axes.set(title=name)
     return figure
 
 
-def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
-    """Write into the cells of a matrix, in white where `dark`, bool (rows, columns)."""
-    for (row, column), is_dark in np.ndenumerate(dark):
-        if texts[row][column]:
-            colour = "white" if is_dark else "black"
-            axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=colour)
-    axes.grid(visible=False)
-
-
 @styled
 def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
     """Sorted silhouettes of every cluster's rows, one band a cluster: float (n,), NaN for noise; clusters int (n,)."""
-    figure, (axes,) = canvas(1, width=6.4, height=5.4)
+    numbers = np.unique(clusters[clusters >= 0])
+    figure, (axes,) = canvas(1, width=6.4, height=max(5.4, 0.22 * len(numbers)))
     bottom, gap, ticks = 0, len(values) // 100, {}
-    for index, number in enumerate(np.unique(clusters[clusters >= 0])):
+    for index, number in enumerate(numbers):
         band = np.sort(values[(clusters == number) & np.isfinite(values)])
         axes.fill_betweenx(np.arange(bottom, bottom + len(band)), 0, band, color=_colour(index), lw=0)
         ticks[bottom + len(band) / 2] = f"{number}: {band.mean():.2f}"
@@ -5412,13 +6030,13 @@ def mean_images(images: np.ndarray, clusters: np.ndarray, majorities: np.ndarray
     """
     numbers = np.unique(clusters[clusters >= 0])
     lines = -(-len(numbers) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(8, 1.9 * lines + 0.6), layout="constrained")
+    figure = Figure(figsize=(8, 2.0 * lines + 0.6), layout="constrained")
     for axes in figure.subplots(lines, SIDE_BY_SIDE, squeeze=False).flat:
         axes.set_axis_off()
     for axes, number in zip(figure.axes, numbers, strict=False):
         rows = np.flatnonzero(clusters == number)
         draw_tile(axes, images[rows].mean(axis=0, keepdims=True), 1)
-        axes.set_title(f"{number}: mostly {majorities[rows[0]]}, {len(rows):,} rows", fontsize=8)
+        axes.set_title(f"{number}: mostly {shortened(majorities[rows[0]])}\n{len(rows):,} rows", fontsize=8)
     caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
     return figure
 
@@ -5691,6 +6309,7 @@ from digits.ensemble import alignment
 from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
+from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
 from digits.runs import Run
@@ -5907,7 +6526,7 @@ def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> I
 def _queue_sheet(study: Study) -> Figure:
     shown = study.queue.rows[:QUEUE_SHOWN]
     captions = [
-        f"row {row}\n{label}, or {prediction}?"
+        f"row {row}\n{sheets.fitted(f'{shortened(label)},', f'or {shortened(prediction)}?', between=' ')}"
         for row, label, prediction in zip(
             study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
         )
@@ -6370,7 +6989,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import GAP, draw_tile
-from digits.figures.style import PALETTE, canvas, caption, styled
+from digits.figures.style import (
+    PALETTE,
+    bars_width,
+    canvas,
+    caption,
+    name_ticks,
+    name_width,
+    shortened,
+    styled,
+    write_over_bars,
+)
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     import pandas as pd
@@ -6380,10 +7009,12 @@ if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
 
 NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
 SIDE_BY_SIDE = 5  # classes, or pairs, in a row of a figure that has a panel for each
+MEANS = 12  # mean images in a row
+MOST_BESIDE = 20  # classes of a panel that has another beside it
 BINS = 32  # of the intensities that have ink
 BRIGHT = 0.9  # of white: the inside of a stroke
 FRAME = PALETTE[1]
-COUNT = {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 0.5}}  # a line behind it does not strike it out
+ON_WHITE = {"fc": "white", "ec": "none", "pad": 0.5}  # so that a line behind a text does not strike it out
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 
@@ -6391,14 +7022,15 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 @styled
 def label_distribution(counts: np.ndarray, classes: np.ndarray, note: str) -> Figure:
     """Rows of each class: counts int (classes,), labels (classes,)."""
-    figure, (axes,) = canvas(1, width=7.5, height=4)
+    width = bars_width(len(classes))
+    room = (width - 1) / len(classes)
+    figure, (axes,) = canvas(1, width=width, height=4 + name_width(classes))
     rows = int(counts.sum())
     bars = axes.bar(range(len(classes)), counts, color=PALETTE[0], width=0.7)
-    axes.bar_label(bars, [f"{count:,}\n{count / rows:.1%}" for count in counts], padding=2, **COUNT)
+    write_over_bars(axes, bars, [(f"{count:,}", f"{count / rows:.1%}") for count in counts], room, bbox=ON_WHITE)
     axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
-    axes.set_xticks(range(len(classes)), classes)
+    name_ticks(axes.xaxis, classes, room)
     axes.set(title=f"Rows of each {NOUN}", xlabel=f"{NOUN} (label)", ylabel="training rows")
-    axes.set(ylim=(0, 1.16 * counts.max()))
     axes.yaxis.set_major_formatter(THOUSANDS)
     axes.grid(axis="x", visible=False)
     caption(figure, f"{rows:,} labelled rows. {note} Dashed: an even share, {1 / len(classes):.1%}.")
@@ -6448,7 +7080,7 @@ def _lines(images: np.ndarray, classes: np.ndarray, title: str, note: str, frame
     draw_tile(axes, images.reshape(-1, *images.shape[2:]), count, (np.arange(lines * count) % count == 0) & framed)
     for index, label in enumerate(classes):
         middle = index * (height + GAP) + GAP + height / 2
-        axes.text(-3, middle, str(label), ha="right", va="center", fontsize=11)
+        axes.text(-3, middle, shortened(label), ha="right", va="center", fontsize=11)
     axes.set_title(title)
     caption(figure, note)
     return figure
@@ -6472,7 +7104,7 @@ def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
     for axes, label, share, empty in zip(panels.flat, classes, shares, blank, strict=False):
         axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
         axes.stairs(overall, edges, color="black", lw=0.8)
-        axes.set_title(f"{label}: {empty:.1%} blank", fontsize=9)
+        axes.set_title(f"{shortened(label)}: {empty:.1%} blank", fontsize=9)
         axes.set(yscale="log", xlim=(0, counts.shape[1]))
     for axes in panels[-1]:
         axes.set_xlabel("intensity of the pixel")
@@ -6498,18 +7130,19 @@ def _range(values: np.ndarray, classes: np.ndarray, form: str) -> str:
 @styled
 def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
     """The mean image of every class above the standard deviation of its pixels: float (classes, height, width) each."""
-    figure = Figure(figsize=(1.05 * len(classes) + 1.2, 3.4), layout="constrained")
-    panels = figure.subplots(2, len(classes), squeeze=False)
-    for line, shown, name in zip(panels, (means, deviations), ("mean", "standard\ndeviation"), strict=True):
-        for axes, image in zip(line, shown, strict=True):
+    columns, lines = min(MEANS, len(classes)), -(-len(classes) // MEANS)
+    figure = Figure(figsize=(1.05 * columns + 1.2, 2.8 * lines + 0.6), layout="constrained")
+    panels = figure.subplots(2 * lines, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for first, shown, name in ((0, means, "mean"), (1, deviations, "standard\ndeviation")):
+        for axes, image in zip(panels[first::2].flat, shown, strict=False):
             drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
-        figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
-        line[0].set_ylabel(name, fontsize=9)
-    for axes, label in zip(panels[0], classes, strict=True):
-        axes.set_title(str(label))
+        for line in panels[first::2]:
+            figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
+            line[0].text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=9, transform=line[0].transAxes)
+    for axes, label in zip(panels[::2].flat, classes, strict=False):
+        axes.set_title(shortened(label), fontsize=12 if name_width(classes) < 0.6 else 9)
     spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
     text = f"root mean square difference of a pixel from the mean of its {NOUN}, in shares of white"
     caption(figure, f"{text}: {_range(spread, classes, '.1%')}")
@@ -6549,11 +7182,14 @@ def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
 @styled
 def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
     """Spread of ink, in shares of white, and slant, in degrees, within every class: float (n,), targets int (n,)."""
-    figure, (left, right) = canvas(2, width=5.4, height=4.1)
+    many = len(classes) > MOST_BESIDE
+    width = bars_width(len(classes)) if many else 5.4
+    figure = Figure(figsize=(width, 8.2) if many else (2 * width, 4.1), layout="constrained")
+    left, right = figure.subplots(2 if many else 1, 1 if many else 2)
     inks, slants = ([values[targets == target] for target in range(len(classes))] for values in (ink, slant))
     for axes, groups in ((left, inks), (right, slants)):
         _violins(axes, groups)
-        axes.set_xticks(range(len(classes)), classes)
+        name_ticks(axes.xaxis, classes, (width - 1) / len(classes))
         axes.set_xlabel(f"{NOUN} (label)")
         axes.grid(axis="x", visible=False)
     left.set(title="Ink", ylabel="mean intensity, share of white")
@@ -6710,6 +7346,7 @@ from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
 from digits.figures import folder as figure_folder
+from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
@@ -6946,7 +7583,7 @@ def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
 def _name(measured: MeasuredData, row: int) -> str:
     table, number = measured.address(row)
     label = measured.label(row)
-    return f"{table} row {number}\n" + ("no label" if label is None else f"label {label}")
+    return f"{table} row {number}\n" + ("no label" if label is None else f"label {shortened(label)}")
 
 
 def _write_pairs(measured: MeasuredData, path: Path) -> None:
@@ -7009,8 +7646,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from digits.competition import COMPETITION
-from digits.figures.sheets import sheet
-from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
+from digits.figures.sheets import fitted, sheet
+from digits.figures.style import PALETTE, canvas, caption, log_percent, name_ticks, shortened, styled
 from digits.stages.evaluate import findings
 from digits.stages.evaluate.measures import (
     Agreement,
@@ -7029,13 +7666,15 @@ MARKERS = ("s", "o", "D")
 SIZES = (5, 9, 4)  # so that one shows through where two are the same
 MOST_LEGIBLE = 12  # members whose shares are written in a size that can be read
 SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
+LETTERS_OF_NAME = 11  # so that a probability stands beside it
+ROOM = 0.34  # inches for the scores of a class
 
 
 @styled
 def class_scores(evaluation: Evaluation) -> Figure:
     """Precision, recall and F1 of every class with their 95 % intervals; a class without rows has no dot."""
     labels, accuracy = evaluation.labels, evaluation.accuracy
-    figure, panels = canvas(3, width=3.9, height=0.34 * len(labels) + 1.9)
+    figure, panels = canvas(3, width=3.9, height=ROOM * len(labels) + 1.9)
     for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
         for y, scores in enumerate(evaluation.classes):
             score = getattr(scores, name)
@@ -7044,7 +7683,7 @@ def class_scores(evaluation: Evaluation) -> Figure:
                 axes.plot(score.value, y, "o", color=PALETTE[0], ms=5)
         axes.axvline(accuracy.value, color="#444444", ls="--", lw=0.8)
         axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(labels) - 0.5, -0.5))
-        axes.set_yticks(range(len(labels)), labels)
+        name_ticks(axes.yaxis, labels, ROOM)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel(COMPETITION.noun)
@@ -7062,12 +7701,13 @@ def mistake_sheet(predictions: Predictions, images: np.ndarray, labels: Sequence
         images: all training images, uint8 (rows, height, width, channels).
         labels: of the classes.
     """
-    shown = predictions.mistakes[:SHEET]
+    shown, names = predictions.mistakes[:SHEET], [shortened(label, LETTERS_OF_NAME) for label in labels]
     captions = []
     for index in shown:
         target, *choices = predictions.targets[index], predictions.chosen[index], predictions.second[index]
-        likely = "  ".join(f"{labels[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices)
-        captions.append(f"{labels[target]}, row {predictions.rows[index]}\n{likely}")
+        likely = [f"{names[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices]
+        row = fitted(names[target], f"row {predictions.rows[index]}", between=", ")
+        captions.append(f"{row}\n{fitted(*likely)}")
     count = len(predictions.mistakes)
     title = f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong"
     note = (
@@ -8639,6 +9279,8 @@ def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
     ]
     if "true_score" in metrics:
         rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
+    if "kaggle_score" in metrics:
+        rows.insert(2, ["Kaggle's public score", f"{metrics['kaggle_score']:.5f}"])
     if COMPETITION.metric != "accuracy":
         rows.insert(1, [f"out-of-fold {COMPETITION.metric.replace('_', ' ')}", f"{metrics['oof_metric']:.5f}"])
     return rows
@@ -8750,6 +9392,7 @@ from digits.config import Config
 from digits.data import DEMO, corrections, submission
 from digits.ensemble import logits, metrics
 from digits.ensemble.logits import BELIEFS, Logits
+from digits.errors import UserError
 from digits.files import arrays, records
 from digits.files.atomic import replacing
 from digits.progress import console, duration
@@ -8802,6 +9445,7 @@ def ensemble(run: Run, members: Iterable[Logits], seconds: dict[str, float]) -> 
     if dataset.test_labels is not None:
         record["true_score"] = metric.score(test, np.searchsorted(dataset.classes, dataset.test_labels))
     _write(run, rows, oof, test)
+    record |= _kaggle_score(run)
     record["seconds"] = seconds | {"submit": time.perf_counter() - started}
     records.write_json(run.metrics, record)
     return record
@@ -8881,10 +9525,21 @@ def _write(run: Run, rows: np.ndarray, oof: np.ndarray, test: np.ndarray) -> Non
     labels, classes = dataset.train_labels[rows], dataset.classes
     fingerprint, test_fingerprint = np.array(dataset.fingerprint), np.array(dataset.test_fingerprint)
     arrays.write(run.oof, rows=rows, labels=labels, probabilities=oof, classes=classes, fingerprint=fingerprint)
-    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint)
-    submission.write(run.submission, test, dataset.classes)
+    ids = {} if dataset.test_ids is None else {"ids": dataset.test_ids}
+    arrays.write(run.test, probabilities=test, classes=classes, fingerprint=test_fingerprint, **ids)
+    submission.write(run.submission, test, dataset.classes, dataset.test_ids)
     with replacing(latest(run)) as temporary:
         shutil.copyfile(run.submission, temporary)
+
+
+def _kaggle_score(run: Run) -> dict[str, Any]:
+    """Score that `make submit-kaggle` recorded of this very submission; empty where it recorded none."""
+    try:
+        recorded = records.read_json(run.metrics, kaggle_score=float, kaggle_submission=str)
+    except UserError:
+        return {}
+    same = recorded["kaggle_submission"] == records.checksum(run.submission)
+    return {name: recorded[name] for name in ("kaggle_score", "kaggle_submission")} if same else {}
 
 
 def _draw(run: Run) -> None:
@@ -8909,6 +9564,8 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
+    if "kaggle_score" in record:
+        table.add_row("Kaggle's public score", f"{record['kaggle_score']:.5f}")
     if data.corrected is not None:
         table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:
@@ -8924,10 +9581,13 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     out.print(table)
     if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
-    else:
+    elif COMPETITION.asks_for(data.name, len(data.test_images)):
         message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
         command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
+    elif data.test_labels is None:
+        name = shlex.quote(f"RUN={run.folder.name}")
+        out.print(f"If Kaggle scores {data.name}: make submit-kaggle {name} COMPETITION=<its name>", soft_wrap=True)
     if rest and count < total:
         out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
 
@@ -9728,9 +10388,12 @@ def _inner_split(
         return learned, None
     count, targets = len(learned), rows.targets[learned]
     held_back = math.ceil(settings.early_stopping.inner_split * count)
-    classes, sizes = np.unique(targets, return_counts=True)
-    if min(held_back, count - held_back) < len(classes) or sizes.min() < 2:
-        raise UserError(f"early_stopping.inner_split holds back {held_back} of {count} rows; some of each class")
+    sizes = np.unique(targets, return_counts=True)[1]
+    if min(held_back, count - held_back) < len(sizes) or sizes.min() < 2:
+        raise UserError(
+            f"early_stopping.inner_split holds back {held_back} of {count} rows; every class needs one there and one "
+            "to learn from"
+        )
     kept, watched = train_test_split(
         np.arange(count),
         test_size=settings.early_stopping.inner_split,
