@@ -1597,7 +1597,7 @@ LABELS = {LABEL.lower(), "label", "class", "target"}
 IDS = {COMPETITION.submission[0].lower(), "id", "imageid", "image_id"}
 INDEX = re.compile(r"(index|unnamed: [0-9._]+)?", re.IGNORECASE)  # of pandas
 NUMBERED = re.compile(r"(.*?)([0-9]{1,7})", re.DOTALL)
-NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 SEPARATORS = ",;\t"
 BYTES = 2**20  # of the first line, at most
 RAMP = 9  # columns from which on 0,1,2,... is a header: no image is such a ramp
@@ -1649,6 +1649,11 @@ def check_pair(train: Layout, test: Layout) -> None:
     if train.label is None:
         if test.label is not None:
             raise UserError(f"{train.table}: has no '{LABEL}' column but {test.table} has; swap the two files")
+        if not train.has_header:
+            count = len(train.names)
+            raise UserError(
+                f"{train.table}: has no header, and {count:,} columns are pixels alone; put the label first"
+            )
         raise UserError(
             f"{train.table}: has no '{LABEL}' column; its columns begin {_listed(train.names)}; give the one with the "
             "labels this name"
@@ -1866,6 +1871,7 @@ TABLES = (COMPETITION.train, COMPETITION.test)
 BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
 CSVS = (".csv", ".csv.gz")  # ends of the names of single tables
 PACKED = re.compile(r"\.(gz|zip)$", re.IGNORECASE)  # behind the name of a single table
+JOINTS = " ._-"  # before the competition's name of a table in a longer one
 MOST_NAME = 60  # characters of a data set's name
 
 
@@ -1980,13 +1986,13 @@ def only_csv(path: Path) -> Table:
 
 
 def name_of(path: Path, tables: Mapping[str, Table]) -> str:
-    """Name of a data set: the competition's if its files have it, else what its tables or its folder are called."""
-    table = tables[COMPETITION.train]
-    if any(COMPETITION.name in place.name.lower() for place in (path.absolute(), table.file)):
-        return COMPETITION.name
+    """Name of a data set: what its tables are called, or else its folder; the competition's if it is part of that."""
+    table, folder = tables[COMPETITION.train], path.absolute().name
     prefix = _prefix(PACKED.sub("", table.name), COMPETITION.train)
-    packed = re.compile("|".join(map(re.escape, archives.SUFFIXES)) + "$", re.IGNORECASE)
-    name = re.sub(r"[^\w.+-]+", "-", prefix or packed.sub("", path.absolute().name))[:MOST_NAME].strip("-.")
+    if any(COMPETITION.name in called.lower() for called in ([prefix] if prefix else [folder, table.file.name])):
+        return COMPETITION.name
+    archive = re.compile(f"({'|'.join(map(re.escape, archives.SUFFIXES))})$", re.IGNORECASE)
+    name = re.sub(r"[^\w.+-]+", "-", prefix or archive.sub("", folder))[:MOST_NAME].strip("-.")
     return name if name not in ("", DEMO) else f"{name or 'unnamed'}-data"
 
 
@@ -2059,9 +2065,15 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
         )
     chosen = found["" if "" in pairs else pairs[0]]
     for role, several in chosen.items():
-        if len(several) > 1:
+        several.sort(key=_depth)  # some archives hold a table again in a folder of its own
+        if len(several) > 1 and _depth(several[0]) == _depth(several[1]):
             raise UserError(f"{place}: holds {len(several)} {role}; expected one {' and one '.join(TABLES)}")
     return {role: chosen[role][0] for role in TABLES}
+
+
+def _depth(name: str) -> int:
+    """How many folders of an archive a member is in."""
+    return len(PurePosixPath(name).parts)
 
 
 def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -2078,8 +2090,13 @@ def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 def _prefix(name: str, role: str) -> str | None:
     """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
     file = PurePosixPath(name).name
-    match = re.fullmatch(rf"(?:([^.].*?)[ ._-]+)?{re.escape(role)}", file, re.IGNORECASE | re.DOTALL)
-    return match and (match[1] or "")
+    if file.startswith(".") or not file.lower().endswith(role.lower()):  # a Mac adds `._train.csv`
+        return None
+    joined = file[: -len(role)]
+    prefix = joined.rstrip(JOINTS)
+    if joined and prefix in ("", joined):  # nothing before the joint, or none
+        return None
+    return prefix
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
@@ -2415,8 +2432,9 @@ def read(source: Source, cache_folder: Path) -> Dataset:
     if dataset is None:
         dataset = _parse(tables, name, origin)
         cache.store(dataset, entry)
-    rows = len(dataset.train_images), len(dataset.test_images)
-    return replace(dataset, name=COMPETITION.name) if rows == COMPETITION.rows else dataset
+    if name != COMPETITION.name and (len(dataset.train_images), len(dataset.test_images)) == COMPETITION.rows:
+        return replace(dataset, name=COMPETITION.name)
+    return dataset
 
 
 def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -4454,7 +4472,7 @@ from typing import TYPE_CHECKING, Any
 from digits import config, data
 from digits.config import Config
 from digits.data import DEMO, Dataset, Source, corrections
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 from digits.files import records
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
@@ -4494,7 +4512,7 @@ class Session:
         started = time.perf_counter()
         dataset = data.read(self.source, self.output / "cache")
         if dataset.note:
-            print(dataset.note, flush=True)
+            print(one_line(dataset.note), flush=True)
         return dataset, time.perf_counter() - started
 
     @property

@@ -17,7 +17,7 @@ from digits.errors import UserError
 from digits.training import backend
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "kaggle_kernel.py"])
-MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "tarfile", "pty", "commands"}
+MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "pty", "commands"}
 NAMES = {"eval", "exec", "compile", "__import__"}  # of builtins
 CALLS = {  # by the last parts of their dotted names
     "os.system": "starts a shell", "os.popen": "starts a shell",
@@ -30,7 +30,8 @@ CALLS = {  # by the last parts of their dotted names
     "shutil.unpack_archive": "writes where the archive says",
 }  # fmt: skip
 METHODS = {
-    "extractall": "writes where the archive says", "enable_unsafe_deserialization": "runs code of model files",
+    "extract": "writes where the archive says", "extractall": "writes where the archive says",
+    "enable_unsafe_deserialization": "runs code of model files",
     "to_pickle": "pickles", "read_pickle": "unpickles",
 }  # fmt: skip
 LOADERS = {"Loader", "UnsafeLoader", "FullLoader", "CLoader", "CUnsafeLoader", "CFullLoader"}
@@ -116,7 +117,7 @@ def test_the_sources_within_the_kernel_run_no_file_either():
     "text",
     [
         "import pickle", "import pickle as p", "from pickle import loads", "import marshal", "import shelve",
-        "from joblib.externals import cloudpickle", "import dill", "import tarfile", "from os import popen as p",
+        "from joblib.externals import cloudpickle", "import dill", "from os import popen as p",
         "eval(x)", "exec(x)", "compile(x, '', 'exec')", "builtins.eval(x)", "__import__(x)",
         "yaml.load(x)", "yaml.load(x, Loader=yaml.SafeLoader)", "yaml.unsafe_load(x)", "yaml.full_load(x)",
         "class L(yaml.Loader): pass", "class L(yaml.FullLoader): pass", "from yaml import unsafe_load",
@@ -126,7 +127,8 @@ def test_the_sources_within_the_kernel_run_no_file_either():
         "joblib.load(x)", "joblib.dump(x, y)", "pd.read_pickle(x)", "frame.to_pickle(x)", "torch.load(x)",
         "keras.models.load_model(x)", "load_model(x, safe_mode=False)", "keras.saving.load_model(x, compile=False)",
         "keras.layers.deserialize(x, safe_mode=False)", "keras.config.enable_unsafe_deserialization()",
-        "zipfile.ZipFile(x).extractall()", "archive.extractall(y)", "shutil.unpack_archive(x)",
+        "zipfile.ZipFile(x).extractall()", "archive.extractall(y)", "tarfile.open(x).extract(y)",
+        "shutil.unpack_archive(x)",
     ],
 )  # fmt: skip
 def test_what_would_run_a_file_is_found(text):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from digits import config, data
 from digits.config import Config
 from digits.data import DEMO, Dataset, Source, corrections
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 from digits.files import records
 from digits.files.lock import locked
 from digits.runs import Member, Run, RunFolder, members
@@ -55,7 +55,7 @@ class Session:
         started = time.perf_counter()
         dataset = data.read(self.source, self.output / "cache")
         if dataset.note:
-            print(dataset.note, flush=True)
+            print(one_line(dataset.note), flush=True)
         return dataset, time.perf_counter() - started
 
     @property

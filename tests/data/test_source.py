@@ -251,6 +251,14 @@ def test_a_pair_of_tables_is_found_and_names_the_data_set(competition, tmp_path,
     assert contents(locate(folder)) == contents(locate(competition))
 
 
+@pytest.mark.parametrize("name", ["_train.csv", "xtrain.csv", ".x_train.csv", "-" * 60_000 + "x.csv", "train.csv.bak"])
+def test_other_names_are_no_tables(competition, tmp_path, name):
+    archive = make_zip(competition, tmp_path / "some.zip", ("test.csv",))
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr(name, "")
+    assert "has test.csv but no train.csv" in complaint(locate, archive)
+
+
 def test_kaggles_own_names_come_before_others(competition, tmp_path):
     folder = renamed(competition, tmp_path / "mixed", "mnist_train.csv", "mnist_test.csv")
     renamed(competition, tmp_path / "other", "a_train.csv", "b_test.csv")
@@ -277,6 +285,18 @@ def test_the_competition_is_known_by_its_name(competition, tmp_path):
     archive = make_zip(competition, tmp_path / "downloads/digit-recognizer.zip")
     for path in (archive, archive.parent):
         assert name_of(path, locate(path)) == COMPETITION.name
+    other = renamed(competition, tmp_path / "my-digit-recognizer", "mnist_train.csv", "mnist_test.csv")
+    assert name_of(other, locate(other)) == "mnist"
+
+
+def test_of_copies_at_several_depths_the_uppermost_is_taken(competition, tmp_path):
+    """Sign-MNIST's archive has each table at the top, and again in a folder."""
+    archive = tmp_path / "archive.zip"
+    for name in ("train.csv", "test.csv"):
+        with zipfile.ZipFile(archive, "a") as packed:
+            packed.writestr(f"sign_mnist_{name[:-4]}/sign_mnist_{name}", "a copy")
+            packed.write(competition / name, f"sign_mnist_{name}")
+    assert contents(locate(archive)) == contents(locate(competition))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ LABELS = {LABEL.lower(), "label", "class", "target"}
 IDS = {COMPETITION.submission[0].lower(), "id", "imageid", "image_id"}
 INDEX = re.compile(r"(index|unnamed: [0-9._]+)?", re.IGNORECASE)  # of pandas
 NUMBERED = re.compile(r"(.*?)([0-9]{1,7})", re.DOTALL)
-NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 SEPARATORS = ",;\t"
 BYTES = 2**20  # of the first line, at most
 RAMP = 9  # columns from which on 0,1,2,... is a header: no image is such a ramp
@@ -77,6 +77,11 @@ def check_pair(train: Layout, test: Layout) -> None:
     if train.label is None:
         if test.label is not None:
             raise UserError(f"{train.table}: has no '{LABEL}' column but {test.table} has; swap the two files")
+        if not train.has_header:
+            count = len(train.names)
+            raise UserError(
+                f"{train.table}: has no header, and {count:,} columns are pixels alone; put the label first"
+            )
         raise UserError(
             f"{train.table}: has no '{LABEL}' column; its columns begin {_listed(train.names)}; give the one with the "
             "labels this name"

@@ -19,6 +19,7 @@ TABLES = (COMPETITION.train, COMPETITION.test)
 BOTH = f"{COMPETITION.train} and {COMPETITION.test}"
 CSVS = (".csv", ".csv.gz")  # ends of the names of single tables
 PACKED = re.compile(r"\.(gz|zip)$", re.IGNORECASE)  # behind the name of a single table
+JOINTS = " ._-"  # before the competition's name of a table in a longer one
 MOST_NAME = 60  # characters of a data set's name
 
 
@@ -133,13 +134,13 @@ def only_csv(path: Path) -> Table:
 
 
 def name_of(path: Path, tables: Mapping[str, Table]) -> str:
-    """Name of a data set: the competition's if its files have it, else what its tables or its folder are called."""
-    table = tables[COMPETITION.train]
-    if any(COMPETITION.name in place.name.lower() for place in (path.absolute(), table.file)):
-        return COMPETITION.name
+    """Name of a data set: what its tables are called, or else its folder; the competition's if it is part of that."""
+    table, folder = tables[COMPETITION.train], path.absolute().name
     prefix = _prefix(PACKED.sub("", table.name), COMPETITION.train)
-    packed = re.compile("|".join(map(re.escape, archives.SUFFIXES)) + "$", re.IGNORECASE)
-    name = re.sub(r"[^\w.+-]+", "-", prefix or packed.sub("", path.absolute().name))[:MOST_NAME].strip("-.")
+    if any(COMPETITION.name in called.lower() for called in ([prefix] if prefix else [folder, table.file.name])):
+        return COMPETITION.name
+    archive = re.compile(f"({'|'.join(map(re.escape, archives.SUFFIXES))})$", re.IGNORECASE)
+    name = re.sub(r"[^\w.+-]+", "-", prefix or archive.sub("", folder))[:MOST_NAME].strip("-.")
     return name if name not in ("", DEMO) else f"{name or 'unnamed'}-data"
 
 
@@ -212,9 +213,15 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
         )
     chosen = found["" if "" in pairs else pairs[0]]
     for role, several in chosen.items():
-        if len(several) > 1:
+        several.sort(key=_depth)  # some archives hold a table again in a folder of its own
+        if len(several) > 1 and _depth(several[0]) == _depth(several[1]):
             raise UserError(f"{place}: holds {len(several)} {role}; expected one {' and one '.join(TABLES)}")
     return {role: chosen[role][0] for role in TABLES}
+
+
+def _depth(name: str) -> int:
+    """How many folders of an archive a member is in."""
+    return len(PurePosixPath(name).parts)
 
 
 def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -231,8 +238,13 @@ def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 def _prefix(name: str, role: str) -> str | None:
     """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
     file = PurePosixPath(name).name
-    match = re.fullmatch(rf"(?:([^.].*?)[ ._-]+)?{re.escape(role)}", file, re.IGNORECASE | re.DOTALL)
-    return match and (match[1] or "")
+    if file.startswith(".") or not file.lower().endswith(role.lower()):  # a Mac adds `._train.csv`
+        return None
+    joined = file[: -len(role)]
+    prefix = joined.rstrip(JOINTS)
+    if joined and prefix in ("", joined):  # nothing before the joint, or none
+        return None
+    return prefix
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

@@ -36,8 +36,9 @@ def read(source: Source, cache_folder: Path) -> Dataset:
     if dataset is None:
         dataset = _parse(tables, name, origin)
         cache.store(dataset, entry)
-    rows = len(dataset.train_images), len(dataset.test_images)
-    return replace(dataset, name=COMPETITION.name) if rows == COMPETITION.rows else dataset
+    if name != COMPETITION.name and (len(dataset.train_images), len(dataset.test_images)) == COMPETITION.rows:
+        return replace(dataset, name=COMPETITION.name)
+    return dataset
 
 
 def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
