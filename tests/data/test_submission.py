@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from digits.data import source, submission
+from digits.data import archives, submission
 from digits.data.submission import Reference
 from digits.errors import UserError
 
@@ -214,7 +214,7 @@ class TestZip:
         ],
     )
     def test_any_other_zip_is_refused(self, tmp_path, monkeypatch, members, words):
-        monkeypatch.setattr(source, "HARMLESS", 5 * 2**20)
+        monkeypatch.setattr(archives, "HARMLESS", 5 * 2**20)
         path = self.zipped(tmp_path, members)
         with pytest.raises(UserError, match=words) as refused:
             submission.check(path, len(LABELS), CLASSES)
