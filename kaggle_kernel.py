@@ -788,12 +788,12 @@ def check(path: Path, name: str) -> None:
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
     if member.flag_bits & 1:
-        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
+        raise UserError(f"{path}: {name!r} is encrypted; unpack it with its password first")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
-        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
+        raise UserError(f"{path}: {name!r}: unknown kind of zip compression; make the zip anew with `zip`")
     # zipfile never yields more than the declared size, so the declared size is all there is to check.
     if member.file_size > _limit(member.compress_size):
-        raise _bomb(path, f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes")
+        raise _bomb(path, f"{name!r} would unpack from {member.compress_size:,} to {member.file_size:,} bytes")
 
 
 @contextmanager
@@ -1863,7 +1863,7 @@ from typing import BinaryIO
 
 from digits.competition import COMPETITION
 from digits.data import archives
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
@@ -1898,8 +1898,8 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Name of the CSV alone."""
-        return self.file.name if self.member is None else PurePosixPath(self.member).name
+        """Name of the CSV alone, in one line whatever an archive calls it."""
+        return one_line(self.file.name if self.member is None else PurePosixPath(self.member).name)
 
     def __str__(self) -> str:
         return str(self.file if self.member is None else self.file / self.name)
@@ -2056,7 +2056,7 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
         if not half:
             raise UserError(f"{place}: holds no {COMPETITION.train}; expected one {' and one '.join(TABLES)}")
         (absent,) = set(TABLES) - half.keys()
-        ((present, *_),) = half.values()
+        present = one_line(next(iter(half.values()))[0])
         raise UserError(f"{place}: has {present} but no {absent} that goes with it; add that, or take {present} away")
     if "" not in pairs and len(pairs) > 1:
         first, second, *_ = sorted(pairs)

@@ -259,6 +259,21 @@ def test_other_names_are_no_tables(competition, tmp_path, name):
     assert "has test.csv but no train.csv" in complaint(locate, archive)
 
 
+def test_names_with_line_ends_are_quoted_in_one_line(competition, tmp_path):
+    """Found by the fuzzer."""
+    archive = tmp_path / "some.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("a\nb\x1b[2J_train.csv", "1,2\n")
+    assert "has a b\\x1b[2J_train.csv but no test.csv" in complaint(locate, archive)
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("a\nb\x1b[2J_test.csv", "")
+    assert "\n" not in str(locate(archive)["train.csv"])
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as packed:
+        for name in ("train.csv", "test.csv"):
+            packed.writestr(f"a\nb_{name}", "")
+    assert "unknown kind of zip compression" in complaint(locate, archive)
+
+
 def test_kaggles_own_names_come_before_others(competition, tmp_path):
     folder = renamed(competition, tmp_path / "mixed", "mnist_train.csv", "mnist_test.csv")
     renamed(competition, tmp_path / "other", "a_train.csv", "b_test.csv")

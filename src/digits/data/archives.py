@@ -60,12 +60,12 @@ def check(path: Path, name: str) -> None:
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
     if member.flag_bits & 1:
-        raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
+        raise UserError(f"{path}: {name!r} is encrypted; unpack it with its password first")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for gigabytes
-        raise UserError(f"{path}: {name}: unknown kind of zip compression; make the zip anew with `zip`")
+        raise UserError(f"{path}: {name!r}: unknown kind of zip compression; make the zip anew with `zip`")
     # zipfile never yields more than the declared size, so the declared size is all there is to check.
     if member.file_size > _limit(member.compress_size):
-        raise _bomb(path, f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes")
+        raise _bomb(path, f"{name!r} would unpack from {member.compress_size:,} to {member.file_size:,} bytes")
 
 
 @contextmanager

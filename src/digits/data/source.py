@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from digits.competition import COMPETITION
 from digits.data import archives
-from digits.errors import UserError
+from digits.errors import UserError, one_line
 
 DEMO = "demo"
 KAGGLE_MOUNTS = (Path("/kaggle/input/competitions") / COMPETITION.name, Path("/kaggle/input") / COMPETITION.name)
@@ -46,8 +46,8 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Name of the CSV alone."""
-        return self.file.name if self.member is None else PurePosixPath(self.member).name
+        """Name of the CSV alone, in one line whatever an archive calls it."""
+        return one_line(self.file.name if self.member is None else PurePosixPath(self.member).name)
 
     def __str__(self) -> str:
         return str(self.file if self.member is None else self.file / self.name)
@@ -204,7 +204,7 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
         if not half:
             raise UserError(f"{place}: holds no {COMPETITION.train}; expected one {' and one '.join(TABLES)}")
         (absent,) = set(TABLES) - half.keys()
-        ((present, *_),) = half.values()
+        present = one_line(next(iter(half.values()))[0])
         raise UserError(f"{place}: has {present} but no {absent} that goes with it; add that, or take {present} away")
     if "" not in pairs and len(pairs) > 1:
         first, second, *_ = sorted(pairs)
