@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # what joblib.cpu_count() says
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # TensorFlow sets 1 as it is imported, and the commands that a test then starts would log more than their one line.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A background job ignores Ctrl-C, and so would every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, so that what passed passes again; `pytest --hypothesis-profile=wide` looks further.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

@@ -133,8 +133,7 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
 
 def test_ctrl_c_is_one_line_and_a_second_process_is_refused(tmp_path):
     arguments = ["train", "--output", tmp_path, "--run", "busy", *MLP, "--set", "training.epochs=5000"]
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job ignores it
-    process = start(*arguments, "--workers", "1", process_group=0, **heed)
+    process = start(*arguments, "--workers", "1", process_group=0)
     try:
         while "epoch 1/5000" not in process.stdout.readline():
             assert process.poll() is None

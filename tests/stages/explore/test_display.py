@@ -1,6 +1,5 @@
 """Where the explorer opens a browser by itself."""
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -42,7 +41,7 @@ def test_it_says_its_address_and_opens_it_where_there_is_a_display(tmp_path, dis
             if (tmp_path / "opened.txt").exists():
                 break
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.kill()
     assert "http://127.0.0.1:" in shown
     opened = (tmp_path / "opened.txt").read_text().strip() if display else ""
     assert opened in shown
