@@ -178,7 +178,7 @@ def test_three_colours(tmp_path, side, has_header):
     np.testing.assert_array_equal(data.train_images, images)
     np.testing.assert_array_equal(data.test_images, images)
     assert "the three colours of a pixel side by side" in data.note
-    np.testing.assert_array_equal(read_images(tmp_path / "in/test.csv", (side, side, 3)), images)
+    np.testing.assert_array_equal(read_images(tmp_path / "in/test.csv", (side, side, 3))[0], images)
 
 
 @pytest.mark.parametrize("form", ["no header", "kaggle", "pixels from 1", "semicolons"])
@@ -187,7 +187,7 @@ def test_one_row_of_ones_own(tmp_path, form):
     *header, row = test.splitlines()[:-3]
     (tmp_path / "own.csv").write_bytes(b"\n".join([*header[:1], row]))
     expected = PIXELS[TRAIN + len(header) - (form != "no header")].reshape(1, 3, 3, 1)
-    np.testing.assert_array_equal(read_images(tmp_path / "own.csv", (3, 3, 1)), expected)
+    np.testing.assert_array_equal(read_images(tmp_path / "own.csv", (3, 3, 1))[0], expected)
     with pytest.raises(UserError, match="has 3x3 pixels an image, the networks were trained on 28x28"):
         read_images(tmp_path / "own.csv", (28, 28, 1))
 
@@ -195,7 +195,7 @@ def test_one_row_of_ones_own(tmp_path, form):
 def test_labels_and_ids_of_ones_own_rows_do_not_matter(tmp_path):
     text = table(["id", "label", *FROM_0], np.array(["a", "b"]), np.array(["?", "seven"]), PIXELS[:2])
     (tmp_path / "own.csv").write_bytes(text)
-    np.testing.assert_array_equal(read_images(tmp_path / "own.csv", (3, 3, 1)), PIXELS[:2].reshape(-1, 3, 3, 1))
+    np.testing.assert_array_equal(read_images(tmp_path / "own.csv", (3, 3, 1))[0], PIXELS[:2].reshape(-1, 3, 3, 1))
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason=f"{SCRIPT} is not there")
@@ -209,6 +209,6 @@ def test_the_forms_of_the_shared_script(tmp_path):
     assert len(found) == 11
     for data in found.values():
         assert (data.fingerprint, data.test_fingerprint) == (kaggle.fingerprint, kaggle.test_fingerprint)
-    np.testing.assert_array_equal(read_images(forms / "one-own-row.csv", (28, 28, 1)), kaggle.test_images[:1])
+    np.testing.assert_array_equal(read_images(forms / "one-own-row.csv", (28, 28, 1))[0], kaggle.test_images[:1])
     assert found["mnist-in-csv"].test_labels.tolist() == found["no-header-both-labelled"].test_labels.tolist()
     assert found["id-column"].test_ids.tolist() == list(range(60))

@@ -242,17 +242,22 @@ def test_a_missing_file():
 
 class TestOwn:
     def test_a_runs_own_file_must_agree_in_every_row(self):
-        verdict = submission.Verdict(labels=LABELS)
+        verdict = submission.Verdict(submission.expected_ids(40), labels=LABELS)
         submission.compare_own(verdict, LABELS, "best")
         assert verdict.valid
         verdict.labels = changed_labels(1)
         submission.compare_own(verdict, LABELS, "best")
         assert "1 labels are not those of run 'best', the first at ImageId 8" in verdict.problems[0]
 
+    def test_the_tables_own_ids_are_named(self):
+        verdict = submission.Verdict(list(range(42_001, 42_041)), labels=changed_labels(1))
+        submission.compare_own(verdict, LABELS, "best")
+        assert "the first at ImageId 42008:" in verdict.problems[0]
+
 
 class TestCompare:
     def compared(self, given: np.ndarray, **changed) -> submission.Verdict:
-        verdict = submission.Verdict(labels=given)
+        verdict = submission.Verdict(submission.expected_ids(len(given)), labels=given)
         submission.compare(verdict, reference(**changed))
         return verdict
 
@@ -282,6 +287,12 @@ class TestCompare:
         """An early public repository scored 0.096 this way: ids in order, labels in file-name order."""
         by_name = np.array(sorted(range(1, 41), key=str)) - 1
         assert "file-name order" in self.compared(LABELS[by_name]).problems[0]
+
+    def test_file_name_order_of_the_tables_own_ids_is_recognised(self):
+        by_name = np.argsort([str(number) for number in range(90, 130)])
+        verdict = submission.Verdict(list(range(90, 130)), labels=LABELS[by_name])
+        submission.compare(verdict, reference())
+        assert "file-name order" in verdict.problems[0]
 
     def test_any_other_order_is_doubted(self):
         shuffled = np.random.default_rng(3).permutation(LABELS)

@@ -44,7 +44,9 @@ def draw(
 ) -> None:
     """Write that many pictures; the same arguments give the same pictures."""
     dataset = data.read(data.find(source), Path("output/cache"))
-    rows = arrays.read(member / "oof.npz")["rows"] if member else np.arange(len(dataset.train_labels))
+    rows = np.arange(len(dataset.train_labels))
+    if member:  # of the small ensemble, whose drawn rows come after the competition's
+        rows = np.intersect1d(rows, arrays.read(member / "oof.npz")["rows"])
     images, generator = dataset.train_images[..., 0], np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(track(generator.choice(rows, count, replace=False), "Drawing")):

@@ -28,10 +28,11 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip begins, and one without member
 class Verdict:
     """Result of the validator: `problems` make a file invalid, `remarks` do not.
 
-    labels: int64 or str (n,), the most probable ones, in the order of the test rows; None where an id or an answer is
-    wrong. in_order: the lines are in the order of the test rows too.
+    ids: of the test rows, see `expected_ids`. labels: int64 or str (n,), the most probable ones, in the order of these
+    rows; None where an id or an answer is wrong. in_order: the lines are in their order too.
     """
 
+    ids: list[int]
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     labels: np.ndarray | None = None
@@ -109,7 +110,7 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
     """
-    verdict, columns = Verdict(), header(classes)
+    verdict, columns = Verdict(expected_ids(rows, ids)), header(classes)
     lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * len(columns) * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
@@ -118,7 +119,7 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
     if len(lines) == 1:
         verdict.problems.append(f"no rows after the header, the test set has {rows}")
         return verdict
-    order = _check_ids([line[0] if line else "" for line in lines[1:]], expected_ids(rows, ids), verdict)
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], verdict)
     labels = _check_answers(lines[1:], classes, verdict)
     if order is not None and labels is not None:
         verdict.labels = labels[order]
@@ -142,7 +143,7 @@ def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
         first = wrong[0]
         verdict.problems.append(
             f"{len(wrong)} labels are not those of run '{run}', the first "
-            f"at {ID} {first + FIRST}: {verdict.labels[first]} instead of {chosen[first]}"
+            f"at {ID} {verdict.ids[first]}: {verdict.labels[first]} instead of {chosen[first]}"
         )
     if not verdict.in_order:
         verdict.problems.append(f"the rows are not in the order in which run '{run}' writes them")
@@ -172,7 +173,7 @@ def compare(verdict: Verdict, reference: Reference) -> None:
     if agreement >= limit:
         verdict.remarks.append(agrees)
         return
-    by_name = np.array(sorted(range(FIRST, FIRST + len(verdict.labels)), key=str)) - FIRST
+    by_name = np.argsort(list(map(str, verdict.ids)))
     if (verdict.labels[by_name.argsort()[reference.rows]] == expected).mean() >= limit:
         guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
     else:
@@ -221,9 +222,9 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], expected: list[int], verdict: Verdict) -> np.ndarray | None:
+def _check_ids(cells: list[str], verdict: Verdict) -> np.ndarray | None:
     """Number of each test row's line, int (rows,), if each has one."""
-    rows = len(expected)
+    expected, rows = verdict.ids, len(verdict.ids)
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]

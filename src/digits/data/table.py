@@ -41,8 +41,8 @@ def read(source: Source, cache_folder: Path) -> Dataset:
     return dataset
 
 
-def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Read the images of one CSV, with or without labels: uint8 (n, *shape).
+def read_images(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the images of one CSV, with or without labels, uint8 (n, *shape), and what was assumed, as in `Layout`.
 
     Raises:
         UserError: it is no table of images, or they have another shape.
@@ -51,7 +51,7 @@ def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     if layout.shape != shape:
         found, expected = size(layout.shape), size(shape)
         raise UserError(f"{path}: has {found} pixels an image, the networks were trained on {expected}")
-    return csv.read(replace(layout, label=None, id=None)).images
+    return csv.read(replace(layout, label=None, id=None)).images, layout.remarks
 
 
 def _parse(tables: Mapping[str, Table], name: str, origin: str) -> Dataset:

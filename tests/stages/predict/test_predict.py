@@ -16,8 +16,11 @@ from command import ROOT, answer, call, digits, refuse
 from digits.data.demo import demo
 from digits.stages.predict import exported, stage
 from digits.stages.predict.exported import Ensemble, Prediction
+from handwriting import HABITS, LEFT_OUT
+from handwriting import row as drawn_row
 
 DATA = demo()
+PICTURES = ROOT.parent / "shared/cases/pictures.py"
 
 
 def page(digit: np.ndarray) -> np.ndarray:
@@ -51,6 +54,32 @@ def test_it_reads_digits_of_a_data_set_that_it_was_not_trained_on(drawn, tmp_pat
     assert all(0 < float(row["confidence"]) <= 1 for row in found.values())
     assert (tmp_path / "predictions/predictions.png").stat().st_size > 10_000
     assert "out-of-fold accuracy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("habits", "least_right", "most_refused"), [(sorted(HABITS.keys() - LEFT_OUT), 0.98, 0.01), (LEFT_OUT, 0.95, 0.15)]
+)
+def test_it_reads_the_handwriting_of_other_schools(habits, least_right, most_refused):
+    """Also of habits that it did not learn; a 4 drawn as a lightning is the one that it mostly refuses."""
+    draw = np.random.default_rng(3)
+    labels = np.array([int(habit[0]) for habit in habits for _ in range(10)])
+    images = np.stack([drawn_row(habit, 28, draw) for habit in habits for _ in range(10)])[..., None]
+    ensemble = exported.load(exported.PRETRAINED)
+    prediction = ensemble.predict(images)
+    assert (ensemble.classes[prediction.probabilities.argmax(axis=1)] == labels).mean() >= least_right
+    assert (prediction.novelty > 1).mean() <= most_refused
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PICTURES.exists(), reason=f"{PICTURES} is not there")
+def test_the_drawings_of_the_shared_script(tmp_path):
+    subprocess.run([sys.executable, PICTURES, tmp_path / "drawn"], check=True)
+    done = digits("predict", tmp_path / "drawn", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path)
+    assert len(found) == 150
+    assert sum(row["digit"] == name.split("__")[1] for name, row in found.items()) >= 147
+    assert sum(row["status"] != "ok" for row in found.values()) <= 4  # each a line in pieces at 28x28
 
 
 def test_what_is_no_digit_is_named(tmp_path):
@@ -173,6 +202,7 @@ def test_a_row_of_ones_own_needs_no_header(tmp_path):
     (tmp_path / "own.csv.gz").write_bytes(gzip.compress(f"{row}\n{row}\n".encode()))
     done = digits("predict", tmp_path / "own.csv", tmp_path / "own.csv.gz", "--output", tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "own.csv: read as columns without names: the pixels alone, separated by ';'" in done.stdout
     found = rows(tmp_path)
     assert list(found) == ["own.csv#1", "own.csv.gz#1", "own.csv.gz#2"]
     assert len({(row["digit"], row["confidence"], row["status"]) for row in found.values()}) == 1

@@ -78,7 +78,9 @@ def _load(path: Path, shape: tuple[int, int, int]) -> list[Picture]:
     name = printable(str(path))
     try:
         if path.name.lower().endswith(CSVS):
-            rows = data.read_images(path, shape)
+            rows, assumed = data.read_images(path, shape)
+            if assumed:
+                print(f"{name}: read as {', '.join(assumed)}", flush=True)
             return [Picture(f"{name}#{row}", image[None]) for row, image in enumerate(rows, start=1)]
         with path.open("rb") as file:
             picture = pictures.read(file) if shape[2] == 1 else pictures.read_colours(file)
