@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from digits import config, data
@@ -24,7 +25,7 @@ from digits.ensemble import comparison, logits, metrics, rules
 from digits.ensemble.calibration import temperature
 from digits.ensemble.interval import Interval, wilson
 from digits.errors import UserError, one_line_errors
-from digits.figures.style import PALETTE, canvas, caption, log_percent, styled
+from digits.figures.style import PALETTE, log_percent, styled
 from digits.files import records, yaml
 from digits.files.atomic import replacing
 from digits.runs import Run
@@ -39,11 +40,16 @@ FIGURE = RESULTS / "frontier.png"
 REFERENCE = "default"
 FOLDS = 2  # of ten
 SMALL = 0.01  # losses below are stored as their mean
-PUBLISHED = {  # training MACs of all networks, their number, error rate, rows learnt and scored
-    "poolfree, 45 epochs (C. Deotte)": (1.2e14, 1, 1 - 0.99641, "MNIST's 60,000 / 10,000"),
-    "15 of them averaged": (1.2e15, 15, 1 - 0.99757, "Kaggle's 42,000 / 28,000"),
-    "full_resolution (Matuzas77)": (2.4e15, 1, 1 - 0.997475, "MNIST's 60,000 / 10,000"),
-    "20 of them averaged": (4.8e16, 20, 1 - 0.99830, "MNIST's 60,000 / 10,000"),
+PUBLISHED = Path("output/published")
+RECIPES = {  # of others: training MACs of all networks, their number, published error rate, on which side the name is
+    "Keras' mnist_mlp": (2.4e12, 1, 1 - 0.98, "right"),
+    "tutorials' two convolutions": (4.7e12, 1, 1 - 0.991, "right"),
+    "Keras' mnist_cnn": (2.6e13, 1, 1 - 0.9925, "left"),
+    "deep, with batch norm": (1.4e14, 1, 1 - 0.992, "right"),
+    "pool-free (C. Deotte)": (1.2e14, 1, 1 - 0.99641, "left"),
+    "15 pool-free, on Kaggle": (1.2e15, 15, 1 - 0.99757, "left"),
+    "full resolution (Matuzas77)": (2.4e15, 1, 1 - 0.997475, "right"),
+    "20 full resolution": (4.8e16, 20, 1 - 0.99830, "left"),
 }
 
 
@@ -109,7 +115,7 @@ def main(arguments: list[str]) -> None:
     results = [Result(**json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
     print(table(results))
     with replacing(FIGURE) as temporary:
-        frontier(results).savefig(temporary)
+        frontier(results, published()).savefig(temporary)
 
 
 def experiment_result(name: str, experiment: dict[str, Any], dataset: data.Dataset) -> Result:
@@ -166,13 +172,12 @@ def table(results: list[Result]) -> str:
     if reference is None:
         raise UserError(f"there is no result of `{REFERENCE}`, with which all others are compared")
     lines = [
-        "| | | forward MACs | epochs | training MACs of a network | errors | log loss | "
+        "| | forward MACs | epochs | training MACs of a network | errors | log loss | "
         f"errors against `{REFERENCE}` | log loss against it |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for number, result in enumerate(sorted(results, key=lambda result: result.training_macs), 1):
+    for result in sorted(results, key=lambda result: result.training_macs):
         cells = [
-            str(number),
             f"`{result.name}`" + "*" * bool(result.code),
             f"{result.macs / 1e6:.0f} M",
             str(result.epochs),
@@ -189,32 +194,61 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A published run of ours: its training MACs, out-of-fold rows, and how many of them are wrong."""
+
+    name: str
+    training_macs: float
+    rows: int
+    wrong: int
+
+
+def published(folder: Path = PUBLISHED) -> list[Whole]:
+    """Read the published runs."""
+    runs = []
+    for path in sorted(folder.glob("*/metrics.json")):
+        record = records.read_json(path, training_macs=float, oof_rows=int, oof_accuracy=float)
+        rows = record["oof_rows"]
+        runs.append(Whole(path.parent.name, record["training_macs"], rows, round(rows * (1 - record["oof_accuracy"]))))
+    return runs
+
+
 @styled
-def frontier(results: list[Result]) -> Figure:
-    """Error rate by training compute: ours by number, beside what others published."""
-    figure, (axes,) = canvas(1, width=10, height=5.2)
-    for number, result in enumerate(sorted(results, key=lambda result: result.training_macs), 1):
-        share = wilson(len(result.wrong), result.rows)
-        reach = [[share.value - share.low], [share.high - share.value]]
-        at = result.training_macs, share.value
-        axes.errorbar(*at, reach, fmt="none", ecolor=PALETTE[0], lw=0.6, alpha=0.4)
-        axes.plot(*at, "o", color=PALETTE[0], ms=11, alpha=0.8, label=f"{number}  {result.name}")
-        axes.annotate(str(number), at, ha="center", va="center", color="white", fontsize=7, weight="bold")
-    for name, (macs, networks, error, where) in PUBLISHED.items():
-        axes.plot(macs, error, "s" if networks == 1 else "D", color=PALETTE[1], ms=7)
-        below = {"xytext": (0, -8), "ha": "center", "va": "top"} if networks > 1 else {"xytext": (8, 0), "va": "center"}
-        axes.annotate(f"{name}\n{where}", (macs, error), textcoords="offset points", fontsize=7.5, **below)
+def frontier(results: list[Result], runs: list[Whole]) -> Figure:
+    """Error rate by training compute: our experiments and published runs beside what others published."""
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    tried = [(result.training_macs, wilson(len(result.wrong), result.rows)) for result in results]
+    whole = [(run.training_macs, wilson(run.wrong, run.rows)) for run in runs]
+    _points(axes, tried, marker="o", ms=5, color=PALETTE[7], label="our experiments, a network a fold")
+    _points(axes, whole, marker="*", ms=13, color=PALETTE[0], label="our published runs")
+    for run, (macs, share) in zip(runs, whole, strict=True):
+        _name(axes, run.name, (macs, share.value), "right", color=PALETTE[0], weight="bold")
+    for networks, marker, text in ((False, "s", "others, one network"), (True, "D", "others, several averaged")):
+        of_kind = [(macs, error) for macs, count, error, _ in RECIPES.values() if (count > 1) is networks]
+        axes.plot(*zip(*of_kind, strict=True), marker, ms=7, color=PALETTE[1], label=text)
+    for name, (macs, _, error, side) in RECIPES.items():
+        _name(axes, name, (macs, error), side)
     axes.set(xscale="log", yscale="log", xlabel="training multiply-adds", ylabel="rows that are wrong")
-    axes.set_xlim(right=3e17)  # room for labels
-    axes.set_ylim(bottom=1e-3)
+    axes.set(xlim=(1e12, 1.5e17), ylim=(1e-3, 3e-2))
     log_percent(axes.yaxis)
-    axes.legend(loc="upper right", fontsize=8, handlelength=0.8)
-    caption(
-        figure,
-        f"Circles: single networks, {results[0].rows:,} out-of-fold rows of {results[0].folds} folds of ten, each with "
-        "its 95 % interval; squares: published single networks, diamonds: published ensembles, on other rows",
-    )
+    axes.legend(loc="upper right", fontsize=9)
     return figure
+
+
+def _points(axes: Axes, points: list[tuple[float, Interval]], marker: str, **style: Any) -> None:
+    """Plot error rates by compute with their intervals."""
+    macs = [macs for macs, _ in points]
+    values, low, high = np.array([(share.value, share.low, share.high) for _, share in points]).reshape(-1, 3).T
+    axes.errorbar(macs, values, [values - low, high - values], fmt="none", ecolor=style["color"], lw=0.8, alpha=0.5)
+    axes.plot(macs, values, marker, **style)
+
+
+def _name(axes: Axes, text: str, at: tuple[float, float], side: str, **style: Any) -> None:
+    """Write a name beside a point: to its right or left."""
+    offset, align = ((8, 0), "left") if side == "right" else ((-9, 0), "right")
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", ha=align, va="center", fontsize=9, **style)
 
 
 if __name__ == "__main__":

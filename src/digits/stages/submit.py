@@ -26,7 +26,7 @@ from digits.seeds import derive
 from digits.training import cost
 
 # The geometric mean of calibrated probabilities, for what averaging gains: unbiased where the arithmetic mean, which is
-# less sure than it is right, misses a sixth of the gain (README, "The predicted score").
+# less sure than it is right, misses a sixth of the gain (docs/train.md, "The predicted score").
 GAIN_BELIEFS = "logits"
 
 
@@ -194,7 +194,7 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     if data.corrected is not None:
         table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:
-        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
+        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (docs/tune.md)")
     if "true_score" in record:
         table.add_row("true score", f"{record['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in record["seconds"].items())
