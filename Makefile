@@ -210,7 +210,7 @@ $(COMMANDS): install
 ##@ Development
 
 .PHONY: install install-explore install-dev install-kaggle
-.PHONY: test test-all torture fuzz kernel-test lint lock licences publish pretrained clean help
+.PHONY: test test-all torture fuzz kernel-test lint lock licences publish docs-pictures pretrained clean help
 
 ## Set up the environment, as every target does that needs it
 install:
@@ -271,6 +271,12 @@ licences: install-dev
 publish: VARIABLES := RUN NAME
 publish: install
 	@$(VENV_PYTHON) tests/tools/publish.py $(OPTIONS)
+
+## Make the pictures of README and docs/ anew, after evaluate,
+## cluster and report of the run
+docs-pictures: VARIABLES := RUN DATA
+docs-pictures: install-dev install-explore
+	@PYTHONPATH=tests $(VENV_PYTHON) tests/tools/docs_pictures.py $(OPTIONS)
 
 ## Write the small ensemble that comes with the project anew, of a
 ## run's first fold

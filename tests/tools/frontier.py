@@ -112,8 +112,18 @@ def main(arguments: list[str]) -> None:
         for name, experiment in plan.items():
             if not (RESULTS / f"{name}.json").exists():
                 write(experiment_result(name, experiment, dataset))
-    results = [Result(**json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
+    results = stored()
     print(table(results))
+    draw(results)
+
+
+def stored() -> list[Result]:
+    """Read the results that are there."""
+    return [Result(**json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def draw(results: list[Result]) -> None:
+    """Write the figure."""
     with replacing(FIGURE) as temporary:
         frontier(results, published()).savefig(temporary)
 
