@@ -7,7 +7,6 @@ pictures that own_pictures.py draws of rows that it never saw. Chromium takes pi
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -154,7 +153,7 @@ def _drawn(figure: Figure) -> Image.Image:
 
 
 def _predictions(run: Run) -> Image.Image:
-    """What `make predict` makes of pictures of held-out rows of the first fold, the small ensemble's, and of a letter."""
+    """What `make predict` reads in a letter and in rows that the small ensemble, of the first fold, never saw."""
     rows, draw = arrays.read(run.member(run.members[0]) / "oof.npz")["rows"], np.random.default_rng(1)
     images, targets = run.dataset.train_images[..., 0], run.dataset.targets[rows]
     with tempfile.TemporaryDirectory() as temporary:
@@ -192,14 +191,15 @@ def _explorer(browser: Browser, run: Run, data_source: str | None) -> Image.Imag
     port = str(free_port())
     options = ["--output", run.folder.parent.absolute(), "--run", run.folder.name, "--port", port]
     options += ["--data", data_source] if data_source else []
-    with start("explore", *options, env=without_display()) as process:
+    environment = without_display() | {"PYTHONUNBUFFERED": "1"}
+    with start("explore", *options, env=environment) as process:
         try:
             next(line for line in process.stdout if "URL" in line)
             page = _page(browser, f"http://127.0.0.1:{port}")
             page.get_by_role("heading", name="Map").wait_for()
             return _screenshot(page)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.kill()  # not by Ctrl-C, which a job in the background ignores
 
 
 def _screenshot(page: Page) -> Image.Image:
