@@ -7,7 +7,9 @@ from PIL import Image
 
 import docs_pictures
 from command import refuse
+from digits.data.demo import demo
 from docs_pictures import GLYPH, LIGHTS, PAPER, SIDE, WIDEST, digit_map, save, side_by_side
+from finished_run import finish
 
 
 def _ink(sheet: np.ndarray) -> np.ndarray:
@@ -24,7 +26,7 @@ def test_digits_lie_where_their_points_do_in_the_colour_of_their_class():
     assert _ink(sheet).sum() == 4 * GLYPH**2
 
 
-def test_no_digit_is_drawn_over_another(tmp_path):
+def test_no_digit_is_drawn_over_another():
     points = np.random.default_rng(0).normal(size=(3000, 2))
     images = np.full((3000, 28, 28), 255, np.uint8)
     sheet = digit_map(points, images, np.arange(3000) % 12)  # more classes than colours
@@ -49,8 +51,8 @@ def test_maps_stand_side_by_side_pixel_for_pixel():
 
 
 @pytest.mark.parametrize("stage", ["history.png", "clusters/map_tsne.png", "report.html"])
-def test_what_was_not_made_yet_is_named(trained_run_copy, stage):
-    folder = trained_run_copy.folder
+def test_what_was_not_made_yet_is_named(tmp_path, stage):
+    folder = finish(tmp_path / "output/some", demo()).folder
     for name in (*docs_pictures.FIGURES.values(), "report.html"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
