@@ -12,7 +12,7 @@ IMAGES = np.random.default_rng(0).integers(1, 256, (5, 8, 8, 1)).astype(np.uint8
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_sheet_has_every_text_over_its_image(channels):
     images = np.repeat(IMAGES, channels, axis=3)
-    figure = sheets.sheet(images, [f"{number}\nsecond" for number in range(5)], "title", "note", columns=3)
+    figure = sheets.sheet(images, [f"{number}\nsecond" for number in range(5)], columns=3)
     (axes,) = figure.axes
     positions = [text.get_position() for text in axes.texts]
     assert len({x for x, _ in positions}) == 3
@@ -26,15 +26,10 @@ def test_a_sheet_has_every_text_over_its_image(channels):
 
 
 def test_a_grey_picture_is_the_same_to_the_eye(tmp_path):
-    figure = sheets.sheet(IMAGES, ["text"] * 5, "title", "note")
+    figure = sheets.sheet(IMAGES, ["text"] * 5)
     sheets.save_grey(figure, tmp_path / "grey.png")
     figure.savefig(tmp_path / "full.png")
     grey, full = (np.asarray(Image.open(tmp_path / name).convert("L"), int) for name in ("grey.png", "full.png"))
     assert np.abs(grey - full).max() <= 5
     assert grey.max() == 255
     assert (tmp_path / "grey.png").stat().st_size < (tmp_path / "full.png").stat().st_size / 2
-
-
-def test_a_long_caption_goes_on_several_lines():
-    figure = sheets.sheet(IMAGES[:1], ["x"], "title", "word " * 100, columns=4)
-    assert max(map(len, figure.get_supxlabel().splitlines())) <= 14 * figure.get_figwidth()

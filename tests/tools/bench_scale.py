@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 import big_table
 from digits import data, runs
-from digits.figures.style import SERIES, canvas, caption, styled
+from digits.figures.style import SERIES, canvas, styled
 from digits.files import records
 from digits.files.atomic import replacing
 from digits.runs import RunFolder
@@ -185,8 +185,8 @@ def _write(folder: Path, measured: pd.DataFrame) -> None:
 
 @styled
 def draw(measured: pd.DataFrame) -> Figure:
-    """Seconds and memory by rows, a line a stage: columns are those of `Stage`."""
-    figure, (times, peaks) = canvas(2, width=6.6, height=4.8)
+    """Seconds and memory by rows, a line a stage: columns are those of `Stage`. Dashed: in step with the rows."""
+    figure, (times, peaks) = canvas(2, width=7.5, height=3.6)
     for (stage, of), colour in zip(measured.groupby("stage", sort=False), SERIES, strict=False):
         look = {"color": colour, "marker": "o", "ms": 3, "lw": 1.4, "label": stage}
         times.plot(of["rows"], of["seconds"], **look)
@@ -200,11 +200,6 @@ def draw(measured: pd.DataFrame) -> Figure:
     peaks.set(title="Memory at the peak, all processes", xlabel="labelled rows", ylabel="GB", xscale="log")
     peaks.set_ylim(0, 1.1 * max(LIMIT, measured["peak"].max()) / 1e9)
     peaks.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    caption(
-        figure,
-        "dashed on the left: in step with the rows; each command with its start of a few seconds; two networks are "
-        "trained at a time, and there are a quarter as many test rows",
-    )
     return figure
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from digits.figures.caption import Caption
 from digits.figures.sheets import save_grey
+from digits.figures.style import entitle
 from digits.files.atomic import replacing
+
+Captioned = tuple[str, Figure, Caption]  # a figure, before it the name of its file
 
 
 def clear(folder: Path) -> None:
@@ -18,11 +22,16 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
-    """Save every figure under its name, those named in `grey` without colours; return the captions by file name."""
+def draw(folder: Path, figures: Iterable[Captioned], grey: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """Save every figure under its name and title, those named in `grey` without colours.
+
+    Returns:
+        The captions by file name, for a record.
+    """
     captions = {}
-    for name, figure in figures:
+    for name, figure, caption in figures:
+        entitle(figure, caption.title)
         with replacing(folder / f"{name}.png") as temporary:
             (save_grey if name in grey else Figure.savefig)(figure, temporary)
-        captions[f"{name}.png"] = " ".join(figure.get_supxlabel().split())
+        captions[f"{name}.png"] = caption._asdict()
     return captions

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from digits.figures.style import PALETTE, caption, styled
+from digits.figures.style import PALETTE, styled
 
 GREYS = 32
 GAP = 2  # pixels between images
@@ -60,29 +60,25 @@ def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray |
 
 
 @styled
-def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, columns: int = 10) -> Figure:
+def sheet(images: np.ndarray, captions: Sequence[str], columns: int = 10) -> Figure:
     """Images with a line or several over each.
 
     Args:
         images: uint8 (n, height, width, channels), as for `tile`.
         captions: n short texts.
-        title: of the sheet.
-        note: what to see.
         columns: images side by side.
     """
     size = images.shape[1:3]
     inch = (size[1] + GAP) / INCHES
     above = round(inch * LINE * max((text.count("\n") + 1 for text in captions), default=0))
     tiles = tile(images, columns, above)
-    figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.9), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.6), layout="constrained")
     axes = figure.subplots()  # one for all: an axes for each image takes a minute for a thousand
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     for index, text in enumerate(captions):
         top, left = _corner(index, size, columns, above)
         axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
-    caption(figure, note)
     return figure
 
 

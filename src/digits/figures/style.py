@@ -1,4 +1,7 @@
-"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many."""
+"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many.
+
+Light colours of both are darker here: each has a contrast of 3:1 or more on white, as WCAG 2.2 asks of graphics.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,30 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#3F93D1", "#000000", "#8A8A8A"]
 SERIES = [  # ten and more groups
-    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
-    "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
+    "#CC6677", "#332288", "#A07000", "#117733", "#3D8FC4",
+    "#882255", "#2E9384", "#8C8C2E", "#AA4499", "#666666",
 ]  # fmt: skip
-LETTERS_PER_INCH = 14  # of a caption
+WIDTH = 4.8  # inches of a figure: on a phone, 350 pixels wide, its text is 9 pixels high or more
+SMALL = 9  # points of the smallest text but that of cells and of many names
+LETTERS_PER_INCH = 10  # of a title
 POINTS = 72  # in an inch
 LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of the font
-SMALLEST, UPRIGHT, LARGEST = 5, 7, 10  # size of names in points: at least, at least on a horizontal axis, at most
+SMALLEST, UPRIGHT, LARGEST = 6, 8, 10  # size of names in points: at least, at least on a horizontal axis, at most
 MOST_LETTERS = 14  # of a name
 NARROW = 0.5  # inches of a bar, below which what is written over it is turned
 SHEET: dict[str, Any] = {
-    "figure.dpi": 120,
+    "figure.dpi": 200,
     "figure.facecolor": "white",
     "font.size": 10,
+    "legend.fontsize": SMALL,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
     "axes.grid": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -53,15 +61,39 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawing
 
 
-def canvas(columns: int, width: float = 5.2, height: float = 3.9) -> tuple[Figure, np.ndarray]:
-    """Figure with a row of axes: (figure, Axes array (columns,))."""
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+def canvas(panels: int = 1, height: float = 3.3, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
+    """Figure with panels below each other, of this height each in inches: (figure, Axes array (panels,))."""
+    figure = Figure(figsize=(width, height * panels), layout="constrained")
+    return figure, figure.subplots(panels, 1, squeeze=False)[:, 0]
+
+
+def entitle(figure: Figure, title: str) -> None:
+    """Write over the figure what is seen, on as many lines as its width asks for."""
+    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(title, letters), fontsize=11, weight="bold")
 
 
 def log_percent(axis: Axis) -> None:
-    """Format a logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`."""
-    _format_log(axis, lambda value, _: f"{100 * value:.4g} %")
+    """Format a logarithmic axis of shares: 0.05 as `5%`, 0.001 as `0.1%`."""
+    _format_log(axis, lambda value, _: f"{100 * value:.4g}%")
+
+
+def log_shares(axes: Axes) -> None:
+    """Make the vertical axis one of shares, logarithmic, with 0 where 0 is: below the smallest share that is drawn."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    some = heights[heights > 0]
+    if len(some) < len(heights):
+        least = some.min(initial=1.0)
+        axes.set_yscale("symlog", linthresh=least, linscale=0.4)
+        axes.set_ylim(bottom=-0.05 * least)
+        decades = 10.0 ** np.arange(np.floor(np.log10(least)), 1)
+        steps = [step for decade in decades for step in (decade, 2 * decade, 5 * decade) if least <= step <= 1]
+        axes.yaxis.set_major_locator(FixedLocator([0, *steps]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_yscale("log")
+        log_percent(axes.yaxis)
 
 
 def plain_log(axis: Axis) -> None:
@@ -109,7 +141,7 @@ def name_width(names: Sequence[Any]) -> float:
 
 def matrix_side(count: int) -> float:
     """Inches for so many rows or columns of a matrix: counts in its cells can be read, up to some sixty of them."""
-    return float(np.clip(0.36 * count, 5, 15))
+    return float(np.clip(0.36 * count, 3.8, 15))
 
 
 def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray, room: float) -> None:
@@ -121,7 +153,7 @@ def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray,
         colours: of the texts, str (rows, columns).
         room: inches of the narrower side of a cell.
     """
-    size = min(8, 0.3 * POINTS * room)
+    size = min(SMALL, 0.3 * POINTS * room)
     for (row, column), colour in np.ndenumerate(colours):
         if texts[row][column] and size >= SMALLEST:
             axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=colour)
@@ -130,7 +162,7 @@ def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray,
 
 def bars_width(count: int) -> float:
     """Inches for a figure of so many bars."""
-    return float(np.clip(0.27 * count + 1, 7.5, 16))
+    return float(np.clip(0.27 * count + 1, WIDTH, 16))
 
 
 def write_over_bars(
@@ -152,12 +184,6 @@ def write_over_bars(
     axes.set(xlim=(-0.8, len(bars) - 0.2), ylim=(0, top * (1.45 if turned else 1.16)))
 
 
-def caption(figure: Figure, text: str) -> None:
-    """Write what to see under the figure, on as many lines as its width asks for."""
-    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
-    figure.supxlabel(textwrap.fill(text, letters), fontsize=9, color="#444444")
-
-
 def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """One minus the accuracy, and at least 1e-4, for a logarithmic axis."""
-    return np.maximum(1 - np.asarray(accuracy), 1e-4)
+    """One minus the accuracy."""
+    return 1 - np.asarray(accuracy)

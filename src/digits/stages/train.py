@@ -11,8 +11,7 @@ import numpy as np
 
 from digits.config import Config
 from digits.errors import UserError
-from digits.figures import history
-from digits.files.atomic import replacing
+from digits.figures import folder, history
 from digits.runs import Member, Run, training_order
 from digits.seeds import derive
 from digits.training import member
@@ -60,16 +59,15 @@ def run(run: Run, resources: Resources | None = None, after: Callable[[list[Memb
                     after(outcome.trained)
     if outcome.trained:
         histories = {done.name: run.history(done) for done in outcome.trained}
-        with replacing(run.folder / "history.png") as temporary:
-            history.training_history(histories).savefig(temporary)
+        folder.draw(run.folder, [("history", history.training_history(histories), history.CAPTION)])
     return outcome
 
 
 def _is_trained(run: Run, wanted: Member) -> bool:
     """The member is there, and every file of it has its checksum."""
-    folder = run.member(wanted)
-    trained = folder.exists() and member.is_complete(folder)
-    if folder.exists() and not trained:
+    path = run.member(wanted)
+    trained = path.exists() and member.is_complete(path)
+    if path.exists() and not trained:
         logger.warning("member %s is damaged and is trained anew", wanted.name)
     return trained
 

@@ -18,7 +18,7 @@ from digits.stages.cluster import clustering, comparison, features, spaces
 from digits.stages.cluster import stage as cluster
 from finished_run import finish
 
-FIGURES = {"sizes", "matrix", "silhouettes", "centroids", "means", "sweep", "controls", "label_queue", "map_pca"}
+FIGURES = {"matrix", "silhouettes", "centroids", "means", "sweep", "controls", "label_queue", "map_pca"}
 DATA = demo()
 
 
@@ -93,9 +93,28 @@ def test_every_row_and_every_figure_is_there(run, metrics):
     assert np.mean([float(row["silhouette"]) for row in rows]) == pytest.approx(metrics["silhouette"], abs=1e-4)
     pictures = {path.stem for path in run.clusters.glob("*.png")}
     assert pictures == FIGURES | {"map_tsne"} | {f"cluster_{number}" for number in range(10)}
+    assert metrics["captions"].keys() == {f"{name}.png" for name in pictures}
+    titles = [caption["title"] for caption in metrics["captions"].values()]
+    assert len(set(titles)) == len(titles)
     with np.load(run.clusters / "embedding.npz", allow_pickle=False) as embedding:
         assert embedding["tsne"].shape == (1078, 2)
         assert str(embedding["fingerprint"]) == DATA.fingerprint
+
+
+def test_a_sheet_shows_the_misfits_that_it_counts(run, monkeypatch):
+    study = cluster._cluster(run, features.gather(run))
+    study.clustering.targets[np.flatnonzero(study.clustering.clusters == 2)[-3:]] = 5
+    monkeypatch.setattr(cluster, "SHEET", 20)
+    shown = {name: (figure, caption) for name, figure, caption in cluster._sheets(study)}
+    figure, caption = shown["cluster_2"]
+    misfits = int(caption.text.split("first: ")[1].split(" ")[0])
+    assert len(figure.axes[0].patches) == min(20, misfits) >= 3
+    assert caption.title == f"Cluster 2, mostly 2: 20 of {(study.clustering.clusters == 2).sum()} rows"
+
+
+def test_it_ends_with_what_to_do_next(run, said, metrics):
+    assert "Next: make explore RUN=whole to see the map" in said
+    assert str(run.clusters) in said
 
 
 def test_the_label_queue_names_rows_whose_label_is_another_than_all_say(run, metrics):

@@ -115,11 +115,13 @@ def test_the_demo_set_has_no_copies_and_no_drift(metrics, folder):
 
 def test_every_figure_has_a_caption(metrics):
     assert metrics["captions"].keys() == FIGURES
-    assert all(len(text) > 40 and "\n" not in text for text in metrics["captions"].values())
+    texts = {name: caption["text"] for name, caption in metrics["captions"].items()}
+    assert all(len(text) > 40 and "\n" not in text for text in texts.values())
+    assert all(5 < len(caption["title"]) < 80 for caption in metrics["captions"].values())
     labels, duplicates, drift = metrics["findings"]
-    assert labels in metrics["captions"]["labels.png"]
-    assert duplicates in metrics["captions"]["duplicates.png"]
-    assert drift in metrics["captions"]["drift.png"]
+    assert labels in texts["labels.png"]
+    assert duplicates in texts["duplicates.png"]
+    assert drift in texts["drift.png"]
     assert "No two of 1,797 images are the same or near duplicates" in duplicates
     assert drift.startswith("A classifier cannot tell")
 
@@ -181,8 +183,8 @@ def test_what_an_earlier_call_wrote_is_gone(tmp_path):
     assert "too few rows" in record["findings"][2]
     assert {path.name for path in tmp_path.iterdir()} == ALL - {"drift.png"}
     assert record["captions"].keys() == FIGURES - {"drift.png"}
-    assert "nothing is on" in record["captions"]["augmentation.png"]
-    assert "differs from it by 0%" in record["captions"]["augmentation.png"]
+    assert "nothing is on" in record["captions"]["augmentation.png"]["text"]
+    assert "differs from it by 0%" in record["captions"]["augmentation.png"]["text"]
 
 
 def test_named_classes_in_colour_of_another_shape(tmp_path):

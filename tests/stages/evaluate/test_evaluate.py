@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from digits import data
+from digits import data, pipeline
 from digits.data import Dataset
 from digits.data.demo import demo
 from digits.ensemble import logits
@@ -28,7 +28,8 @@ from finished_run import finish
 
 DATA = demo()
 PNG = {
-    "confusion", "classes", "mistakes", "confidence", "reliability", "coverage", "agreement", "rescued", "history",
+    "confusion", "classes", "mistakes", "confidence", "reliability", "coverage", "agreement", "rescued",
+    "history_small", "history_mlp",
 }  # fmt: skip
 
 
@@ -78,7 +79,9 @@ def test_exactly_these_files(run, metrics):
     names = {f"{name}.png" for name in PNG}
     assert {path.name for path in run.evaluation.iterdir()} == names | {"metrics.json", "mistakes.csv", "classes.csv"}
     assert metrics["captions"].keys() == names
-    assert all(len(caption) > 20 and "\n" not in caption for caption in metrics["captions"].values())
+    for caption in metrics["captions"].values():
+        assert caption.keys() == {"title", "text"}
+        assert all(len(text) > 10 and "\n" not in text for text in caption.values())
     for name in names:
         with Image.open(run.evaluation / name) as picture:
             assert min(picture.size) > 200
@@ -209,6 +212,13 @@ def test_it_prints_its_findings(run, printed, metrics):
     assert printed.splitlines()[-1].endswith(f": {run.evaluation}")
 
 
+def test_the_command_ends_with_what_to_do_next(run, metrics, capsys):
+    pipeline.evaluate(run)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Next: make report RUN=whole ")
+    assert "make explore RUN=whole" in last
+
+
 def test_votes_make_the_choices_and_probabilities_their_confidence(run):
     members = logits.calibrate([logits.load(run, member) for member in run.members], DATA.targets).members
     (_, votes), (_, beliefs) = (logits.out_of_fold(members, rule) for rule in ("vote", "mean"))
@@ -227,7 +237,7 @@ def test_one_member_of_one_fold(tmp_path):
     assert metrics["coverage"]["cross_fitted"] is None
     assert metrics["agreement"]["test"]["mean"] is None
     assert metrics["findings"]["ensemble"] == []
-    assert "nothing to rescue" in metrics["captions"]["rescued.png"]
+    assert metrics["captions"].keys().isdisjoint({"rescued.png", "agreement.png"})  # which would be empty
     before, *later = (step["ece"] for step in metrics["calibration"]["stages"].values())
     assert later == pytest.approx([before, before])
 
@@ -240,8 +250,9 @@ def test_no_mistake_at_all(tmp_path):
     assert metrics["coverage"]["coverage"] == 1
     assert metrics["confused"] == []
     assert _lines(run, "mistakes.csv") == []
-    assert "no row is wrong" in metrics["captions"]["confidence.png"]
-    assert {path.stem for path in run.evaluation.glob("*.png")} == PNG
+    assert "no row is wrong" in metrics["captions"]["confidence.png"]["text"]
+    left = PNG - {"mistakes", "coverage", "rescued", "history_mlp"}
+    assert {path.stem for path in run.evaluation.glob("*.png")} == left
 
 
 def test_colour_images_of_named_classes_one_with_few_rows_that_nobody_chooses(tmp_path):

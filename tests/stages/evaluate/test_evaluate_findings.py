@@ -61,11 +61,19 @@ def test_the_spread_of_the_folds_is_held_against_chance():
     assert "no more than chance" in text
     assert "50 mistakes fewer" in text
     assert "optimistic" not in text
+    assert "p = 0.52" in text
     wide = findings.scores(ten, {**METRICS, "oof_accuracy_std": 0.02}, tuned=True)
     assert "0.02000, more than chance" in wide[-2]
     assert "optimistic" in wide[-1]
     one = {**METRICS, "oof_accuracy_std": 0.0, "oof_accuracy_by_architecture": {"a": 0.99}}
     assert len(findings.scores(ten, one)) == 2
+
+
+@pytest.mark.parametrize(("folds", "times", "more"), [(2, 1.8, False), (20, 1.4, True)])
+def test_how_much_the_folds_may_differ_depends_on_how_many_they_are(folds, times, more):
+    found = dataclasses.replace(FOUND, folds=folds)
+    spread = {**METRICS, "oof_accuracy_std": times * np.sqrt(0.99 * 0.01 * folds / 10_000)}
+    assert ("more than chance" in findings.scores(found, spread)[-1].replace("no more", "")) == more
 
 
 def test_what_averaging_over_folds_adds_is_told_where_it_is_known():

@@ -282,6 +282,8 @@ def test_results_are_a_leaderboard_a_config_figures_and_sentences(opened, tmp_pa
     found.write()
     found.write_figures()
     assert {path.stem for path in tmp_path.glob("*.png")} == {"progress", "parallel", "importance", "slices"}
+    captions = json.loads((tmp_path / "results.json").read_text())["captions"]
+    assert captions.keys() == {path.name for path in tmp_path.glob("*.png")}
     losses = found.done["log_loss"].tolist()
     assert losses == sorted(losses)
     text = (tmp_path / "best.yaml").read_text()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.figures.style import PALETTE, canvas, caption, error_rate, log_percent, styled
+from digits.figures.style import PALETTE, canvas, error_rate, log_percent, styled
 
 
 @styled
@@ -18,7 +18,7 @@ def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figu
         curves: for each name float (epochs, 2): seconds since the start, accuracy on held-out rows.
         targets: accuracies.
     """
-    figure, (axes,) = canvas(1, width=7.5, height=4.5)
+    figure, (axes,) = canvas(width=7.5, height=4.5)
     for (name, points), colour in zip(curves.items(), PALETTE, strict=False):
         axes.plot(points[:, 0], error_rate(points[:, 1]), "o-", ms=3, lw=1.4, color=colour, label=name)
     for target in targets:
@@ -29,5 +29,4 @@ def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figu
     axes.set(title="Error on held-out rows", xlabel="seconds of training", ylabel="rows that were wrong", yscale="log")
     log_percent(axes.yaxis)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, "the same rows and machine for all; one point an epoch, each config by its own schedule")
     return figure

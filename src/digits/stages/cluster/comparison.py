@@ -18,7 +18,7 @@ from digits.files.atomic import replacing
 from digits.progress import console
 from digits.runs import Run
 from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, spaces
+from digits.stages.cluster import clustering, figures, findings, spaces
 from digits.stages.cluster.clustering import Clustering
 from digits.stages.cluster.features import gather
 
@@ -61,9 +61,9 @@ def compare(run: Run, methods: str | None, names: str | None) -> None:
     _write(run.clusters, lines)
     for score in ("purity", "silhouette"):
         values = np.array([[scores[name, method][score] for name in reached] for method in chosen])
-        title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
-        heat_map = figures.score_table(values, chosen, reached, title)
-        figure_folder.draw(run.clusters, [(f"comparison_{score}", heat_map)])
+        figure = figures.score_table(values, chosen, reached)
+        caption = findings.comparison_caption(score, len(sample.rows), k)
+        figure_folder.draw(run.clusters, [(f"comparison_{score}", figure, caption)])
 
 
 def _write(folder: Path, lines: Sequence[Sequence[str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from digits.ensemble import alignment
 from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
+from digits.figures.folder import Captioned
 from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
@@ -29,6 +31,7 @@ from digits.stages.cluster.features import Features, gather
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
+Captions = dict[str, dict[str, str]]  # by file
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
 
 
@@ -66,6 +69,12 @@ class Study:
         return self.classes[self.sample.probabilities.argmax(axis=1)]
 
     @cached_property
+    def misfits(self) -> np.ndarray:
+        """Rows in a cluster whose label is another than that of most of it, bool (n,)."""
+        found = self.clustering
+        return (found.targets != found.majorities) & (found.clusters != NOISE)
+
+    @cached_property
     def queue(self) -> label_issues.Queue:
         """Rows of the sample whose label may be wrong."""
         sample = self.sample
@@ -94,19 +103,19 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("sweep of k"):
         sweep = _sweep(study)
     with steps.step("label queue"):
-        queue = study.queue
+        _ = study.queue  # which is cached
     with steps.step("figures and files"):
         _remove_earlier(study)
-        figure_folder.draw(run.clusters, _figures(study, scores, sweep))
+        captions = _draw(study, scores, sweep)
         _write_rows(study)
         _write_queue(study)
-    maps = _draw_maps(study, steps)
+    maps = _draw_maps(study, steps, captions)
     features.store(run)
     arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
-    record = records.with_nulls(scores | {"seconds": steps.seconds})
-    record["findings"] = findings.sentences(record)
+    record = records.with_nulls(scores | {"queued": len(study.queue.rows), "seconds": steps.seconds})
+    record |= {"findings": findings.sentences(record), "captions": captions}
     records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
-    _print(run, record, len(queue.rows))
+    _print(run, record)
     return record
 
 
@@ -203,61 +212,78 @@ def _sweep(study: Study) -> clustering.Sweep:
 # --- figures -----------------------------------------------------------------------------------------------
 
 
+def _draw(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Captions:
+    """Draw every figure but the maps."""
+    swept = min(SWEEP_ROWS, len(study.sample.rows))
+    about = scores | {"neighbours": clustering.NEIGHBOURS}
+    captions = findings.captions(about, len(study.classes), sweep.silhouette, swept)
+    of_all = ((name, figure, captions[name]) for name, figure in _figures(study, scores, sweep))
+    return figure_folder.draw(study.run.clusters, chain(of_all, _sheets(study), _queue_sheet(study)))
+
+
 def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Iterator[tuple[str, Figure]]:
-    """Every figure but the maps, with the name of its file."""
+    """Every figure that shows all clusters, with the name of its file."""
     found, images = study.clustering, study.sample.sources["pixels"]
     if study.settings.method in ("dbscan", "hdbscan"):
         curve = clustering.neighbour_distances(found.space)
-        yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
+        yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve))
     if not len(found.numbers):
         return
     table = clustering.contingency(found.clusters, found.targets)
     classes = study.classes[np.unique(found.targets[found.clusters != NOISE])]
-    misfits = found.targets != found.majorities
-    yield "sizes", figures.cluster_sizes(table, found.numbers, classes)
     yield "matrix", figures.cluster_matrix(table, found.numbers, classes)
     if np.isfinite(found.silhouettes).any():
         yield "silhouettes", figures.silhouette_plot(found.silhouettes, found.clusters)
-    yield "centroids", figures.centroid_sheet(images, misfits, found.clusters, found.distances)
+    yield "centroids", figures.centroid_sheet(images, study.misfits, found.clusters, found.distances)
     yield "means", figures.mean_images(images, found.clusters, study.classes[found.majorities])
-    yield "sweep", figures.cluster_sweep(sweep, len(study.classes), min(SWEEP_ROWS, len(study.sample.rows)))
+    yield "sweep", figures.cluster_sweep(sweep, len(study.classes))
     yield "controls", figures.controls(scores["controls"], scores["oof_accuracy"])
-    draw = np.random.default_rng(study.seed)
+
+
+def _sheets(study: Study) -> Iterator[Captioned]:
+    """A sheet of each cluster, its misfits first."""
+    found, misfits, draw = study.clustering, study.misfits, np.random.default_rng(study.seed)
     for number in found.numbers:
         rows = draw.permutation(np.flatnonzero(found.clusters == number))
-        most = study.classes[found.majorities[rows[0]]]
-        title = f"Cluster {number}: {len(rows):,} rows, mostly {most}, {misfits[rows].sum()} misfits"
-        yield f"cluster_{number}", figures.cluster_sheet(images[rows[:SHEET]], misfits[rows[:SHEET]], title)
-    yield "label_queue", _queue_sheet(study)
+        rows = rows[np.argsort(~misfits[rows], kind="stable")]
+        shown, most = rows[:SHEET], shortened(study.classes[found.majorities[rows[0]]])
+        figure = figures.cluster_sheet(study.sample.sources["pixels"][shown], misfits[shown])
+        caption = findings.sheet_caption(int(number), len(rows), len(shown), int(misfits[rows].sum()), most)
+        yield f"cluster_{number}", figure, caption
 
 
-def _queue_sheet(study: Study) -> Figure:
+def _queue_sheet(study: Study) -> Iterator[Captioned]:
+    """The doubtful labels, if there are any."""
     shown = study.queue.rows[:QUEUE_SHOWN]
-    captions = [
+    if not len(shown) or not len(study.clustering.numbers):
+        return
+    texts = [
         f"row {row}\n{sheets.fitted(f'{shortened(label)},', f'or {shortened(prediction)}?', between=' ')}"
         for row, label, prediction in zip(
             study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
         )
     ]
-    images = study.sample.sources["pixels"][shown]
-    count = len(study.queue.rows)
-    title = f"{len(shown)} of {count} rows whose prediction, cluster and neighbours contradict their label"
-    return sheets.sheet(images, captions, title, "the least believed label first")
+    figure = sheets.sheet(study.sample.sources["pixels"][shown], texts)
+    yield "label_queue", figure, findings.queue_caption(len(shown), len(study.queue.rows))
 
 
-def _draw_maps(study: Study, steps: StepTimer) -> dict[str, np.ndarray]:
-    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
+def _draw_maps(study: Study, steps: StepTimer, captions: Captions) -> dict[str, np.ndarray]:
+    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn.
+
+    captions: those of the maps are added.
+    """
     settings, found, points = study.settings, study.clustering, {}
     drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
+    misfits = study.misfits[drawn]
     for name in ("pca", *settings.maps):
         with steps.step(f"{name} map"):
             if name == "pca":
                 points[name] = spaces.pca(found.space, study.seed, components=2)[drawn]
             else:
                 points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
-            title = f"{settings.space}: {name} map"
-            figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
-            figure_folder.draw(study.run.clusters, [(f"map_{name}", figure)])
+            figure = figures.cluster_map(points[name], found.clusters[drawn], misfits)
+            caption = findings.map_caption(name, settings.space, len(drawn), int(misfits.sum()))
+            captions |= figure_folder.draw(study.run.clusters, [(f"map_{name}", figure, caption)])
     return points | {"rows": study.sample.rows[drawn]}
 
 
@@ -300,25 +326,25 @@ def _write_queue(study: Study) -> None:
     records.write_csv(study.run.clusters / "label_queue.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _print(run: Run, record: dict[str, Any], queued: int) -> None:
+def _print(run: Run, record: dict[str, Any]) -> None:
     title = f"{record['method']} in {record['space']}, run {run.folder}"
     table = Table(show_header=False, title=title, title_justify="left")
-    for name, text in _summary(record, queued):
+    for name, text in _summary(record):
         table.add_row(name, text)
     out = console()
     out.print(table)
     for sentence in record["findings"]:
         out.print(sentence)
-    out.print(f"Written: {run.clusters}")
+    out.print(f"Written: {run.clusters}", soft_wrap=True)
 
 
-def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
+def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines of the closing table."""
     yield "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
     for name in ("purity", "silhouette"):
         value, interval = record[name], record[f"{name}_interval"]
         known = value is not None
-        yield name, f"{value:.5f}, 95 % interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
+        yield name, f"{value:.5f}, 95% interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
     yield "its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy"
     yield f"accuracy, one cluster a {COMPETITION.noun}", f"{record['hungarian_accuracy']:.5f}"
     for name in ("nmi", "ari", "homogeneity", "completeness"):
@@ -330,5 +356,5 @@ def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
         purity, silhouette = scores["purity"], scores["silhouette"]
         shown = "none" if silhouette is None else f"{silhouette:.5f}"
         yield f"k-means, {name}", f"purity {purity:.5f}, silhouette {shown}"
-    yield "label queue", f"{queued} rows"
+    yield "label queue", f"{record['queued']} rows"
     yield "time", duration(sum(record["seconds"].values()))

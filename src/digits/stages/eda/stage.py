@@ -16,6 +16,7 @@ from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
 from digits.figures import folder as figure_folder
+from digits.figures.folder import Captioned
 from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
@@ -26,9 +27,9 @@ from digits.stages.eda.exploration import Shapes
 from digits.stages.eda.findings import TABLES
 from digits.training.augment import augment
 
-SAMPLES = 14  # images of a class on the sheet of samples
-DRAWS = 12  # of augmentation, of one image of each class
-SHOWN = 20  # pairs on their sheet
+SAMPLES = 12  # images of a class on the sheet of samples
+DRAWS = 11  # of augmentation, of one image of each class
+SHOWN = 12  # pairs on their sheet
 RECORDED = 100  # pairs in the metrics; duplicates.csv has all
 HEADER = (
     "kind", "first_table", "first_row", "first_label", "second_table", "second_row", "second_label", "distance",
@@ -204,33 +205,31 @@ def _drift(measured: MeasuredData) -> dict[str, Any] | None:
 # --- figures and files -------------------------------------------------------------------------------------
 
 
-def _figures(
-    measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]
-) -> Iterator[tuple[str, Figure]]:
-    """Every figure with the name of its file."""
-    data, seed = measured.dataset, measured.seed
+def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]) -> Iterator[Captioned]:
+    """Every figure with the name of its file and its caption."""
+    data, seed, captions = measured.dataset, measured.seed, findings.captions(record)
     targets, classes = data.targets, data.classes
-    counts = np.bincount(targets)
-    yield "labels", figures.label_distribution(counts, classes, findings.labels(record))
+    yield "labels", figures.label_distribution(np.bincount(targets), classes), captions["labels"]
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes, measured.train_rows)
+    yield "samples", figures.class_samples(samples, classes), findings.samples(SAMPLES, measured.train_rows)
     grey = exploration.grey(data.train_images)
-    yield (
-        "intensities",
-        figures.intensity_histograms(exploration.intensity_counts(grey, targets, len(classes)), classes),
-    )
-    yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
-    yield "blank", figures.blank_map(*measured.inked)
+    counts = exploration.intensity_counts(grey, targets, len(classes))
+    yield "intensities", figures.intensity_histogram(counts), findings.intensities(counts, classes)
+    means, deviations = exploration.class_images(grey, targets, len(classes))
+    yield "means", figures.class_images(means, deviations, classes), findings.means(deviations, classes)
+    yield "blank", figures.blank_map(measured.inked[0]), captions["blank"]
     ink, slant = (values[: measured.train_rows] for values in measured.shapes)
-    yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
-    yield "duplicates", _pair_sheet(measured, findings.duplicates(record))
+    yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes), captions["ink_slant"]
+    if len(measured.shown):
+        yield "duplicates", _pair_sheet(measured), captions["duplicates"]
     if measured.test is not None:
-        yield "drift", figures.two_sample_test(measured.test, findings.drift(record))
+        yield "drift", figures.two_sample_test(measured.test), captions["drift"]
     originals = _samples(data, 1, derive(seed, "originals"))[:, 0]
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
     draws = draws.reshape(len(classes), DRAWS, *data.shape)
-    yield "augmentation", figures.augmentation_sheet(originals, draws, classes, settings)
+    figure = figures.augmentation_sheet(originals, draws, classes)
+    yield "augmentation", figure, findings.augmentation(originals, draws, settings)
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
@@ -243,11 +242,11 @@ def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.n
     return samples
 
 
-def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
+def _pair_sheet(measured: MeasuredData) -> Figure:
     pairs = measured.shown
     images = [[measured.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
     names = [[_name(measured, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
-    return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT, note)
+    return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT)
 
 
 def _name(measured: MeasuredData, row: int) -> str:

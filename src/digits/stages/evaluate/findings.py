@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan, sqrt
+from math import isnan
 from typing import Any
 
+import numpy as np
+
 from digits.competition import COMPETITION
-from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Evaluation, Pair
+from digits.figures.caption import Caption
+from digits.stages.evaluate.measures import (
+    RAW,
+    SCALED,
+    SHARPENED,
+    Agreement,
+    Coverage,
+    Evaluation,
+    Pair,
+    Predictions,
+    Rescue,
+)
 
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
@@ -33,7 +46,7 @@ def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = Fal
     rows, accuracy = evaluation.rows, evaluation.accuracy
     sentences = [
         f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
-        f"wrong: an accuracy of {accuracy.value:.5f} (95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
+        f"wrong: an accuracy of {accuracy.value:.5f} (95% interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
         _prediction(metrics),
     ]
     singles = metrics["oof_accuracy_by_architecture"]
@@ -59,13 +72,16 @@ def _prediction(metrics: Mapping[str, Any]) -> str:
 
 
 def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Say whether the folds differ by more than rows drawn at random would."""
+    """Say whether the folds differ by more than rows drawn at random would: a chi-squared test of equal accuracies."""
+    from scipy.stats import chi2  # takes longer to import than everything else here
+
     accuracy, deviation = metrics["oof_accuracy"], metrics["oof_accuracy_std"]
-    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
-    verdict = "no more than" if deviation < 1.5 * chance else "more than"
+    variance = accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds)
+    chance = float(chi2.sf((folds - 1) * deviation**2 / variance, folds - 1))
+    verdict = "no more than" if chance >= CHANCE else "more than"
     return (
         f"The accuracies of the {folds} folds have a standard deviation of {deviation:.5f}, {verdict} chance explains "
-        f"({chance:.5f})."
+        f"({np.sqrt(variance):.5f}; p = {chance:.2g})."
     )
 
 
@@ -155,3 +171,69 @@ def ensemble(evaluation: Evaluation) -> list[str]:
             )
         sentences.append(f"On {evaluation.rescued.all_wrong:,} rows all of them are wrong.")
     return sentences
+
+
+def next_step(run: str) -> str:
+    """Say where to look now."""
+    return f"Next: make report RUN={run} for all of this on one page, or make explore RUN={run} to look at each mistake"
+
+
+# --- captions ----------------------------------------------------------------------------------------------
+
+
+def captions(predictions: Predictions, evaluation: Evaluation) -> dict[str, Caption]:
+    """Words of each figure, by its name."""
+    noun, accuracy = COMPETITION.noun, evaluation.accuracy.value
+    key = f"Lines: 95% intervals. Dashed: accuracy of all rows, {accuracy:.3%}."
+    promised = 1 - evaluation.coverage.promised_accuracy
+    return {
+        "classes": Caption(f"F1 score of every {noun}", " ".join([*classes(evaluation)[:1], key])),
+        "mistakes": _mistakes(predictions),
+        "confidence": Caption("Confidence in right and in wrong choices", _confidence(predictions)),
+        "reliability": Caption(
+            "Share of wrong choices, by confidence",
+            f"{calibration(evaluation)[0]} On the dashed line confidence is accuracy. Bars: 95% intervals. Open "
+            "triangles: no mistake in the bin; the upper end of its interval.",
+        ),
+        "coverage": Caption(
+            "Error rate if only the surest rows are decided",
+            f"{coverage(evaluation.coverage)[0]} Dashed: {promised:.1%} wrong.",
+        ),
+        "agreement": Caption(
+            "Share of test rows for which two networks differ", _most_apart(evaluation.agreement["test"])
+        ),
+        "rescued": Caption(
+            "Rows that the ensemble rescued and spoilt",
+            f"The ensemble has {evaluation.mistakes:,} mistakes; {_compared(evaluation.rescued.architectures)}.",
+        ),
+    }
+
+
+def _mistakes(predictions: Predictions) -> Caption:
+    count = len(predictions.mistakes)
+    if not count:
+        text = "The ensemble chose the label of every row that it had not seen."
+        return Caption("No out-of-fold row is wrong", text)
+    text = f"Over each image: its label and row, then the two most probable {COMPETITION.nouns}; the surest first."
+    return Caption(f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong", text)
+
+
+def _confidence(predictions: Predictions) -> str:
+    above, wrong = predictions.confidence > 0.99, predictions.confidence[~predictions.right]
+    mistakes = f"{(wrong > 0.9).sum()} of the {len(wrong):,} mistakes above 90%, {(wrong > 0.99).sum()} above 99%"
+    end = f"so have {mistakes}" if len(wrong) else "no row is wrong"
+    return f"{above.mean():.1%} of the rows have a confidence above 99%; {end}."
+
+
+def _most_apart(group: Agreement) -> str:
+    if group.mean is None:
+        return "There is one network alone."
+    row, column = np.unravel_index(group.shares.argmin(), group.shares.shape)
+    most = f"{group.members[row]} and {group.members[column]} ({1 - group.shares[row, column]:.2%})"
+    return f"{1 - group.mean:.2%} on average, most {most}."
+
+
+def _compared(rescues: Mapping[str, Rescue]) -> str:
+    ranked = sorted(rescues, key=lambda name: rescues[name].mistakes)
+    few, many = rescues[ranked[0]].mistakes, rescues[ranked[-1]].mistakes
+    return f"alone, {ranked[0]} has the fewest ({few:,}) and {ranked[-1]} the most ({many:,})"

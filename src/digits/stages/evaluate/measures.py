@@ -15,6 +15,7 @@ from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
 
 BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+FEWEST = 30  # rows of a bin whose share of mistakes is drawn
 DRAWS = 200  # simulations of a perfectly calibrated classifier
 PROMISED = 0.999  # accuracy whose coverage is reported
 NEARLY_ALL = 0.99  # coverage whose accuracy is reported
@@ -81,7 +82,7 @@ class Evaluation:
     coverage: Coverage
     agreement: dict[str, Agreement]
     rescued: Rescues
-    intervals: str = "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
+    intervals: str = "95%: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
 
 
 def evaluate(
@@ -219,13 +220,24 @@ def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.D
 
     Returns:
         For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
-        and low and high, its 95 % interval (Wilson).
+        and low and high, its 95% interval (Wilson).
     """
     rows = pd.DataFrame({"confidence": confidence, "right": right})
     groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
     bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
     shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
     return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
+
+
+def populated_edges(confidence: np.ndarray, edges: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
+    """Those of ascending inner edges, float (at most b,), between which there are `fewest` rows or more."""
+    ordered, kept, below = np.sort(confidence), [], 0
+    for edge in edges:
+        count = int(np.searchsorted(ordered, edge))
+        if min(count - below, len(ordered) - count) >= fewest:
+            kept.append(float(edge))
+            below = count
+    return np.array(kept)
 
 
 def _gap(bins: pd.DataFrame) -> float:
@@ -238,7 +250,7 @@ class CalibrationError:
     """Distance of the confidence in the choices from their accuracy.
 
     ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
-    every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
+    every confidence were true; 95% of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
     of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
     """
 

@@ -23,7 +23,8 @@ from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
 from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
 
-HEADINGS = ("rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for")  # after the class
+Histories = dict[str, dict[int, list[np.ndarray]]]
+HEADINGS = ("rows", "precision", "recall", "F1", "95% interval of F1", "most often taken for")  # after the class
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -53,7 +54,11 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("figures and files"):
         figure_folder.clear(run.evaluation)
         grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []
-        captions = figure_folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
+        histories = _histories(run)
+        captions = findings.captions(predictions[SCALED], evaluation) | history.captions(histories)
+        captions["confusion"] = confusion.caption(evaluation.confusion, labels)
+        drawn = _figures(run, predictions[SCALED], evaluation, histories)
+        captions = figure_folder.draw(run.evaluation, ((name, each, captions[name]) for name, each in drawn), grey)
         _write_classes(run, evaluation)
         _write_mistakes(run, predictions[SCALED], choices["out_of_fold"])
     record = {
@@ -120,26 +125,28 @@ def _choices(members: list[Logits], rows: np.ndarray) -> dict[str, dict[str, np.
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _figures(run: Run, steps: Mapping[str, Predictions], evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    """Every figure with the name of its file."""
-    predictions = steps[SCALED]
+def _figures(
+    run: Run, predictions: Predictions, evaluation: Evaluation, histories: Histories
+) -> Iterator[tuple[str, Figure]]:
+    """Every figure that has something to show, with the name of its file."""
     yield "confusion", confusion.confusion_matrix(evaluation.confusion, run.dataset.classes)
     yield "classes", figures.class_scores(evaluation)
-    yield "mistakes", figures.mistake_sheet(predictions, run.dataset.train_images, evaluation.labels)
+    if evaluation.mistakes:
+        yield "mistakes", figures.mistake_sheet(predictions, run.dataset.train_images, evaluation.labels)
+        yield "coverage", figures.coverage(predictions, evaluation)
     yield "confidence", figures.confidence_histogram(predictions)
-    yield "reliability", figures.reliability_diagram(steps, evaluation)
-    yield "coverage", figures.coverage(predictions, evaluation)
-    matrices = {"test rows": evaluation.agreement["test"]}
-    if len(evaluation.agreement["out_of_fold"].members) > 1:
-        matrices["out-of-fold rows"] = evaluation.agreement["out_of_fold"]
-    yield "agreement", figures.agreement_matrix(matrices)
-    yield "rescued", figures.rescued_bars(evaluation.rescued.architectures, evaluation.mistakes)
-    yield "history", history.fold_histories(_histories(run))
+    yield "reliability", figures.reliability_diagram(predictions)
+    if len(evaluation.agreement["test"].members) > 1:
+        yield "agreement", figures.agreement_matrix(evaluation.agreement["test"])
+    if len(evaluation.rescued.architectures) > 1:  # else each row has one network: nothing to rescue
+        yield "rescued", figures.rescued_bars(evaluation.rescued.architectures)
+    for architecture, folds in histories.items():
+        yield f"history_{architecture}", history.fold_histories(folds)
 
 
-def _histories(run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
+def _histories(run: Run) -> Histories:
     """Training histories by architecture and fold."""
-    histories: dict[str, dict[int, list[np.ndarray]]] = {}
+    histories: Histories = {}
     for member in run.members:
         folds = histories.setdefault(member.architecture, {})
         folds.setdefault(member.fold, []).append(run.history(member))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from digits.competition import COMPETITION
-from digits.figures.style import PALETTE, caption, styled
+from digits.figures.style import PALETTE, SMALL, entitle, styled
 from digits.stages.predict.readings import OK, Reading
 
 ACROSS = 4  # pictures side by side, at most; fewer than two leave the title no room
@@ -29,19 +29,21 @@ def prediction_sheet(readings: Sequence[Reading], classes: np.ndarray, title: st
     across = min(max(2, len(readings)), ACROSS)
     rows = max(1, -(-len(readings) // across))
     figure = Figure(figsize=(3.3 * across, 1.5 * rows + 0.9), layout="constrained")
-    figure.suptitle(f"Picture, what the networks saw, and the most probable {COMPETITION.nouns}")
+    entitle(
+        figure,
+        f"{title}: what the networks saw, the most probable {COMPETITION.nouns}; ? is not like a {COMPETITION.noun}",
+    )
     grid = figure.subplots(rows, 3 * across, squeeze=False, width_ratios=[1, 1, 0.9] * across)
     for axes in grid.flat:
         axes.set_axis_off()
     for cells, reading in zip(grid.reshape(-1, 3), readings, strict=False):
         _draw(*cells, reading, classes)
-    caption(figure, f"{title}; ? marks what is not like a {COMPETITION.noun} of the training data")
     return figure
 
 
 def _draw(left: Axes, middle: Axes, right: Axes, reading: Reading, classes: np.ndarray) -> None:
     picture = reading.picture
-    left.set_title(_short(Path(picture.name).name), fontsize=7, loc="left", pad=3, parse_math=False)
+    left.set_title(_short(Path(picture.name).name), fontsize=SMALL, loc="left", pad=3, parse_math=False)
     if picture.thumbnail is not None:
         left.imshow(picture.thumbnail, cmap="gray", vmin=0, vmax=255)
     if len(picture.images):
@@ -57,7 +59,7 @@ def _bars(axes: Axes, probabilities: np.ndarray, classes: np.ndarray) -> None:
     axes.barh(np.arange(len(best)), probabilities[best], color=PALETTE[0], height=0.55)
     for y, index in enumerate(best):
         axes.text(-0.06, y, str(classes[index]), ha="right", va="center", fontsize=9)
-        axes.text(1.05, y, f"{probabilities[index]:.2f}", ha="left", va="center", fontsize=7)
+        axes.text(1.05, y, f"{probabilities[index]:.2f}", ha="left", va="center", fontsize=SMALL)
     axes.set(xlim=(-0.3, 1.7), ylim=(MOST_PROBABLE - 0.2, -0.8))
 
 

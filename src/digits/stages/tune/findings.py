@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from digits.config import Tune
+from digits.figures.caption import Caption
 from digits.progress import duration
+from digits.stages.tune.measures import OBJECTIVES
 
 Rows = Sequence[Mapping[str, Any]]  # of the leaderboard, the best first
 
@@ -81,12 +83,26 @@ def nested(record: Mapping[str, Any], data: str) -> str:
     )
 
 
-def progress(trials: int, stopped: int, best: float) -> str:
-    """Caption of the objective over time."""
-    return f"{trials} trials, {stopped} of them stopped early; best {best:.5f}"
-
-
-def importance(explained: float) -> str:
-    """Caption of the importances; explained: the forest's R^2 on trials that it was not fitted to."""
+def captions(trials: Rows, objective: str, explained: float = 0.0) -> dict[str, Caption]:
+    """Words of the figures, by name; explained: the R^2 of the forest of importances on trials that it did not see."""
+    name = words(objective)
+    done = [row for row in trials if row["status"] == "done"]
+    stopped = sum(row["status"] == "stopped" for row in trials)
+    best = (min if OBJECTIVES[objective] == "min" else max)(row[objective] for row in done)
     doubt = "; with so little, the order is a hint at most" if explained < 0.3 else ""
-    return f"a random forest explains {max(explained, 0):.0%} of the differences between unseen trials{doubt}"
+    return {
+        "progress": Caption(
+            f"{name.capitalize()} of each trial, and the best so far",
+            f"{len(done) + stopped} trials, {stopped} of them stopped early; best {best:.5f}.",
+        ),
+        "parallel": Caption(
+            f"Values of each trial; dark lines have the best {name}", f"{len(done)} trials; a line is one of them."
+        ),
+        "importance": Caption(
+            "Which hyperparameters matter",
+            f"A random forest explains {max(explained, 0):.0%} of the differences between unseen trials{doubt}.",
+        ),
+        "slices": Caption(
+            f"{name.capitalize()} against the hyperparameters that matter most", "A dot is a trial; the best are dark."
+        ),
+    }

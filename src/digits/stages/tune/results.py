@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import yaml
-from matplotlib.figure import Figure
 
 from digits.config import Config
 from digits.errors import UserError
+from digits.figures import folder as figure_folder
+from digits.figures.folder import Captioned
 from digits.files.atomic import replacing
 from digits.files.records import seal
 from digits.stages.tune import figures, findings
@@ -93,13 +95,11 @@ class Results:
 
     def write_figures(self) -> None:
         """Draw the figures; those that compare trials need some."""
-        for name, figure in self._figures().items():
-            with replacing(self.search.folder / f"{name}.png") as temporary:
-                figure.savefig(temporary)
-        self._seal()
+        self._seal(figure_folder.draw(self.search.folder, self._figures()))
 
-    def _seal(self) -> None:
-        record = {"seconds": {"search": self.spent}, "findings": self.findings()}
+    def _seal(self, captions: dict[str, dict[str, str]] | None = None) -> None:
+        """Seal the folder; captions: of the figures, by file, where they are of these trials."""
+        record = {"seconds": {"search": self.spent}, "findings": self.findings(), "captions": captions or {}}
         seal(self.search.folder, record, SEALED, beside=BESIDE)
 
     def _best_yaml(self) -> str:
@@ -116,31 +116,30 @@ class Results:
         )
         return "".join(f"# {line}\n" for line in head) + "\n" + yaml.safe_dump(differing, sort_keys=False)
 
-    def _figures(self) -> dict[str, Figure]:
+    def _figures(self) -> Iterator[Captioned]:
         space, done, objective = self.search.space, self.done, self.search.tune.objective
         if len(done) < 2:
-            return {}
+            return
         label, lower, values = findings.words(objective), is_lower_better(objective), done[objective].to_numpy()
         scored = self.table[self.table[objective].notna()].sort_values("ended")
         columns = {key: done[key].to_numpy() for key in space.ranges}
         logs = [key for key, range_ in space.ranges.items() if range_.log]
         through = (scored["status"] == "done").to_numpy()
-        drawn = {
-            "progress": figures.search_progress(
-                scored["ended"].to_numpy(), scored[objective].to_numpy(), through, label, lower
-            ),
-            "parallel": figures.parallel_coordinates(columns, values, logs, label, lower),
-        }
+        captions = findings.captions(scored.to_dict("records"), objective)
+        times, objectives = scored["ended"].to_numpy(), scored[objective].to_numpy()
+        progress = figures.search_progress(times, objectives, through, label, lower)
+        yield "progress", progress, captions["progress"]
+        yield "parallel", figures.parallel_coordinates(columns, values, logs, lower), captions["parallel"]
         if len(done) >= FEWEST:
             codes = {
                 key: pd.factorize(column, sort=True)[0] if column.dtype == object else column
                 for key, column in columns.items()
             }
             found, explained = importances(codes, values, space.base.seed)
-            drawn["importance"] = figures.hyperparameter_importance(found, explained)
+            captions = findings.captions(scored.to_dict("records"), objective, explained)
+            yield "importance", figures.hyperparameter_importance(found), captions["importance"]
             chosen = {key: columns[key] for key in list(found)[:4]}
-            drawn["slices"] = figures.pairwise_slices(chosen, values, logs, label, lower)
-        return drawn
+            yield "slices", figures.slices(chosen, values, logs, label, lower), captions["slices"]
 
 
 def tabulate(history: list[tuple[Trial, TrialRecord]], search: Search) -> pd.DataFrame:
