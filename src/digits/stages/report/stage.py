@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import csv
+import hashlib
 import io
+import itertools
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
 from digits.competition import COMPETITION
@@ -21,16 +26,29 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
-from digits.stages.report import model_card
+from digits.stages.report import model_card, point_map
 
 logger = logging.getLogger(__name__)
 
-WIDEST = 1400  # pixels of a figure
+DOTS = 200 / 96  # of a figure, in a pixel of the page
+WIDEST = 1400  # dots of a figure in the page
+PHONE = 560  # pixels: what is wider is not shrunk to a phone, but scrolled
 MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
+LARGEST_IMAGE = 64  # pixels of a side of an image of the data
+FIRST, MOST_IMAGES = 24, 240  # images of a gallery that are shown at once, and at most
+MOST_RUNS = 20  # that are compared
 MOST_CLASSES = 50  # that the model card lists
-CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
-SEARCH = ("progress", "importance", "parallel", "slices")
+MAPS = ("map_tsne", "map_umap", "map_pca")  # the first that is there is shown
+CLUSTERS = ("matrix", "silhouettes", "means", "controls")
+READING = (
+    "Out of fold: each training row is predicted only by networks that never saw it. All scores here are of such rows.",
+    "95% interval: where the score would lie for other rows drawn the same way. Where two intervals overlap a lot, the "
+    "difference may be chance.",
+    "Expected score: of the test rows, whose labels nobody knows; the networks of all folds together do a little "
+    "better than one.",
+    "Confidence: the probability that the networks give to what they chose.",
+)
 RECIPE = {  # what a reader wants to know of a config
     "networks averaged": "members",
     "corrected labels": "data.corrections",
@@ -56,27 +74,59 @@ RECIPE = {  # what a reader wants to know of a config
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A picture of the page: its data as a URI, its size in pixels, what to see."""
+    """A figure of the page: its data as a URI, its size in pixels of the page, its words.
 
+    name: in the address of its full size.
+    """
+
+    name: str
     uri: str
     width: int
     height: int
+    title: str
     caption: str
+
+    @property
+    def is_wide(self) -> bool:
+        return self.width > PHONE
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """An image of the data: a URI, and lines below it."""
+
+    uri: str
+    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """A part of the page: sentences, a table and pictures."""
+    """A part of the page: sentences, a table, images of the data, and figures.
+
+    folded: opened by a click. missing: the command that makes what it would show.
+    """
 
     title: str
     sentences: Sequence[str] = ()
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     pictures: Sequence[PagePicture] = ()
+    images: Sequence[PageImage] = ()
+    points: point_map.Points | None = None
+    folded: bool = False
+    missing: str = ""
 
     @property
     def anchor(self) -> str:
-        return self.title.lower().replace(" ", "-")
+        return "-".join(self.title.lower().split())
+
+    @property
+    def first_images(self) -> Sequence[PageImage]:
+        return self.images[:FIRST]
+
+    @property
+    def more_images(self) -> Sequence[PageImage]:
+        return self.images[FIRST:]
 
 
 def run(run: Run, eda: Path, searches: Path) -> Path:
@@ -99,7 +149,7 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
         name = run.folder.name
         raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
-        text = _render(f"{run.dataset.name}: run {run.folder.name}", _sections(run, eda, searches))
+        text = _render(run, _sections(run, eda, searches))
         card = _card(run)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(
@@ -137,16 +187,42 @@ def _is_whole(record: Path) -> bool:
     return whole
 
 
-def _render(title: str, sections: Sequence[PageSection]) -> str:
+def _render(run: Run, sections: Sequence[PageSection]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html").render(title=title, prose=COMPETITION.prose, sections=sections)
+    script = point_map.script()
+    return environment.get_template("report.html").render(
+        title=f"{run.dataset.name}: run {run.folder.name}",
+        prose=COMPETITION.prose,
+        card=_about(run),
+        reading=READING,
+        sections=sections,
+        grey=run.dataset.shape[-1] == 1,
+        script=Markup(script),
+        checksum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _about(run: Run) -> list[tuple[str, str]]:
+    """What the page is about, in a few lines."""
+    data, config = run.dataset, run.config
+    height, width, _ = data.shape
+    folds, seeds = len(config.folds.trained), config.seeds
+    networks = f"{', '.join(each.label for each in config.architectures)}; {folds} folds, {seeds} seeds"
+    size = f"{len(data.train_labels):,} training and {len(data.test_images):,} test rows, {height} x {width} pixels"
+    return [
+        ("data", f"{data.name}: {size}, {len(data.classes)} {COMPETITION.nouns}"),
+        ("networks", networks),
+        ("command", f"make report RUN={run.folder.name}"),
+        ("written", time.strftime("%Y-%m-%d %H:%M")),
+    ]
 
 
 # --- sections ----------------------------------------------------------------------------------------------
 
 
 def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
+    """What most readers came for; then, folded, all else."""
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
@@ -154,19 +230,85 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
     def pictures(*names: str) -> list[PagePicture]:
         return _pictures(run.evaluation, names, evaluation)
 
+    histories = [Path(name).stem for name in evaluation["captions"] if name.startswith("history_")]
     return [
         PageSection("Result", found["scores"], rows=_scores(metrics)),
-        *_explored(run.dataset, eda),
-        PageSection("Recipe", rows=_recipe(run.config, metrics)),
-        PageSection("Training", pictures=pictures("history")),
-        _classes(evaluation, pictures("confusion", "classes")),
-        PageSection("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
-        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
+        _mistakes(run, evaluation, pictures("confusion")),
+        _compared(run, metrics),
+        *_mapped(run),
+        _classes(evaluation, pictures("classes")),
+        PageSection(
+            "Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage"), folded=True
+        ),
+        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued"), folded=True),
         *_clustered(run),
+        PageSection("Training", pictures=pictures(*histories), folded=True),
+        *_explored(run.dataset, eda),
+        PageSection("Recipe", rows=_recipe(run.config, metrics), folded=True),
         *_searched(run.dataset, searches),
-        PageSection("Mistakes", pictures=pictures("mistakes")),
-        PageSection("How it was made", rows=_origin(run)),
+        PageSection("How it was made", rows=_origin(run), folded=True),
     ]
+
+
+def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
+    """The confusion matrix, and the images of the surest mistakes."""
+    caption = evaluation["captions"].get("mistakes.png", {})
+    sentences = [caption["title"] + "; the surest are:"] if caption else ["No row is wrong."]
+    images = []
+    for line in _lines(run.evaluation / "mistakes.csv"):
+        sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
+        images.append(_image(run, line["row"], f"{line['label']}, taken for {line['first']}", sure))
+    return PageSection("Mistakes", sentences, pictures=pictures, images=images)
+
+
+def _compared(run: Run, metrics: Mapping[str, Any]) -> PageSection:
+    """This run and others on the same rows, those that are published too, the best first."""
+    rows = [_line(run.folder.name, metrics) | {"run": f"{run.folder.name} (this run)"}]
+    known = {run.folder.name}
+    folders = run.folder.parent.glob("*/metrics.json"), run.folder.parent.glob("published/*/metrics.json")
+    for path in itertools.chain(*map(sorted, folders)):
+        if path.parent.name in known or len(rows) > MOST_RUNS:
+            continue
+        try:
+            other = records.read_json(path, oof_accuracy=float, predicted_score=float, core_seconds=float)
+            data = other.get("data") or records.read_twice(path.with_name("run.json"), data=dict)["data"]
+            if data["train"] == run.dataset.fingerprint:
+                rows.append(_line(path.parent.name, other))
+                known.add(path.parent.name)
+        except (UserError, KeyError, TypeError, ValueError, AttributeError):
+            logger.warning("%s is damaged or of an earlier version, and is not compared", path.parent)
+    rows.sort(key=lambda row: row["expected score"], reverse=True)
+    text = f"To compare two of them row by row: make compare A={run.folder.name} B=<other>"
+    alone = "There is no other run on these rows yet."
+    headings = list(rows[0])
+    return PageSection(
+        "Comparison", [text if len(rows) > 1 else alone], headings, [[row[name] for name in headings] for row in rows]
+    )
+
+
+def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
+    singles = metrics["oof_accuracy_by_architecture"]
+    return {
+        "run": name,
+        "networks": f"{metrics['members']} ({', '.join(singles)})",
+        "accuracy, out of fold": f"{metrics['oof_accuracy']:.5f}",
+        "best single network": f"{max(singles.values()):.5f}",
+        "expected score": f"{metrics['predicted_score']:.5f}",
+        "95% interval": f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}",
+        "training, core time": duration(metrics["core_seconds"]),
+    }
+
+
+def _mapped(run: Run) -> Iterator[PageSection]:
+    """The interactive map."""
+    if not (run.clusters / "metrics.json").exists():
+        return
+    points = point_map.of_run(run)
+    text = (
+        f"{points.count:,} rows, the mistakes in red. Move the mouse over a point to see its image; drag to move, turn "
+        "the wheel to zoom: from near, images stand for the points."
+    )
+    yield PageSection("Map", [f"{points.title}: {text}"], points=points)
 
 
 def _card(run: Run) -> str:
@@ -199,7 +341,7 @@ def _data(dataset: Dataset) -> list[list[str]]:
 
 def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
     accuracy = f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds"
-    interval = f"95 % interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    interval = f"95% interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
     rows = [
         ["out-of-fold accuracy", accuracy],
         ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, {interval}"],
@@ -227,30 +369,47 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
-    headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95 % interval of F1"]
+    headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95% interval of F1"]
     rows = []
     for scores in evaluation["classes"]:
         cells = ["-" if scores[name] is None else f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
         low, high = scores["f1_interval"]
         rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
-    return PageSection(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
+    title = COMPETITION.nouns.capitalize()
+    return PageSection(title, evaluation["findings"]["classes"], headings, rows, pictures, folded=True)
 
 
 def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
-    if is_explored(eda, dataset):
-        record = records.read_json(eda / "metrics.json", captions=dict)
-        names = [Path(name).stem for name in record["captions"]]
-        yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
+    if not is_explored(eda, dataset):
+        yield PageSection("Data", folded=True, missing="make eda")
+        return
+    record = records.read_json(eda / "metrics.json", captions=dict)
+    names = [Path(name).stem for name in record["captions"]]
+    yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record), folded=True)
 
 
 def _clustered(run: Run) -> Iterator[PageSection]:
-    if (run.clusters / "metrics.json").exists():
-        record = records.read_json(run.clustered() / "metrics.json", purity=float)
-        yield PageSection("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
+    """The clusters, and the labels that may be wrong."""
+    if not (run.clusters / "metrics.json").exists():
+        yield PageSection("Clusters", folded=True, missing=f"make cluster RUN={run.folder.name}")
+        return
+    record = records.read_json(run.clustered() / "metrics.json", purity=float)
+    maps = [name for name in MAPS if f"{name}.png" in record.get("captions", {})][:1]
+    pictures = _pictures(run.clusters, [*maps, *CLUSTERS], record)
+    yield PageSection("Clusters", record.get("findings", []), pictures=pictures, folded=True)
+    caption = record.get("captions", {}).get("label_queue.png")
+    if caption:
+        images = [
+            _image(run, line["row"], f"{line['label']}, or {line['prediction']}?", f"row {line['row']}")
+            for line in _lines(run.clusters / "label_queue.csv")
+        ]
+        text = f"{caption['text']} Judge them: make explore RUN={run.folder.name}"
+        yield PageSection("Doubtful labels", [text], images=images, folded=True)
 
 
 def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
     """A section for each search on the same rows."""
+    found = False
     for results in sorted(searches.glob("*/results.json")):
         search = results.parent
         if records.read_twice(search / "search.json", data=str)["data"] != dataset.fingerprint:
@@ -258,10 +417,13 @@ def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
         if not records.is_whole(search, results.name):
             logger.warning("search %s is damaged or half written, and is left out; mend it: make tune", search)
             continue
+        found = True
         record = records.read_json(results)
-        yield PageSection(
-            f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record)
-        )
+        names = [Path(name).stem for name in record.get("captions", {})]
+        pictures = _pictures(search, names, record)
+        yield PageSection(f"Tuning {search.name}", record.get("findings", []), pictures=pictures, folded=True)
+    if not found:
+        yield PageSection("Tuning", folded=True, missing="make tune")
 
 
 def _origin(run: Run) -> list[list[str]]:
@@ -274,15 +436,32 @@ def _origin(run: Run) -> list[list[str]]:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
+def _lines(path: Path) -> list[dict[str, str]]:
+    """First lines of a sealed CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(itertools.islice(csv.DictReader(file), MOST_IMAGES))
+
+
+def _image(run: Run, row: str, *lines: str) -> PageImage:
+    """A training image within the page, ink dark, no larger than is of use; row: its number."""
+    pixels = run.dataset.train_images[int(row)]
+    grey = pixels.shape[-1] == 1
+    image = Image.fromarray(255 - pixels[..., 0] if grey else pixels)
+    image.thumbnail((LARGEST_IMAGE, LARGEST_IMAGE))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return PageImage(_uri("png", file), lines)
+
+
 def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
-    """Embed the named pictures that are in the folder, whose record holds captions by file name."""
+    """Embed the named figures that are in the folder, whose record holds captions by file name."""
     captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
-    return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
+    return [_embedded(folder / file, captions[file]) for file in files if file in captions and (folder / file).exists()]
 
 
-def _embedded(path: Path, caption: str) -> PagePicture:
-    """A picture within the page, no wider than is of use.
+def _embedded(path: Path, caption: Mapping[str, str]) -> PagePicture:
+    """A figure within the page, no finer than is of use.
 
     Raises:
         UserError: it cannot be read.
@@ -294,9 +473,14 @@ def _embedded(path: Path, caption: str) -> PagePicture:
             rgb = picture.convert("RGB")
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
+    size = round(rgb.width / DOTS), round(rgb.height / DOTS)
     if rgb.width > WIDEST:
         rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     rgb.save(file, "WEBP", quality=QUALITY, method=4)
-    uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return PagePicture(uri, rgb.width, rgb.height, caption)
+    name = f"{path.parent.name}-{path.stem}"
+    return PagePicture(name, _uri("webp", file), *size, caption["title"], caption["text"])
+
+
+def _uri(kind: str, file: io.BytesIO) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode("ascii")
