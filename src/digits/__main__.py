@@ -135,13 +135,7 @@ def cluster_command(
 ) -> None:
     """Cluster a run's out-of-fold features: purity, silhouette, maps, sheets, and suspicious labels."""
     finished = Session(data, run=run, overrides=overrides or (), output=output).finished_run(preset)
-    from digits.stages.cluster import comparison, stage  # take longer to import than mistakes take to find
-
-    with finished.locked():
-        if methods or spaces:
-            comparison.compare(finished, methods, spaces)
-        else:
-            stage.run(finished)
+    pipeline.cluster(finished, methods, spaces)
 
 
 @command("explore")
@@ -173,11 +167,7 @@ def eda_command(
 @command("evaluate")
 def evaluate_command(data: DataOption = None, run: FinishedRunOption = None, output: OutputOption = OUTPUT) -> None:
     """Evaluate a finished run on its out-of-fold rows: class by class, calibration, coverage, every mistake."""
-    finished = Session(data, run=run, output=output).finished_run()
-    from digits.stages.evaluate import stage
-
-    with finished.locked():
-        stage.run(finished)
+    pipeline.evaluate(Session(data, run=run, output=output).finished_run())
 
 
 @command("report")

@@ -242,6 +242,27 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
 
 
+def evaluate(run: Run) -> None:
+    """Evaluate a run, and say what to do next."""
+    from digits.stages.evaluate import findings, stage
+
+    with run.locked():
+        stage.run(run)
+    print(findings.next_step(run.folder.name), flush=True)
+
+
+def cluster(run: Run, methods: str | None, spaces: str | None) -> None:
+    """Cluster a run, and say what to do next; or compare these clusterers in these spaces."""
+    from digits.stages.cluster import comparison, findings, stage
+
+    with run.locked():
+        if methods or spaces:
+            comparison.compare(run, methods, spaces)
+        else:
+            record = stage.run(run)
+            print(findings.next_step(run.folder.name, record["queued"]), flush=True)
+
+
 def report(run: Run) -> None:
     """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda
@@ -255,7 +276,8 @@ def report(run: Run) -> None:
             evaluate.run(run)
         if not report.is_explored(explored, run.dataset):
             eda.run(run.config, run.dataset, explored)
-        report.run(run, explored, output / "tune")
+        page = report.run(run, explored, output / "tune")
+    print(f"Next: open {page.resolve().as_uri()} in a browser; it needs no other file", flush=True)
 
 
 def explore(session: Session, port: int | None) -> None:

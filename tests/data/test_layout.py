@@ -48,7 +48,7 @@ def numbered(names: list[str], *columns: np.ndarray) -> bytes:
 
 KAGGLE = tables()
 LABELLED = table(["label", *FROM_0], LABELS[TRAIN:], PIXELS[TRAIN:])
-TRUTH = "the labels of test.csv are for the true score alone, nothing is trained on them"
+TRUTH = "labels of test.csv: for the true score alone"
 FORMS = {  # both tables, and what is said
     "kaggle": (KAGGLE, ""),
     "pixels from 1": (tables(FROM_1), "pixels 'pixel1' to 'pixel9'"),

@@ -64,6 +64,7 @@ def test_sources_are_tried_in_order(competition, tmp_path):
     demo = find(None, root, mounts)
     assert (demo.kind, demo.path) == ("demo", None)
     assert "make data" in demo.note and "DATA=" in demo.note and "\n" not in demo.note
+    assert len(demo.note) <= 80
 
     shutil.copytree(competition, mount)
     assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("kaggle", mount)

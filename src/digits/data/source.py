@@ -29,7 +29,7 @@ class Source:
 
     kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
     path: folder or archive; None for the demo set.
-    note: one plain line that says which source was taken and, for the demo, how to get the real one.
+    note: one short line that says which source was taken and, for the demo, how to get the real one.
     """
 
     kind: str
@@ -78,24 +78,20 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
         UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
-        return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
+        return Source("demo", None, "Data: the embedded demo set")
     if data is not None:
         path = Path(data)
         with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
             path = path.expanduser()
         locate(path)
-        return Source("given", path, f"Data: {path}, as given.")
+        return Source("given", path, f"Data: {path}")
     folder = root / COMPETITION.name
     for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
             kind = "kaggle" if path in mounts else "input"
-            return Source(kind, path, f"Data: the {COMPETITION.name} competition in {path}.")
-    note = (
-        f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
-        "for the real competition run `make data` or give DATA=<folder or zip>."
-    )
-    return Source("demo", None, note)
+            return Source(kind, path, f"Data: {path}")
+    return Source("demo", None, "Data: the embedded demo set; for the real one: make data, or DATA=<folder or zip>")
 
 
 def locate(path: Path) -> dict[str, Table]:

@@ -99,6 +99,6 @@ def _note(train: Layout, test: Layout) -> str:
         if (remarks := [remark for remark in layout.remarks if remark not in both])
     ]
     if test.label is not None:
-        own.append(f"the labels of {test.table.name} are for the true score alone, nothing is trained on them")
+        own.append(f"labels of {test.table.name}: for the true score alone")
     assumed = [", ".join(both)] * bool(both) + own
     return f"Tables read as: {'; '.join(assumed)}." if assumed else ""

@@ -56,7 +56,7 @@ def _print(
     generator = np.random.default_rng(derive(0, "compare"))
     accuracy = comparison.accuracy_difference(right["A"], right["B"], generator)
     loss = comparison.mean_difference(losses["A"], losses["B"], generator)
-    headings = ("", f"A: {runs[0].folder.name}", f"B: {runs[1].folder.name}", "B - A", "95 % interval")
+    headings = ("", f"A: {runs[0].folder.name}", f"B: {runs[1].folder.name}", "B - A", "95% interval")
     table = Table(*headings, title=f"{len(labels):,} out-of-fold rows", title_justify="left")
     for name, values, difference in (("accuracy", right, accuracy), ("log loss", losses, loss)):
         means = [f"{values[side].mean():.5f}" for side in "AB"]

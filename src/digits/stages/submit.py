@@ -169,12 +169,13 @@ def _kaggle_score(run: Run) -> dict[str, Any]:
 
 def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
-    from digits.figures.confusion import confusion_matrix
+    from digits.figures import confusion, folder
 
     oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
     counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
-    with replacing(run.folder / "confusion.png") as temporary:
-        confusion_matrix(counts, classes).savefig(temporary)
+    folder.draw(
+        run.folder, [("confusion", confusion.confusion_matrix(counts, classes), confusion.caption(counts, classes))]
+    )
 
 
 def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
@@ -182,11 +183,12 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
     table.add_row("data", f"{data.name}: {len(data.train_labels):,} training rows, {len(data.test_images):,} test rows")
     table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(run.config)}")
-    for name, score in record["oof_accuracy_by_architecture"].items():
+    several = len(run.config.architectures) * run.config.seeds > 1  # networks for each row: else it has no ensemble
+    for name, score in record["oof_accuracy_by_architecture"].items() if several else ():
         spread = record["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
     spread = f"± {record['oof_accuracy_std']:.5f} between the folds, {record['oof_rows']:,} rows"
-    table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
+    table.add_row("OOF accuracy" + ", ensemble" * several, f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
     if "kaggle_score" in record:
@@ -219,7 +221,7 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
 
 def _expected(record: dict[str, Any]) -> str:
     """The predicted score, its interval and what they come from."""
-    interval = f"95 % interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
+    interval = f"95% interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
     if COMPETITION.metric == "accuracy":
         source = (
             f"(OOF accuracy + {record['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"

@@ -194,7 +194,7 @@ def test_the_script_leaves_what_it_promises(script):
     assert (working / "log.txt").read_text().splitlines() == [
         line for line in printed.splitlines() if "In " not in line[:3]
     ]
-    for words in ("OOF accuracy, ensemble", "predicted leaderboard score", "purity", " of 3 members", "All in"):
+    for words in ("OOF accuracy ", "predicted leaderboard score", "purity", " of 3 members", "All in"):
         assert words in printed
     data = demo()
     assert (_labels(working) == data.test_labels).mean() > 0.8
