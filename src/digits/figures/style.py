@@ -98,7 +98,7 @@ def log_shares(axes: Axes) -> None:
 
 def plain_log(axis: Axis) -> None:
     """Format a logarithmic axis with plain numbers."""
-    _format_log(axis, lambda value, _: f"{value:.4g}")
+    _format_log(axis, lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
 
 
 def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:

@@ -161,7 +161,7 @@ def test_the_surest_mistakes_are_shown_as_images(run, page):
     first = mistakes[0]
     sure = f"{float(first['first_probability']):.1%}".rstrip("%")
     assert shown[0] == (first["label"], first["first"], sure, first["row"])
-    assert section.index("<details") > section.index("<li>")  # the first are seen at once
+    assert section.index("<figure") < section.index("<li>") < section.index("<details")  # the first are seen at once
 
 
 def test_the_map_has_the_rows_their_images_and_all_mistakes_on_it(run, page):
@@ -215,6 +215,8 @@ def test_its_figures_and_sentences_are_those_of_the_run(run, page):
     evaluation = records.read_json(run.evaluation / "metrics.json")
     assert f"{metrics['oof_accuracy']:.5f}" in page
     assert f"{metrics['predicted_score']:.5f}" in page
+    low, high = evaluation["accuracy_interval"]
+    assert f"<b>{metrics['oof_accuracy']:.5f}</b>{low:.5f} to {high:.5f}" in page.partition("<p>Of ")[0]
     assert f"{evaluation['classes'][3]['recall']:.4f}" in page
     for sentences in evaluation["findings"].values():
         assert all(sentence in page for sentence in sentences)

@@ -80,9 +80,7 @@ def captions(record: Mapping[str, Any], classes: int, swept: np.ndarray, swept_r
             "Silhouette of each row, by cluster",
             "1: deep inside its cluster; 0: on a border; below 0: nearer to another cluster. Dashed: the mean of all.",
         ),
-        "centroids": Caption(
-            "Rows nearest to their centroid and farthest from it", f"A line a cluster. Framed: {MISFIT}."
-        ),
+        "centroids": Caption("Nearest to the centroid, and farthest from it", f"A line a cluster. Framed: {MISFIT}."),
         "means": Caption("Mean image of each cluster", "The sharper an image, the more alike its rows are."),
         "sweep": Caption(
             "k-means by the number of clusters",

@@ -22,6 +22,7 @@ from digits.figures.style import (
     WIDTH,
     bars_width,
     canvas,
+    log_percent,
     name_ticks,
     name_width,
     shortened,
@@ -100,7 +101,7 @@ def intensity_histogram(counts: np.ndarray) -> Figure:
     shares = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
     axes.stairs(shares, edges, fill=True, color=PALETTE[0])
     axes.set(yscale="log", xlim=(0, counts.shape[1]), xlabel="intensity of the pixel", ylabel="share of all pixels")
-    axes.yaxis.set_major_formatter(PERCENT)
+    log_percent(axes.yaxis)
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import fitted, sheet
@@ -21,6 +21,7 @@ from digits.figures.style import (
     log_percent,
     name_ticks,
     name_width,
+    plain_log,
     shortened,
     styled,
     write_cells,
@@ -114,11 +115,11 @@ def _confidence_axis(axes: Axes, least: float) -> None:
 
     Its labels are confidences. Nearly all rows of a good classifier lie beyond 99%, where a plain axis shows nothing.
     """
-    doubts = [0.5] * (least > 1e-4) + [10.0**-decade for decade in (1, 2, 3, 4, 6, 8, 10, 12)]
+    doubts = [0.5] * int(least > 1e-4) + [10.0**-decade for decade in (1, 2, 3, 4, 6, 8, 10, 12)]
     axes.set(xscale="log", xlim=(1, least), xlabel="confidence")
     axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params("x", labelsize=SMALL)
 
 
@@ -138,6 +139,7 @@ def confidence_histogram(predictions: Predictions) -> Figure:
     axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
     axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
     axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
+    plain_log(axes.yaxis)
     _confidence_axis(axes, least)
     axes.legend(loc="upper left")
     return figure

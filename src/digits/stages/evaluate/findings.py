@@ -110,7 +110,7 @@ def _confusion(pair: Pair, mistakes: int) -> str:
     forth, back = pair.first_as_second, pair.second_as_first
     share = f"{pair.rows} of {mistakes:,} mistakes ({pair.rows / mistakes:.0%})"
     if binomtest(forth, pair.rows).pvalue >= CHANCE:
-        direction = f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction"
+        direction = f"{first} taken for {second}: {forth}, {second} for {first}: {back}; no clear direction"
     else:
         label, chosen = pair.classes if forth > back else (second, first)
         direction = f"mostly {label} is taken for {chosen} ({max(forth, back)} times)"

@@ -18,7 +18,7 @@ LEFT_OUT = (  # what the kernel has no way to reach
     "stages/validate.py", "stages/explore/*", "stages/kaggle/*", "stages/predict/*", "stages/tune/*",
 )  # fmt: skip
 NEEDED = ("stages/kaggle/__init__.py", "stages/kaggle/on_kaggle.py")  # of what is left out
-KINDS = ("*.py", "*.html")
+KINDS = ("*.py", "*.html", "*.js")
 HEAD = PACKAGE / "stages/kaggle/kernel_head.py"  # what stands before the sources
 QUOTES = "'" * 3
 END = """

@@ -103,11 +103,13 @@ class PageImage:
 class PageSection:
     """A part of the page: sentences, a table, images of the data, and figures.
 
-    folded: opened by a click. missing: the command that makes what it would show.
+    scores: name, value and interval of each, in large letters. folded: opened by a click. missing: the command that
+    makes what it would show.
     """
 
     title: str
     sentences: Sequence[str] = ()
+    scores: Sequence[tuple[str, str, str]] = ()
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     pictures: Sequence[PagePicture] = ()
@@ -190,6 +192,7 @@ def _is_whole(record: Path) -> bool:
 def _render(run: Run, sections: Sequence[PageSection]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the order of lines at the mouse
     script = point_map.script()
     return environment.get_template("report.html").render(
         title=f"{run.dataset.name}: run {run.folder.name}",
@@ -208,11 +211,12 @@ def _about(run: Run) -> list[tuple[str, str]]:
     data, config = run.dataset, run.config
     height, width, _ = data.shape
     folds, seeds = len(config.folds.trained), config.seeds
-    networks = f"{', '.join(each.label for each in config.architectures)}; {folds} folds, {seeds} seeds"
+    names = ", ".join(each.label for each in config.architectures)
+    times = f"{folds} {'fold' if folds == 1 else 'folds'} x {seeds} {'seed' if seeds == 1 else 'seeds'}"
     size = f"{len(data.train_labels):,} training and {len(data.test_images):,} test rows, {height} x {width} pixels"
     return [
         ("data", f"{data.name}: {size}, {len(data.classes)} {COMPETITION.nouns}"),
-        ("networks", networks),
+        ("networks", f"{names} x {times}"),
         ("command", f"make report RUN={run.folder.name}"),
         ("written", time.strftime("%Y-%m-%d %H:%M")),
     ]
@@ -232,7 +236,7 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
 
     histories = [Path(name).stem for name in evaluation["captions"] if name.startswith("history_")]
     return [
-        PageSection("Result", found["scores"], rows=_scores(metrics)),
+        PageSection("Result", found["scores"], _headline(metrics, evaluation), rows=_scores(metrics)),
         _mistakes(run, evaluation, pictures("confusion")),
         _compared(run, metrics),
         *_mapped(run),
@@ -247,6 +251,16 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
         PageSection("Recipe", rows=_recipe(run.config, metrics), folded=True),
         *_searched(run.dataset, searches),
         PageSection("How it was made", rows=_origin(run), folded=True),
+    ]
+
+
+def _headline(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    low, high = evaluation["accuracy_interval"]
+    expected = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    return [
+        ("Accuracy out of fold", f"{evaluation['accuracy']:.5f}", f"{low:.5f} to {high:.5f}"),
+        ("Expected score of the test rows", f"{metrics['predicted_score']:.5f}", expected),
+        ("Mistakes", f"{evaluation['mistakes']:,}", f"of {evaluation['rows']:,} rows"),
     ]
 
 
@@ -281,9 +295,8 @@ def _compared(run: Run, metrics: Mapping[str, Any]) -> PageSection:
     text = f"To compare two of them row by row: make compare A={run.folder.name} B=<other>"
     alone = "There is no other run on these rows yet."
     headings = list(rows[0])
-    return PageSection(
-        "Comparison", [text if len(rows) > 1 else alone], headings, [[row[name] for name in headings] for row in rows]
-    )
+    cells = [[row[name] for name in headings] for row in rows]
+    return PageSection("Comparison", [text if len(rows) > 1 else alone], headings=headings, rows=cells)
 
 
 def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -376,7 +389,8 @@ def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> Page
         low, high = scores["f1_interval"]
         rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
     title = COMPETITION.nouns.capitalize()
-    return PageSection(title, evaluation["findings"]["classes"], headings, rows, pictures, folded=True)
+    sentences = evaluation["findings"]["classes"]
+    return PageSection(title, sentences, headings=headings, rows=rows, pictures=pictures, folded=True)
 
 
 def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
