@@ -33,7 +33,7 @@ POINTS = 72  # in an inch
 LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of the font
 SMALLEST, UPRIGHT, LARGEST = 6, 8, 10  # size of names in points: at least, at least on a horizontal axis, at most
 MOST_LETTERS = 14  # of a name
-NARROW = 0.5  # inches of a bar, below which what is written over it is turned
+NARROW = 0.39  # inches of a bar, below which what is written over it is turned
 SHEET: dict[str, Any] = {
     "figure.dpi": 200,
     "figure.facecolor": "white",

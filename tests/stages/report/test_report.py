@@ -49,7 +49,9 @@ def _seal(folder: Path, names: Sequence[str], record: dict[str, Any], name: str 
     folder.mkdir(parents=True, exist_ok=True)
     for picture in names:
         Image.new("L", (960, 400)).save(folder / f"{picture}.png")
-    captions = {f"{each}.png": {"title": f"Title of {each}", "text": f"Look at {each}."} for each in names}
+    captions = {
+        f"{each}.png": {"title": f"Title of {folder.name} {each}", "text": f"Look at {each}."} for each in names
+    }
     records.seal(folder, {"captions": captions} | record | {"seconds": {}}, name, beside=["search.json"])
 
 
@@ -128,7 +130,7 @@ def test_what_readers_came_for_is_first_and_all_else_is_folded(page):
     titles = _titles(page)
     assert titles == [
         "Result", "Mistakes", "Comparison", "Map", "Digits", "Confidence", "Ensemble", "Clusters", "Doubtful labels",
-        "Training", "Data", "Recipe", "Tuning first", "How it was made",
+        "Training", "Data", "Recipe", "Tuning first", "Versions",
     ]  # fmt: skip
     folded = re.findall(r"<details><summary><h2>(.*?)</h2>", page)
     assert folded == titles[4:]
@@ -148,7 +150,7 @@ def test_every_figure_has_words_of_its_own_and_a_full_size(page):
     assert {f'<a href="#{name}"' in page for name in figures} == {True}
     alternatives = re.findall(r'<a href="#[\w-]+" title="[^"]*"><img src="[^"]*" alt="([^"]*)"', page)
     assert len(set(alternatives)) == len(figures)
-    assert {"Title of map_tsne", "Confusion matrix of the out-of-fold rows"} <= set(alternatives)
+    assert {"Title of clusters map_tsne", "Confusion matrix of the out-of-fold rows"} <= set(alternatives)
     assert page.count("<figcaption>") == len(figures)
 
 
@@ -413,8 +415,9 @@ def _add_evil_captions(record: dict[str, Any]) -> None:
 
 
 def _add_evil_words(record: dict[str, Any]) -> None:
+    sections = list(record["findings"])
     _add_evil_captions(record)
-    record["findings"] = {section: [EVIL] for section in record["findings"]}
+    record["findings"] = {section: [EVIL] for section in sections}
     record["classes"][0]["class"] = EVIL
 
 
@@ -433,6 +436,17 @@ def _add_evil_words(record: dict[str, Any]) -> None:
 def test_damaged_parts_are_a_line(copy, name, change):
     forge(copy.folder.parent / name, change)
     with pytest.raises(UserError, match=r": damaged|are damaged or of another version") as refused:
+        _write(copy)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["row,label\n-1,5", "row,label\n99999,5", "label\n5", f'"{"x" * 200_000}"', None])
+@pytest.mark.parametrize("name", ["evaluation/mistakes.csv", "clusters/label_queue.csv"])
+def test_a_damaged_list_is_a_line(copy, name, content):
+    path = copy.folder / name
+    path.unlink() if content is None else path.write_text(content)
+    records.seal(path.parent, records.read_json(path.parent / "metrics.json"), "metrics.json")
+    with pytest.raises(UserError, match="damaged") as refused:
         _write(copy)
     assert "\n" not in str(refused.value)
 

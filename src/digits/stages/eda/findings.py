@@ -93,7 +93,7 @@ def captions(record: Mapping[str, Any]) -> dict[str, Caption]:
     if record["drift"] is not None:
         size = record["drift"]["judged_rows"] // 2
         captions["drift"] = Caption(
-            "Can a classifier tell test rows from training rows?",
+            "Can a classifier tell test from training rows?",
             f"{drift(record)} Boosted trees were fitted to {size:,} rows of each table and judged on {size:,} others "
             "of each; chance is 50%. The less the two lines differ, the more alike the tables are.",
         )
@@ -123,7 +123,7 @@ def means(deviations: np.ndarray, classes: np.ndarray) -> Caption:
     """Words of the mean images: standard deviations of their pixels, float (classes, height, width)."""
     spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
     return Caption(
-        f"Mean image of each {NOUN}, and the deviation of its pixels",
+        f"Mean image of each {NOUN}, and its deviation",
         f"Root mean square difference of a pixel from the mean of its {NOUN}, in shares of white: "
         f"{_between(spread, classes, '.1%')}.",
     )

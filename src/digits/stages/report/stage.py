@@ -250,7 +250,7 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
         *_explored(run.dataset, eda),
         PageSection("Recipe", rows=_recipe(run.config, metrics), folded=True),
         *_searched(run.dataset, searches),
-        PageSection("How it was made", rows=_origin(run), folded=True),
+        PageSection("Versions", rows=_origin(run), folded=True),
     ]
 
 
@@ -267,7 +267,7 @@ def _headline(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list
 def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
     """The confusion matrix, and the images of the surest mistakes."""
     caption = evaluation["captions"].get("mistakes.png", {})
-    sentences = [caption["title"] + "; the surest are:"] if caption else ["No row is wrong."]
+    sentences = [f"{caption['title']}; the surest are below."] if caption else ["No row is wrong."]
     images = []
     for line in _lines(run.evaluation / "mistakes.csv"):
         sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
@@ -451,13 +451,22 @@ def _origin(run: Run) -> list[list[str]]:
 
 
 def _lines(path: Path) -> list[dict[str, str]]:
-    """First lines of a sealed CSV."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(itertools.islice(csv.DictReader(file), MOST_IMAGES))
+    """First lines of a CSV.
+
+    Raises:
+        UserError: it is missing, or no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(itertools.islice(csv.DictReader(file), MOST_IMAGES))
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({shown(str(error))}); make it anew") from None
 
 
 def _image(run: Run, row: str, *lines: str) -> PageImage:
     """A training image within the page, ink dark, no larger than is of use; row: its number."""
+    if int(row) < 0:
+        raise ValueError(f"there is no row {shown(row)}")
     pixels = run.dataset.train_images[int(row)]
     grey = pixels.shape[-1] == 1
     image = Image.fromarray(255 - pixels[..., 0] if grey else pixels)
