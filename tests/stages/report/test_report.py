@@ -257,9 +257,15 @@ def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(c
         _write(copy)
 
 
-def test_an_evaluation_of_an_earlier_version_is_made_anew(copy):
-    forge(copy.evaluation / "metrics.json", lambda record: record.pop("findings"))
+@pytest.mark.parametrize("change", [{"findings": None}, {"captions": {"confusion.png": "Words, without a title."}}])
+def test_what_an_earlier_version_wrote_is_made_anew(copy, change):
+    name, value = next(iter(change.items()))
+    explored = copy.folder.parent / "eda/demo"
+    for folder in (copy.evaluation, copy.clusters, explored):
+        forge(folder / "metrics.json", lambda record: record.pop(name) if value is None else record.update(change))
     assert not report.is_evaluated(copy)
+    assert report.is_explored(explored, DATA) == (value is None)
+    assert (report._clusters(copy) is None) == (value is not None)
 
 
 def test_a_missing_stage_is_named_with_its_command(copy):
@@ -427,7 +433,7 @@ def _add_evil_words(record: dict[str, Any]) -> None:
         ("tune/first/search.json", lambda record: record.pop("data")),
         ("both/clusters/metrics.json", lambda record: record.update(sha256={})),
         ("both/clusters/metrics.json", lambda record: record.update(findings=5)),
-        ("both/clusters/metrics.json", lambda record: record["captions"].update({"map_tsne.png": "x"})),
+        ("both/clusters/metrics.json", lambda record: record["captions"].update({"map_tsne.png": {}})),
         ("both/evaluation/metrics.json", lambda record: record.update(findings={"scores": [], "classes": 5})),
         ("both/evaluation/metrics.json", lambda record: record.update(classes=[{"class": 1}])),
         ("both/metrics.json", lambda record: record.pop("oof_accuracy_std")),

@@ -168,9 +168,12 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
 
 
 def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """`make eda` wrote the folder for these rows, and every file's checksum matches."""
+    """`make eda` of this version wrote the folder for these rows, and every file's checksum matches."""
     path = folder / "metrics.json"
-    return _is_whole(path) and records.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    if not _is_whole(path):
+        return False
+    record = records.read_json(path, data=dict)
+    return _has_captions(record) and record["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
@@ -179,7 +182,13 @@ def is_evaluated(run: Run) -> bool:
     if not run.oof.exists() or not _is_whole(path):
         return False
     record = records.read_json(path)
-    return "findings" in record and record.get("oof") == records.checksum(run.oof)
+    return "findings" in record and _has_captions(record) and record.get("oof") == records.checksum(run.oof)
+
+
+def _has_captions(record: Mapping[str, Any]) -> bool:
+    """A stage of this version wrote the record: its figures have titles."""
+    captions = record.get("captions")
+    return isinstance(captions, dict) and all(isinstance(caption, dict) for caption in captions.values())
 
 
 def _is_whole(record: Path) -> bool:
@@ -314,7 +323,7 @@ def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def _mapped(run: Run) -> Iterator[PageSection]:
     """The interactive map."""
-    if not (run.clusters / "metrics.json").exists():
+    if _clusters(run) is None:
         return
     points = point_map.of_run(run)
     text = (
@@ -404,14 +413,14 @@ def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
 
 def _clustered(run: Run) -> Iterator[PageSection]:
     """The clusters, and the labels that may be wrong."""
-    if not (run.clusters / "metrics.json").exists():
+    record = _clusters(run)
+    if record is None:
         yield PageSection("Clusters", folded=True, missing=f"make cluster RUN={run.folder.name}")
         return
-    record = records.read_json(run.clustered() / "metrics.json", purity=float)
-    maps = [name for name in MAPS if f"{name}.png" in record.get("captions", {})][:1]
+    maps = [name for name in MAPS if f"{name}.png" in record["captions"]][:1]
     pictures = _pictures(run.clusters, [*maps, *CLUSTERS], record)
     yield PageSection("Clusters", record.get("findings", []), pictures=pictures, folded=True)
-    caption = record.get("captions", {}).get("label_queue.png")
+    caption = record["captions"].get("label_queue.png")
     if caption:
         images = [
             _image(run, line["row"], f"{line['label']}, or {line['prediction']}?", f"row {line['row']}")
@@ -419,6 +428,18 @@ def _clustered(run: Run) -> Iterator[PageSection]:
         ]
         text = f"{caption['text']} Judge them: make explore RUN={run.folder.name}"
         yield PageSection("Doubtful labels", [text], images=images, folded=True)
+
+
+def _clusters(run: Run) -> dict[str, Any] | None:
+    """Record of `make cluster`; None where it was not run, or by an earlier version.
+
+    Raises:
+        UserError: something of it is damaged.
+    """
+    if not (run.clusters / "metrics.json").exists():
+        return None
+    record = records.read_json(run.clustered() / "metrics.json", purity=float)
+    return record if _has_captions(record) else None
 
 
 def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
