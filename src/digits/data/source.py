@@ -91,7 +91,7 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
             locate(path)
             kind = "kaggle" if path in mounts else "input"
             return Source(kind, path, f"Data: {path}")
-    return Source("demo", None, "Data: the embedded demo set; for the real one: make data, or DATA=<folder or zip>")
+    return Source("demo", None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
 
 
 def locate(path: Path) -> dict[str, Table]:

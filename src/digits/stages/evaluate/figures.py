@@ -175,7 +175,7 @@ def coverage(predictions: Predictions, evaluation: Evaluation) -> Figure:
 def agreement_matrix(group: Agreement) -> Figure:
     """How often two members choose differently; two at least."""
     count, names = len(group.members), name_width(group.members)
-    side = float(np.clip(0.36 * count, WIDTH - names - 0.5, MOST_SIDE))
+    side = float(np.clip(0.42 * count, WIDTH - names - 0.5, MOST_SIDE))
     figure, (axes,) = canvas(width=side + names + 0.5, height=side + names + 0.8)
     matrix = np.where(np.eye(count, dtype=bool), np.nan, 1 - group.shares)
     most, least = np.nanmax(matrix), np.nanmin(matrix)
