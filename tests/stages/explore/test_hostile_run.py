@@ -203,7 +203,7 @@ def shown(run: Run, page: str) -> AppTest:
 def test_every_page_of_a_good_run_is_shown(run, page):
     test = shown(run, page)
     assert not test.exception
-    assert test.title
+    assert test.header
     assert not test.error
 
 
@@ -227,7 +227,7 @@ def upload(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
 
     def uploaded(*_: object, **__: object) -> io.BytesIO:
         file = io.BytesIO(content)
-        file.name = name
+        file.name, file.file_id = name, "1"
         return file
 
     monkeypatch.setattr("streamlit.file_uploader", uploaded)
@@ -253,9 +253,10 @@ def test_an_uploaded_picture_is_predicted_and_placed_by_the_exported_networks(ru
     upload(monkeypatch, "mine.png", content.getvalue())
     test = shown(run, "own")
     assert not test.exception
-    assert test.subheader[1].value.startswith(f"{DATA.train_labels[features.rows[0]]}, with probability 0.9")
-    assert [each.value for each in test.subheader[2:]] == ["Its neighbours", "Where it lands"]
-    assert "distances 0.00" in test.caption[1].value
+    label = DATA.train_labels[features.rows[0]]
+    assert test.subheader[0].value.startswith(f"{label}, with probability 0.9")
+    assert [each.value for each in test.subheader[1:]] == ["Its neighbours", "Where it lands"]
+    assert any(each.value.startswith(f"Nearest in feature space; labels {label}") for each in test.caption)
     streamlit.cache_resource.clear()
     wide = prediction._replace(features=np.zeros((1, 1), np.float32))
     ensembles[0] = dataclasses.replace(ensembles[0], forward=lambda _: wide)
@@ -300,13 +301,13 @@ def test_verdicts_are_saved_as_corrections_of_these_rows(tmp_path):
     assert queue.read_verdicts(path, DATA) == {}
     label, other = DATA.train_labels[5], (DATA.train_labels[7] + 1) % 10
     verdicts = {5: queue.RIGHT, 7: str(other), 9: queue.UNREADABLE}
-    assert queue.write_verdicts(path, verdicts | {11: queue.OPEN}, DATA) == 3
+    queue.write_verdicts(path, verdicts | {11: "-"}, DATA)
     assert queue.read_verdicts(path, DATA) == verdicts
     assert corrections.read(path, DATA) == {5: DATA.targets[5], 7: other, 9: LEFT_OUT}
     assert path.read_text().splitlines()[1] == f"5,{label},{label},{DATA.fingerprint}"
     with pytest.raises(UserError, match="of another table"):
         queue.read_verdicts(path, dataclasses.replace(DATA, train_labels=(DATA.train_labels + 1) % 10))
-    assert queue.write_verdicts(path, {5: queue.OPEN}, DATA) == 0
+    queue.write_verdicts(path, {}, DATA)
     assert queue.read_verdicts(path, DATA) == {}
 
 

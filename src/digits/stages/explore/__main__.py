@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
+from typing import Any
 
 from streamlit.web import cli
 
 from digits.stages.explore import main  # noqa: F401  so that the first page does not wait for it
 
+
+class Output(io.FileIO):
+    """Standard output that may go away, as Ctrl-C ends the `tee` of a pipe: Streamlit would not end for it."""
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(BrokenPipeError):
+            return super().write(data)
+        return len(data)
+
+
 if __name__ == "__main__":
+    if sys.stdout is not None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(Output(1, "w", closefd=False)), line_buffering=True)
     sys.argv[0] = "streamlit"
     cli.main()

@@ -48,6 +48,7 @@ class ClusterRecord(BaseModel):
     fold_probe_before: float | None
     fold_probe_after: float | None
     fold_probe_chance: float | None
+    seconds: dict[str, float] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,23 @@ class ClusteredRun:
         if not all(fits) or not table["row"].isin(self.features.rows).all():
             raise _damaged(self.run, name)
         return table
+
+    def nearest(self, feature: np.ndarray, count: int, among: np.ndarray | None = None) -> np.ndarray:
+        """Indices of the features of the rows nearest in the aligned space, nearest first.
+
+        Args:
+            feature: float (d,).
+            count: of the rows to find.
+            among: indices of the features to look at; all by default.
+        """
+        among = np.arange(len(self.features.rows)) if among is None else among
+        distances = np.linalg.norm(self.features.sources["aligned"][among] - feature, axis=1)
+        return among[np.argsort(distances, kind="stable")[:count]]
+
+    def neighbours(self, index: int, count: int) -> np.ndarray:
+        """Indices of the rows nearest to a row, both of the features; without itself."""
+        near = self.nearest(self.features.sources["aligned"][index], count + 1)
+        return near[near != index][:count]
 
     def sheet(self, rows: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
         """The images of training rows side by side; see `sheet`."""

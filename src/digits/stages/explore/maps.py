@@ -2,191 +2,137 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import plotly.express as px
-import plotly.graph_objects as go
 import streamlit as st
 
 from digits.competition import COMPETITION
-from digits.figures.style import SERIES
-from digits.stages.cluster import clustering, spaces
-from digits.stages.explore import widgets
-from digits.stages.explore.clustered_run import BY_CHECKSUM, MAPS, ClusteredRun
+from digits.stages.cluster import clustering
+from digits.stages.explore import scatter, selection, views, widgets
+from digits.stages.explore.background import Job, jobs
+from digits.stages.explore.clustered_run import MAPS, ClusteredRun
+from digits.stages.explore.views import SPACES, Choice, View
 
-SPACES = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
-COLOURS = {  # and the columns that they show
-    "cluster": "cluster",
-    COMPETITION.noun: "label",
-    "prediction": "prediction",
-    "right or wrong": "right",
-    "confidence": "confidence",
-}
-MARKERS = {"noise": {"color": "#CCCCCC"}, "right": {"color": "#BBBBBB"}, "wrong": {"color": "#D55E00", "size": 8}}
-SHOWN, ACROSS = 60, 6  # images of a selection
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is chosen at the side."""
-
-    kind: str
-    space: str
-    rows: int
-    perplexity: int
-    colour: str
-    method: str
-    k: int
+SHOWN = ["all", "right", "wrong"]
+PAUSE = 0.5  # seconds between two looks at a job
 
 
 def page() -> None:
     results: ClusteredRun = st.session_state.results
-    st.title("Map")
+    line = widgets.head("Map", results)
     with st.sidebar:
+        colouring = st.radio("Colour", list(scatter.COLOURINGS), key="colour", horizontal=True)
+        is_shown = _filter(results)
         choice = _choose(results)
-    clusters, scores = _cluster(results, choice.space, choice.rows, choice.method, choice.k)
-    points = _points(results, choice)
-    widgets.scores(scores)
-    st.caption(
-        f"{len(points):,} rows in {scores['clusters']} clusters of their {SPACES[choice.space]}, "
-        f"{scores['noise']:.1%} left out as noise. The networks were trained on labels: these are no figures of "
+    view, job = _view(results, choice)
+    with line:
+        if job:
+            _wait(job, view.choice)
+    table = results.table.iloc[view.selected].assign(cluster=view.clusters, x=view.points[:, 0], y=view.points[:, 1])
+    table = table[is_shown(table)]
+    left, right = st.columns([3, 1])
+    with left:
+        picked = scatter.draw(results, table, colouring, str(view.choice.drawn))
+    if picked is not None:
+        selection.select(picked)
+        selection.restore(results)
+    with right:
+        selection.show(results, table)
+    scores = widgets.scores(view.scores | {"oof_accuracy": results.record.oof_accuracy})
+    left.caption(f"{scores}  \n{_about(table, view)}")
+    if job is None:
+        views.make_ahead(results, choice)
+
+
+def _about(table: pd.DataFrame, view: View) -> str:
+    shown = f"{len(table):,} of {view.choice.rows:,}" if len(table) < view.choice.rows else f"{len(table):,}"
+    return (
+        f"{shown} rows in {view.scores['clusters']} clusters of their {SPACES[view.choice.space]}, "
+        f"{view.scores['noise']:.1%} left out as noise. The networks were trained on labels: these are no figures of "
         "unsupervised clustering, except for pixels."
     )
-    table = results.table.iloc[_sample(results, choice.rows)]
-    table = table.assign(cluster=clusters, x=points[:, 0], y=points[:, 1])
-    left, right = st.columns([3, 1])
-    drawn = chart(table, choice.colour, height=680, dragmode="lasso", uirevision="map")
-    with left:
-        modes = ("points", "box", "lasso")
-        event = st.plotly_chart(drawn, key="map", on_select="rerun", selection_mode=modes, theme=None)
-    with right:
-        rows = [point["customdata"][0] for point in event["selection"]["points"]]
-        _show_selection(results, table[table["row"].isin(rows)])
+
+
+def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
+    """Draw the filter; gives what tells which lines of a table pass it."""
+    with st.expander("Filter"):
+        labels = st.multiselect(COMPETITION.noun.capitalize(), results.dataset.classes.tolist(), key="labels")
+        only = st.segmented_control("Predictions", SHOWN, key="only", default=SHOWN[0], required=True)
+        least, most = st.slider("Confidence", 0.0, 1.0, key="confidence", value=(0.0, 1.0))
+
+    def is_shown(table: pd.DataFrame) -> pd.Series:
+        passes = table["confidence"].between(least, most)
+        if labels:
+            passes &= table["label"].isin(labels)
+        return passes if only == SHOWN[0] else passes & (table["right"] == (only == "right"))
+
+    return is_shown
 
 
 def _choose(results: ClusteredRun) -> Choice:
-    """Draw the widgets at the side; at first, they show what `make cluster` has computed already."""
-    total, mapped, classes = len(results.features.rows), len(results.mapped), len(results.dataset.classes)
-    smallest, usual = min(1000, mapped), int(results.record.perplexity)
-    kind = st.selectbox("Map", list(MAPS), list(MAPS).index(results.first_map), format_func=MAPS.get)
-    return Choice(
-        kind=kind,
-        space=st.selectbox("of", list(SPACES), format_func=SPACES.get),
-        rows=st.slider("Rows", smallest, total, mapped) if total > smallest else total,
-        perplexity=st.slider("Perplexity", min(5, usual), max(100, usual), usual, disabled=kind != "tsne"),
-        colour=st.radio("Colour", list(COLOURS)),
-        method=st.selectbox(
-            "Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " ")
-        ),
-        k=st.slider("Number of clusters k", 2, max(30, classes), classes),
+    """Draw the settings of the map; at first, they show what `make cluster` has computed already."""
+    first, total = views.first(results), len(results.features.rows)
+    for name, value in asdict(first).items():
+        st.session_state.setdefault(name, value)
+    smallest = min(1000, first.rows)
+    k = st.slider("Number of clusters k", 2, views.MOST_K, key="k")
+    method = st.selectbox(
+        "Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "), key="method"
     )
+    kind = st.selectbox("Map", list(MAPS), format_func=MAPS.get, key="kind")
+    space = st.selectbox("of", list(SPACES), format_func=SPACES.get, key="space")
+    rows = st.slider("Rows", smallest, total, key="rows") if total > smallest else total
+    low, high = min(5, first.perplexity), max(100, first.perplexity)
+    perplexity = st.slider("Perplexity", low, high, key="perplexity", disabled=kind != "tsne")
+    return Choice(kind, space, rows, perplexity, method, k)
 
 
-def _sample(results: ClusteredRun, rows: int) -> np.ndarray:
-    """Indices of the rows shown: those of the stored maps, fewer of them, or more."""
-    mapped = results.mapped
-    if rows <= len(mapped):
-        return mapped[:: max(1, len(mapped) // rows)][:rows]
-    others = np.setdiff1d(np.arange(len(results.features.rows)), mapped)
-    drawn = np.random.default_rng(0).permutation(others)[: rows - len(mapped)]
-    return np.sort(np.concatenate([mapped, drawn]))
+SETTINGS = ("colour", "labels", "only", "confidence", "k", "method", "kind", "space", "rows", "perplexity")
 
 
-def _vectors(results: ClusteredRun, space: str, rows: int) -> np.ndarray:
-    """The rows shown in a space, float (n, d)."""
-    return spaces.vectors(results.features.sources[space][_sample(results, rows)])
+def keep_settings(results: ClusteredRun) -> None:
+    """Keep the settings on other pages, where Streamlit would forget them; not those of a run clustered anew."""
+    anew = st.session_state.setdefault("clustered", results.checksum) != results.checksum
+    for name in (*SETTINGS, "shown"):
+        if name in st.session_state:
+            if anew:
+                del st.session_state[name]
+            else:
+                st.session_state[name] = st.session_state[name]
+    st.session_state.clustered = results.checksum
 
 
-def _points(results: ClusteredRun, choice: Choice) -> np.ndarray:
-    """The map's points, float (n, 2): the stored ones where they are what is asked for."""
-    kind, record = choice.kind, results.record
-    perplexity = choice.perplexity if kind == "tsne" else int(record.perplexity)
-    wanted = (choice.space, choice.rows, perplexity)
-    if kind in results.maps and wanted == (record.space, len(results.mapped), int(record.perplexity)):
-        return results.maps[kind]
-    computed = st.session_state.setdefault("maps", {})  # Streamlit's cache would replay the progress bar, and fail
-    key = (results.checksum, kind, *wanted)
-    if key not in computed:
-        vectors = _vectors(results, choice.space, choice.rows)
-        with st.spinner(f"{MAPS[kind]} of {len(vectors):,} rows ..."):
-            computed[key] = _draw(kind, vectors, perplexity)
-    return computed[key]
+def _view(results: ClusteredRun, choice: Choice) -> tuple[View, Job | None]:
+    """The view of a choice; or until it is computed, the one shown before, and the job that it waits for."""
+    found = views.view(results, choice)
+    background = jobs(results)
+    background.cancel_others("map", [("map", choice.drawn)])
+    background.cancel_others("clusters", [("clusters", choice.clustered)])
+    if isinstance(found, Job) and "shown" in st.session_state:
+        return st.session_state.shown, found
+    while isinstance(found, Job):  # there is nothing to show in the meantime
+        with st.spinner(found.title):
+            found.result()
+        found = views.view(results, choice)
+    st.session_state.shown = found
+    return found, None
 
 
-def _draw(kind: str, vectors: np.ndarray, perplexity: int) -> np.ndarray:
-    """A map, float (n, 2), of vectors float (n, d)."""
-    if kind == "pca":
-        return spaces.pca(vectors, 0, components=2)
-    if vectors.shape[1] > 4 * spaces.COMPONENTS:  # pixels, of which everybody gives t-SNE and UMAP the first components
-        vectors = spaces.pca(vectors, 0)
-    if kind == "umap":
-        return spaces.umap(vectors, 0)
-    bar = st.progress(0.0)
-    points = spaces.tsne(vectors, 0, perplexity, progress=bar.progress)
-    bar.empty()
-    return points
+@st.fragment(run_every=PAUSE)
+def _wait(job: Job, shown: Choice) -> None:
+    """Show how far a job is, and draw the page when it is done."""
+    if job.done:
+        st.rerun()
+    line, button = st.columns([4, 1], vertical_alignment="center")
+    line.progress(job.share, job.state)
+    button.button("Cancel", on_click=_cancel, args=(job, asdict(shown)), type="tertiary")
 
 
-@st.cache_data(max_entries=30, show_spinner="Clustering ...", hash_funcs=BY_CHECKSUM)
-def _cluster(results: ClusteredRun, space: str, rows: int, method: str, k: int) -> tuple[np.ndarray, dict[str, float]]:
-    """Cluster the rows shown: int (n,), and the scores; the clusters of `make cluster` where they are asked for."""
-    record, selected, vectors = results.record, _sample(results, rows), _vectors(results, space, rows)
-    targets = results.features.targets[selected]
-    if (space, method, k, len(results.table)) == (record.space, record.method, record.k, record.rows):
-        clusters = results.clusters["cluster"].to_numpy()[selected]
-    else:
-        clusters = clustering.ordered(clustering.CLUSTERERS[method].fit(vectors, k, 0), targets)
-    silhouette = pd.Series(clustering.silhouettes(vectors, clusters)).mean()
-    return clusters, clustering.agreement(clusters, targets) | {"silhouette": float(silhouette)}
-
-
-def chart(table: pd.DataFrame, colour: str, **layout: Any) -> go.Figure:
-    """Draw the rows of a table as points: row, label, prediction, confidence, right, cluster, x, y.
-
-    colour: one of `COLOURS`. layout: Plotly's; its height at least.
-    """
-    column = COLOURS[colour]
-    table = table.sort_values(column)
-    if column == "right":
-        table[column] = np.where(table[column], "right", "wrong")
-    elif column == "cluster":
-        table[column] = np.where(table[column] == clustering.NOISE, "noise", table[column].astype(str))
-    elif column != "confidence":
-        table[column] = table[column].astype(str)
-    hover = {"x": False, "y": False, "label": True, "prediction": True, "confidence": ":.4f", "cluster": True}
-    points = px.scatter(
-        table, x="x", y="y", color=column, labels={column: colour}, custom_data=["row"], hover_name="row",
-        hover_data=hover, opacity=0.7, render_mode="webgl", color_discrete_sequence=SERIES,
-        color_continuous_scale="Viridis",
-    )  # fmt: skip
-    points.update_traces(marker_size=5)
-    for name, marker in MARKERS.items():
-        points.update_traces(marker=marker, selector={"name": name})
-    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
-    points.update_layout(margin=margin, plot_bgcolor="white", legend_itemsizing="constant", **layout)
-    points.update_xaxes(visible=False)
-    return points.update_yaxes(visible=False, scaleanchor="x")
-
-
-def _show_selection(results: ClusteredRun, selected: pd.DataFrame) -> None:
-    """The images of the points that were clicked or lassoed."""
-    shown = selected["row"].to_numpy()[:SHOWN]
-    if selected.empty:
-        st.caption("Click a point, or draw a lasso around some: their images stand here.")
-    elif len(selected) == 1:
-        line = selected.iloc[0]
-        st.subheader(f"Row {line['row']}")
-        st.image(results.sheet(shown, 1, scale=8))
-        st.write(
-            f"label **{line['label']}**, predicted **{line['prediction']}** ({line['confidence']:.4f}), "
-            f"cluster {line['cluster']}"
-        )
-    else:
-        st.subheader(f"{len(selected):,} selected")
-        st.image(results.sheet(shown, ACROSS), width="stretch")
-        if len(selected) > SHOWN:
-            st.caption(f"the first {SHOWN} of them")
-        st.dataframe(selected["label"].value_counts().rename("rows"), height=220)
+def _cancel(job: Job, settings: dict[str, Any]) -> None:
+    """Cancel a job, and go back to the settings of what is shown."""
+    job.cancel()
+    for name, value in settings.items():
+        st.session_state[name] = value

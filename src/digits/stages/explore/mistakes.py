@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from digits.stages.explore import widgets
+from digits.stages.explore import selection, widgets
 from digits.stages.explore.clustered_run import ClusteredRun
 
 A_PAGE, ACROSS = 12, 4
@@ -13,20 +13,25 @@ A_PAGE, ACROSS = 12, 4
 
 def page() -> None:
     results: ClusteredRun = st.session_state.results
-    st.title("Mistakes")
+    widgets.head("Mistakes", results)
     table, classes = results.table, results.dataset.classes
     wrong = table[~table["right"]].sort_values("confidence", ascending=False)
     st.write(f"**{len(wrong):,}** of {len(table):,} out-of-fold rows are wrong ({len(wrong) / len(table):.2%}).")
     if wrong.empty:
         return
+    wrong = selection.only(wrong)
     for column, name, title in zip(st.columns(2), ("label", "prediction"), ("Label", "Predicted"), strict=True):
         chosen = column.selectbox(title, ["any", *classes])
         wrong = wrong[wrong[name] == chosen] if chosen != "any" else wrong
     if wrong.empty:
         st.info("No such mistake.")
         return
-    st.caption(f"{len(wrong)} mistakes, the most confident first")
-    for line in widgets.grid(widgets.page_of(wrong, A_PAGE), ACROSS):
+    told, button = st.columns([3, 1], vertical_alignment="center")
+    told.caption(f"{len(wrong)} mistakes, the most confident first")
+    with button:
+        selection.button(f"Select these {len(wrong)}", wrong["row"])
+    for line in widgets.grid(widgets.page_of(wrong, A_PAGE, "mistakes"), ACROSS):
         st.image(results.sheet(np.array([line.row]), 1, scale=5))
         st.write(f"row {line.row}: label **{line.label}**, predicted **{line.prediction}**")
         widgets.most_probable(st, results.features.probabilities[line.Index], classes)
+    widgets.turn(len(wrong), A_PAGE, "mistakes")

@@ -1,4 +1,4 @@
-"""Candidates for wrong labels, and what you think of them."""
+"""Candidates for wrong labels, one at a time, and what you think of them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,88 @@ import streamlit as st
 from digits.data import Dataset, corrections
 from digits.data.dataset import LEFT_OUT
 from digits.errors import UserError
-from digits.stages.explore import widgets
+from digits.stages.explore import selection, widgets
 from digits.stages.explore.clustered_run import ClusteredRun
 from digits.stages.explore.markdown import literal
 
-A_PAGE, ACROSS = 20, 5
-OPEN, RIGHT, UNREADABLE = "-", "label is right", "unreadable"
+NEIGHBOURS, ACROSS = 12, 6
+IN_A_ROW = 10  # buttons
+RIGHT, UNREADABLE = "label is right", "unreadable"
 EARLIER = b"row,label,verdict"  # columns of files of earlier versions, whose label is the given one
 
 
 def page() -> None:
     results: ClusteredRun = st.session_state.results
-    st.title("Label queue")
+    widgets.head("Label queue", results)
     queue = results.queue
     st.write(
         f"**{len(queue)}** rows whose prediction, cluster and neighbours all contradict their label, the least "
-        "believed label first. What you choose here is saved to a file and changes nothing else."
+        "believed label first. Each verdict is saved at once to a file, and changes nothing else."
     )
     if queue.empty:
         return
+    queue = selection.only(queue)
     path = results.run.clusters / "verdicts.csv"
     verdicts = read_verdicts(path, results.dataset)
-    candidates = widgets.page_of(queue, A_PAGE)
-    with st.form("verdicts"):
-        chosen = _choose(results, candidates, verdicts)
-        if st.form_submit_button("Save verdicts", type="primary"):
-            verdicts |= chosen
-            saved = write_verdicts(path, verdicts, results.dataset)
-            st.success(f"{saved} verdicts saved in {literal(str(path))}")
-            st.write("Train with them:", literal(f"make submit RUN=corrected SET=data.corrections={path}"))
+    judged = queue["row"].isin(verdicts).to_numpy()
+    st.progress(judged.mean(), f"{judged.sum()} of {len(queue)} judged")
+    place = _place(queue, judged)
+    _show_candidate(results, queue.iloc[place])
+    _ask(results, queue["row"].tolist(), place, verdicts)
+    if verdicts:
+        st.caption(f"{len(verdicts)} verdicts saved in {literal(str(path))}; train with them:")
+        st.code(f"make submit RUN=corrected SET=data.corrections={path}", language="sh")
 
 
-def _choose(results: ClusteredRun, candidates: pd.DataFrame, verdicts: dict[int, str]) -> dict[int, str]:
-    """The verdict of every candidate on the page, by row."""
-    chosen = {}
-    options = [OPEN, RIGHT, *map(str, results.dataset.classes), UNREADABLE]
-    for line in widgets.grid(candidates, ACROSS):
-        st.image(results.sheet(np.array([line.row]), 1, scale=4))
-        st.write(f"row {line.row}: label **{line.label}**, or **{line.prediction}**?")
-        before = verdicts.get(line.row, OPEN)
-        index = options.index(before) if before in options else 0
-        chosen[line.row] = st.selectbox("It is", options, index, key=f"verdict-{line.row}")
-    return chosen
+def _place(queue: pd.DataFrame, judged: np.ndarray) -> int:
+    """Place of the candidate that is shown: the one chosen, at first the first open one."""
+    found = np.flatnonzero(queue["row"] == st.session_state.get("candidate"))
+    return int(found[0]) if len(found) else int(judged.argmin())
+
+
+def _show_candidate(results: ClusteredRun, line: pd.Series) -> None:
+    index = int(np.searchsorted(results.features.rows, line["row"]))
+    image, believed, near = st.columns([1, 1, 2])
+    image.image(results.sheet(np.array([line["row"]]), 1, scale=6))
+    believed.write(f"Row {line['row']}: label **{line['label']}**, or **{line['prediction']}**?")
+    believed.caption(f"Probability of the label: {line['label_probability']:.4f}")
+    widgets.most_probable(believed, results.features.probabilities[index], results.dataset.classes)
+    with near:
+        widgets.neighbours(results, results.neighbours(index, NEIGHBOURS), ACROSS)
+
+
+def _ask(results: ClusteredRun, rows: list[int], place: int, verdicts: dict[int, str]) -> None:
+    """Buttons for a verdict, which also a key gives, and to the other candidates."""
+    row, classes = rows[place], [str(label) for label in results.dataset.classes]
+    given, before = str(results.dataset.train_labels[row]), verdicts.get(row)
+
+    def judge(verdict: str | None) -> None:
+        path = results.run.clusters / "verdicts.csv"
+        saved = read_verdicts(path, results.dataset)
+        saved.pop(row, None)
+        write_verdicts(path, saved | ({row: verdict} if verdict else {}), results.dataset)
+        others = [*rows[place + 1 :], *rows[:place]]
+        st.session_state.candidate = next((other for other in others if other not in saved), row) if verdict else row
+
+    def offer(verdict: str, title: str, shortcut: str | None) -> None:
+        kind = "primary" if verdict == before else "secondary"
+        st.button(title, on_click=judge, args=(verdict,), shortcut=shortcut, type=kind, key=f"verdict {verdict}")
+
+    with st.container(horizontal=True):
+        for label in classes:
+            key = label if len(label) == 1 and label.isascii() and label.isdigit() else None
+            offer(RIGHT if label == given else label, f"{label}, as given" if label == given else label, key)
+        offer(UNREADABLE, UNREADABLE.capitalize(), "u")
+        st.button("Open again", on_click=judge, args=(None,), disabled=before is None, shortcut="o")
+    with st.container(horizontal=True):
+        for title, step, shortcut in (("Previous", -1, "left"), ("Next", 1, "right")):
+            other = rows[(place + step) % len(rows)]
+            st.button(title, on_click=_go, args=(other,), shortcut=shortcut)
+        selection.button("Select on the map", [row])
+
+
+def _go(row: int) -> None:
+    st.session_state.candidate = row
 
 
 def read_verdicts(path: Path, dataset: Dataset) -> dict[int, str]:
@@ -81,8 +121,8 @@ def _read_earlier(path: Path, dataset: Dataset) -> dict[int, str]:
         raise UserError(f"{path}: damaged; mend it or delete it") from None
 
 
-def write_verdicts(path: Path, verdicts: dict[int, str], dataset: Dataset) -> int:
-    """Save all but the open ones as corrected labels; their number."""
+def write_verdicts(path: Path, verdicts: dict[int, str], dataset: Dataset) -> None:
+    """Save verdicts as corrected labels, but for those that are none of ours."""
     targets = {UNREADABLE: LEFT_OUT} | {str(label): index for index, label in enumerate(dataset.classes)}
     decided = {
         row: int(dataset.targets[row]) if verdict == RIGHT else targets[verdict]
@@ -90,4 +130,3 @@ def write_verdicts(path: Path, verdicts: dict[int, str], dataset: Dataset) -> in
         if verdict == RIGHT or verdict in targets
     }
     corrections.write(path, decided, dataset)
-    return len(decided)

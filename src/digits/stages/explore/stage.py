@@ -27,7 +27,6 @@ OPTIONS = {
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",  # a bug's traceback stands in the terminal
-    "theme.base": "light",
 }
 
 

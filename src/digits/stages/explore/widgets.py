@@ -10,7 +10,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from digits.stages.explore.clustered_run import ClusteredRun
+from digits.stages.explore.markdown import literal
+
 MOST_PROBABLE = 3
+LINE = 44  # pixels of what stands beside a title, which must not move the page
 SCORES = {
     "purity": "Purity",
     "oof_accuracy": "Its ceiling",
@@ -21,18 +25,46 @@ SCORES = {
 }
 
 
-def scores(values: Mapping[str, Any]) -> None:
-    """Show the values that `SCORES` names side by side; None is a dash."""
+def head(title: str, results: ClusteredRun) -> DeltaGenerator:
+    """Draw the title, and what run the page is of.
+
+    Returns:
+        The place beside them for a line that does not move the page.
+    """
+    left, right = st.columns([2, 3], vertical_alignment="center")
+    left.header(title, anchor=False)
+    left.caption(f"Run {literal(results.run.folder.name)}, {len(results.features.rows):,} out-of-fold rows")
+    return right.container(height=LINE, border=False)
+
+
+def scores(values: Mapping[str, Any]) -> str:
+    """The values that `SCORES` names in a line; None is a dash."""
     shown = {title: values[name] for name, title in SCORES.items() if name in values}
-    for column, (title, value) in zip(st.columns(len(SCORES)), shown.items(), strict=False):
-        column.metric(title, "-" if value is None else f"{value:.4f}")
+    return " · ".join(f"{title} **{'-' if value is None else f'{value:.4f}'}**" for title, value in shown.items())
 
 
-def page_of(table: pd.DataFrame, size: int) -> pd.DataFrame:
-    """The lines of the page that is chosen; a table that fits on one page leaves no choice."""
-    pages = -(-len(table) // size)
-    number = st.number_input(f"Page of {pages}", 1, pages, 1) if pages > 1 else 1
-    return table.iloc[(number - 1) * size : number * size]
+def page_of(table: pd.DataFrame, size: int, key: str) -> pd.DataFrame:
+    """The lines of the page that `turn` has chosen."""
+    last = max(0, (len(table) - 1) // size)
+    st.session_state[key] = number = min(st.session_state.get(key, 0), last)
+    return table.iloc[number * size : (number + 1) * size]
+
+
+def turn(count: int, size: int, key: str) -> None:
+    """Buttons to the next and the previous page, for below what `page_of` gives; none where all fits on one."""
+    pages = -(-count // size)
+    if pages <= 1:
+        return
+
+    def go(step: int) -> None:
+        st.session_state[key] += step
+
+    number = st.session_state[key]
+    before, middle, after = st.columns([1, 2, 1], vertical_alignment="center")
+    middle.caption(f"Page {number + 1} of {pages}", text_alignment="center")
+    options = {"on_click": go, "width": "stretch"}
+    before.button("Previous", args=(-1,), disabled=number == 0, shortcut="left", **options)
+    after.button("Next", args=(1,), disabled=number == pages - 1, shortcut="right", **options)
 
 
 def grid(table: pd.DataFrame, columns: int) -> Iterator[NamedTuple]:
@@ -47,3 +79,11 @@ def most_probable(container: DeltaGenerator, probabilities: np.ndarray, classes:
     """Bars of the largest probabilities, float (classes,)."""
     for index in np.argsort(probabilities)[::-1][:MOST_PROBABLE]:
         container.progress(float(probabilities[index]), f"{classes[index]}: {probabilities[index]:.4f}")
+
+
+def neighbours(results: ClusteredRun, near: np.ndarray, columns: int) -> None:
+    """The images and labels of rows that are near, by their indices of the features, nearest first."""
+    features = results.features
+    st.image(results.sheet(features.rows[near], columns), width="stretch")
+    labels = " ".join(map(str, results.dataset.classes[features.targets[near]]))
+    st.caption(f"Nearest in feature space; labels {labels}")
