@@ -111,10 +111,12 @@ def test_a_job_that_is_cancelled_ends_and_can_be_started_again():
     begun.wait()
     second = jobs.get(("map", 2), "a map", lambda _: 2)  # waits for its turn
     assert not second.done
-    jobs.cancel_others("map", [("map", 2)])
+    first.cancel()
     assert first.done
     waits.set()
     with pytest.raises(Cancelled):
         first.result()
     assert second.result() == 2
+    second.cancel()  # which is done
+    assert jobs.get(("map", 2), "a map", lambda _: 3) is second
     assert jobs.get(("map", 1), "a map", lambda _: 1).result() == 1

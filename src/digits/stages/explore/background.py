@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any
 
@@ -47,15 +47,21 @@ class Job:
         self._share = share
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        """End it at its next report, if it is not done."""
+        if not self._outcome.done():
+            self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
 
     @property
     def done(self) -> bool:
-        return self._outcome.done() or self._cancelled.is_set()
+        return self._outcome.done() or self.cancelled
 
     @property
     def failed(self) -> bool:
-        return self._cancelled.is_set() or (self._outcome.done() and self._outcome.exception() is not None)
+        return self.cancelled or (self._outcome.done() and self._outcome.exception() is not None)
 
     def result(self) -> Any:
         """What the call gave, or the error that it raised; waits for it."""
@@ -95,12 +101,6 @@ class Jobs:
             turn = self._turns.setdefault(key[0], threading.Lock())
             job = self._jobs[key] = Job(title, work, expected, turn)
         return job
-
-    def cancel_others(self, kind: str, wanted: Iterable[Hashable]) -> None:
-        """Cancel unfinished jobs of a kind, but for those wanted."""
-        for key, job in list(self._jobs.items()):
-            if key[0] == kind and key not in wanted and not job.done:
-                job.cancel()
 
 
 @st.cache_resource(max_entries=1, show_spinner=False, hash_funcs=BY_CHECKSUM)

@@ -263,6 +263,7 @@ class DigitMap {
   paint() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!this.data || !width) return;
+    if (!this.fitted) this.fit();
     const ratio = window.devicePixelRatio || 1;
     [this.canvas.width, this.canvas.height] = [width * ratio, height * ratio];
     const ink = this.canvas.getContext("2d");
@@ -295,7 +296,7 @@ class DigitMap {
     const { width, height } = this.canvas;
     const picture = new ImageData(width, height);
     const pixels = new Uint32Array(picture.data.buffer);
-    const [paper, ...palette] = [this.paper, ...this.data.colours].map(bytes);
+    const [paper, ...palette] = [this.paper, ...this.data.colours].map((colour) => bytes(colour, ink));
     const pale = palette.map((colour) => colour.map((part, k) => Math.round(0.2 * part + 0.8 * paper[k])));
     const any = this.data.selected.length > 0;
     const size = Math.min(4.5, 1.6 * Math.sqrt(this.scale / this.fitted) * (this.x.length < 3000 ? 1.5 : 1));
@@ -382,8 +383,8 @@ class DigitMap {
   }
 }
 
-// "#0072B2" or "rgb(0, 114, 178)" as three numbers.
-function bytes(colour) {
-  const hex = colour.trim().match(/^#(..)(..)(..)$/);
-  return hex ? hex.slice(1).map((part) => parseInt(part, 16)) : colour.match(/[\d.]+/g).slice(0, 3).map(Number);
+// Any colour of CSS as three numbers.
+function bytes(colour, ink) {
+  ink.fillStyle = colour;
+  return [1, 3, 5].map((start) => parseInt(ink.fillStyle.slice(start, start + 2), 16));
 }

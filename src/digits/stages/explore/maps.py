@@ -12,7 +12,7 @@ import streamlit as st
 from digits.competition import COMPETITION
 from digits.stages.cluster import clustering
 from digits.stages.explore import scatter, selection, views, widgets
-from digits.stages.explore.background import Job, jobs
+from digits.stages.explore.background import Job
 from digits.stages.explore.clustered_run import MAPS, ClusteredRun
 from digits.stages.explore.views import SPACES, Choice, View
 
@@ -35,16 +35,13 @@ def page() -> None:
     table = table[is_shown(table)]
     left, right = st.columns([3, 1])
     with left:
-        picked = scatter.draw(results, table, colouring, str(view.choice.drawn))
-    if picked is not None:
-        selection.select(picked)
-        selection.restore(results)
+        scatter.draw(results, table, colouring, str(view.choice.drawn))
     with right:
         selection.show(results, table)
     scores = widgets.scores(view.scores | {"oof_accuracy": results.record.oof_accuracy})
     left.caption(f"{scores}  \n{_about(table, view)}")
     if job is None:
-        views.make_ahead(results, choice)
+        st.session_state.ahead = views.make_ahead(results, choice)
 
 
 def _about(table: pd.DataFrame, view: View) -> str:
@@ -58,10 +55,12 @@ def _about(table: pd.DataFrame, view: View) -> str:
 
 def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
     """Draw the filter; gives what tells which lines of a table pass it."""
+    st.session_state.setdefault("only", SHOWN[0])
+    st.session_state.setdefault("confidence", (0.0, 1.0))
     with st.expander("Filter"):
         labels = st.multiselect(COMPETITION.noun.capitalize(), results.dataset.classes.tolist(), key="labels")
-        only = st.segmented_control("Predictions", SHOWN, key="only", default=SHOWN[0], required=True)
-        least, most = st.slider("Confidence", 0.0, 1.0, key="confidence", value=(0.0, 1.0))
+        only = st.segmented_control("Predictions", SHOWN, key="only", required=True)
+        least, most = st.slider("Confidence", 0.0, 1.0, key="confidence")
 
     def is_shown(table: pd.DataFrame) -> pd.Series:
         passes = table["confidence"].between(least, most)
@@ -74,11 +73,11 @@ def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
 
 def _choose(results: ClusteredRun) -> Choice:
     """Draw the settings of the map; at first, they show what `make cluster` has computed already."""
-    first, total = views.first(results), len(results.features.rows)
+    first, total = views.first(results), views.most_rows(results)
     for name, value in asdict(first).items():
         st.session_state.setdefault(name, value)
     smallest = min(1000, first.rows)
-    k = st.slider("Number of clusters k", 2, views.MOST_K, key="k")
+    k = st.slider("Number of clusters k", 2, max(30, 2 * len(results.dataset.classes), first.k), key="k")
     method = st.selectbox(
         "Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "), key="method"
     )
@@ -108,9 +107,7 @@ def keep_settings(results: ClusteredRun) -> None:
 def _view(results: ClusteredRun, choice: Choice) -> tuple[View, Job | None]:
     """The view of a choice; or until it is computed, the one shown before, and the job that it waits for."""
     found = views.view(results, choice)
-    background = jobs(results)
-    background.cancel_others("map", [("map", choice.drawn)])
-    background.cancel_others("clusters", [("clusters", choice.clustered)])
+    _stop_others(found)
     if isinstance(found, Job) and "shown" in st.session_state:
         return st.session_state.shown, found
     while isinstance(found, Job):  # there is nothing to show in the meantime
@@ -121,10 +118,21 @@ def _view(results: ClusteredRun, choice: Choice) -> tuple[View, Job | None]:
     return found, None
 
 
+def _stop_others(wanted: View | Job) -> None:
+    """Cancel the job that this page waited for, and the one that it began ahead of time, where another is wanted."""
+    if isinstance(wanted, Job):
+        for name in ("waited", "ahead"):
+            if (job := st.session_state.get(name)) not in (None, wanted):
+                job.cancel()
+        st.session_state.waited = wanted
+
+
 @st.fragment(run_every=PAUSE)
 def _wait(job: Job, shown: Choice) -> None:
     """Show how far a job is, and draw the page when it is done."""
     if job.done:
+        if not job.cancelled:
+            job.result()  # or the error that ended it
         st.rerun()
     line, button = st.columns([4, 1], vertical_alignment="center")
     line.progress(job.share, job.state)

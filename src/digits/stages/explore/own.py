@@ -63,8 +63,8 @@ def page() -> None:
 
 def load_ahead(results: ClusteredRun) -> None:
     """Begin to load the networks, if they are exported already, before anybody draws."""
-    if results.run.exported.exists():
-        _networks(results)
+    if "loading" not in st.session_state and results.run.exported.exists():
+        st.session_state.loading = _networks(results)
 
 
 def _networks(results: ClusteredRun) -> Job:
@@ -162,8 +162,5 @@ def _show_neighbours(results: ClusteredRun, feature: np.ndarray) -> None:
     star = np.median(points[np.searchsorted(mapped, near)], axis=0).tolist()
     table = results.table.iloc[mapped].assign(x=points[:, 0], y=points[:, 1])
     table["cluster"] = results.clusters.set_index("row")["cluster"].reindex(table["row"]).to_numpy()
-    picked = scatter.draw(results, table, COMPETITION.noun, results.first_map, star)
-    if picked is not None:
-        selection.select(picked)
-        selection.restore(results)
+    scatter.draw(results, table, COMPETITION.noun, results.first_map, star)
     st.caption("The star stands amid its ten nearest rows on the map.")

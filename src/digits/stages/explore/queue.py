@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from digits.stages.explore.clustered_run import ClusteredRun
 from digits.stages.explore.markdown import literal
 
 NEIGHBOURS, ACROSS = 12, 6
-IN_A_ROW = 10  # buttons
+MOST_BUTTONS = 12  # of classes; of more, the one given and the one predicted
 RIGHT, UNREADABLE = "label is right", "unreadable"
 EARLIER = b"row,label,verdict"  # columns of files of earlier versions, whose label is the given one
 
@@ -34,11 +35,11 @@ def page() -> None:
     queue = selection.only(queue)
     path = results.run.clusters / "verdicts.csv"
     verdicts = read_verdicts(path, results.dataset)
-    judged = queue["row"].isin(verdicts).to_numpy()
+    judged = queue["row"].isin(list(verdicts)).to_numpy()
     st.progress(judged.mean(), f"{judged.sum()} of {len(queue)} judged")
     place = _place(queue, judged)
-    _show_candidate(results, queue.iloc[place])
-    _ask(results, queue["row"].tolist(), place, verdicts)
+    _show_candidate(results, next(queue.iloc[[place]].itertuples()))
+    _ask(results, queue, place, verdicts)
     if verdicts:
         st.caption(f"{len(verdicts)} verdicts saved in {literal(str(path))}; train with them:")
         st.code(f"make submit RUN=corrected SET=data.corrections={path}", language="sh")
@@ -50,21 +51,22 @@ def _place(queue: pd.DataFrame, judged: np.ndarray) -> int:
     return int(found[0]) if len(found) else int(judged.argmin())
 
 
-def _show_candidate(results: ClusteredRun, line: pd.Series) -> None:
-    index = int(np.searchsorted(results.features.rows, line["row"]))
+def _show_candidate(results: ClusteredRun, line: NamedTuple) -> None:
+    index = int(np.searchsorted(results.features.rows, line.row))
     image, believed, near = st.columns([1, 1, 2])
-    image.image(results.sheet(np.array([line["row"]]), 1, scale=6))
-    believed.write(f"Row {line['row']}: label **{line['label']}**, or **{line['prediction']}**?")
-    believed.caption(f"Probability of the label: {line['label_probability']:.4f}")
+    image.image(results.sheet(np.array([line.row]), 1, scale=6))
+    believed.write(f"Row {line.row}: label **{line.label}**, or **{line.prediction}**?")
+    believed.caption(f"Probability of the label: {line.label_probability:.4f}")
     widgets.most_probable(believed, results.features.probabilities[index], results.dataset.classes)
     with near:
         widgets.neighbours(results, results.neighbours(index, NEIGHBOURS), ACROSS)
 
 
-def _ask(results: ClusteredRun, rows: list[int], place: int, verdicts: dict[int, str]) -> None:
+def _ask(results: ClusteredRun, queue: pd.DataFrame, place: int, verdicts: dict[int, str]) -> None:
     """Buttons for a verdict, which also a key gives, and to the other candidates."""
-    row, classes = rows[place], [str(label) for label in results.dataset.classes]
-    given, before = str(results.dataset.train_labels[row]), verdicts.get(row)
+    rows, classes = queue["row"].tolist(), [str(label) for label in results.dataset.classes]
+    row, given, predicted = rows[place], str(queue["label"].iloc[place]), str(queue["prediction"].iloc[place])
+    before = verdicts.get(row)
 
     def judge(verdict: str | None) -> None:
         path = results.run.clusters / "verdicts.csv"
@@ -79,9 +81,14 @@ def _ask(results: ClusteredRun, rows: list[int], place: int, verdicts: dict[int,
         st.button(title, on_click=judge, args=(verdict,), shortcut=shortcut, type=kind, key=f"verdict {verdict}")
 
     with st.container(horizontal=True):
-        for label in classes:
+        for label in classes if len(classes) <= MOST_BUTTONS else (given, predicted):
             key = label if len(label) == 1 and label.isascii() and label.isdigit() else None
             offer(RIGHT if label == given else label, f"{label}, as given" if label == given else label, key)
+        if len(classes) > MOST_BUTTONS:
+            other = st.selectbox("It is", classes, None, key=f"other-{row}", label_visibility="collapsed")
+            if other and other != before:
+                judge(RIGHT if other == given else other)
+                st.rerun()
         offer(UNREADABLE, UNREADABLE.capitalize(), "u")
         st.button("Open again", on_click=judge, args=(None,), disabled=before is None, shortcut="o")
     with st.container(horizontal=True):

@@ -14,6 +14,7 @@ from streamlit.runtime import get_instance
 
 from digits.competition import COMPETITION
 from digits.stages.cluster.clustering import NOISE
+from digits.stages.explore import selection, views
 from digits.stages.explore.clustered_run import BY_CHECKSUM, ClusteredRun
 
 COLOURS = [  # by value; each has a contrast of 2.6 at least with white and with the dark theme
@@ -31,7 +32,7 @@ COLOURINGS = {  # and the columns that they show
 }
 STEPS = {0.5: WRONG, 0.9: "#F08400", 0.99: "#9084FC", 0.999: "#0072B2", np.inf: GREY}  # confidence below
 TIP = {"label": "label", "prediction": "predicted", "confidence": "with", "cluster": "cluster"}
-SIDE = 28  # pixels of an image on the sprite, at most
+SIDE, WIDEST = 28, 8_192  # pixels of an image on the sprite, and of the sprite, at most
 HTML = """
 <div class="map">
   <canvas tabindex="0" role="img" aria-label="Map of the rows: drag to move, wheel to zoom, click or lasso to select">
@@ -52,7 +53,6 @@ CSS = """
   display: block; width: 100%; height: clamp(320px, min(100vh - 300px, 110vw), 1200px); touch-action: none;
   cursor: grab; border-radius: 8px; outline-offset: -2px;
 }
-.map.short > canvas { height: clamp(280px, 50vh, 520px); }
 .lassoing > canvas { cursor: crosshair; }
 button {
   font: inherit; color: inherit; background: var(--st-secondary-background-color); padding: 2px 8px;
@@ -84,8 +84,8 @@ class Groups(NamedTuple):
 
 def draw(
     results: ClusteredRun, table: pd.DataFrame, colouring: str, view: str, star: Sequence[float] | None = None
-) -> list[int] | None:
-    """Draw rows as points, and give the rows that were selected since the last run of the script; None if none were.
+) -> None:
+    """Draw rows as points, which can be selected.
 
     Args:
         results: the run.
@@ -95,26 +95,27 @@ def draw(
         star: a point to mark.
     """
     groups = grouped(table, COLOURINGS[colouring], results.dataset.classes)
+    imaged = views.sample(results, views.most_rows(results))
     points = pd.DataFrame(
         {
             "x": table["x"].to_numpy(np.float32),
             "y": table["y"].to_numpy(np.float32),
             "row": table["row"].to_numpy(np.int32),
-            "image": np.searchsorted(results.features.rows, table["row"]).astype(np.int32),
+            "image": np.searchsorted(results.features.rows[imaged], table["row"]).astype(np.int32),
             "colour": groups.numbers.astype(np.int32),
         }
         | {column: table[column].to_numpy() for column in TIP}
         | {"confidence": table["confidence"].to_numpy(float).round(4)}
     )
     sprite, side, across = _sprite(results)
-    shown = MAP(
+    MAP(
         key="map",
         data={
             "points": points,
             "names": groups.names,
             "colours": groups.colours,
             "labels": _labels(points, groups) if colouring in (COMPETITION.noun, "cluster", "prediction") else [],
-            "selected": st.session_state.get("selection", []),
+            "selected": selection.rows(),
             "sprite": get_instance().media_file_mgr.add(sprite, "image/png", "the sprite of the map"),
             "side": side,
             "across": across,
@@ -122,9 +123,8 @@ def draw(
             "view": view,
             "star": star,
         },
-        on_picked_change=lambda: None,
+        on_picked_change=lambda: selection.select(st.session_state["map"].picked),
     )
-    return shown.picked
 
 
 def grouped(table: pd.DataFrame, column: str, classes: np.ndarray) -> Groups:
@@ -154,11 +154,12 @@ def _labels(points: pd.DataFrame, groups: Groups) -> list[tuple[str, float, floa
 
 @st.cache_resource(max_entries=1, show_spinner=False, hash_funcs=BY_CHECKSUM)
 def _sprite(results: ClusteredRun) -> tuple[bytes, int, int]:
-    """The images of all rows side by side as a PNG, the pixels of a side of each, and how many stand side by side."""
-    images = results.features.sources["pixels"]
+    """The images of all rows that can be shown, as one PNG; pixels of a side of each, and how many are side by side."""
+    images = results.features.sources["pixels"][views.sample(results, views.most_rows(results))]
     count, height, width, channels = images.shape
     images = 255 - images if channels == 1 else images  # ink is dark, as on paper
-    side, across = min(SIDE, max(height, width)), int(np.ceil(np.sqrt(count)))
+    across = int(np.ceil(np.sqrt(count)))
+    side = max(1, min(SIDE, max(height, width), WIDEST // across))
     if (height, width) != (side, side):
         small = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
         images = np.stack(small).reshape(count, side, side, channels)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import zlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,8 @@ PARAMETER = "rows"  # of the address
 def restore(results: ClusteredRun) -> None:
     """Take the selection of the address, the first time, and keep the address as the selection is."""
     if "selection" not in st.session_state:
-        rows = decode(st.query_params.get(PARAMETER, ""), len(results.dataset.targets))
-        select(rows[np.isin(rows, results.features.rows)])
+        found = decode(st.query_params.get(PARAMETER, ""), len(results.dataset.targets))
+        select(found[np.isin(found, results.features.rows)])
     text = encode(np.array(rows()))
     if text:
         st.query_params[PARAMETER] = text
@@ -92,9 +93,9 @@ def show(results: ClusteredRun, table: pd.DataFrame) -> None:
         return
     shown = chosen["row"].to_numpy()[:SHOWN]
     if len(chosen) == 1:
-        _show_row(results, chosen.iloc[0])
+        _show_row(results, next(chosen.itertuples()))
     else:
-        st.subheader(f"{len(chosen):,} selected")
+        st.subheader(f"{len(chosen):,} selected", anchor=False)
         st.image(results.sheet(shown, ACROSS), width="stretch")
         counts = chosen["label"].value_counts().head(10)
         st.caption(("" if len(chosen) <= SHOWN else f"The first {SHOWN} of them. ") + _listed(counts))
@@ -110,11 +111,11 @@ def _listed(counts: pd.Series) -> str:
     return "Labels: " + ", ".join(f"{count:,} x {label}" for label, count in counts.items())
 
 
-def _show_row(results: ClusteredRun, line: pd.Series) -> None:
-    st.subheader(f"Row {line['row']}")
-    st.image(results.sheet(np.array([line["row"]]), 1, scale=5))
-    st.write(f"Label **{line['label']}**, predicted **{line['prediction']}**, cluster {line['cluster']}")
-    index = int(np.searchsorted(results.features.rows, line["row"]))
+def _show_row(results: ClusteredRun, line: NamedTuple) -> None:
+    st.subheader(f"Row {line.row}", anchor=False)
+    st.image(results.sheet(np.array([line.row]), 1, scale=5))
+    st.write(f"Label **{line.label}**, predicted **{line.prediction}**, cluster {line.cluster}")
+    index = int(np.searchsorted(results.features.rows, line.row))
     widgets.most_probable(st, results.features.probabilities[index], results.dataset.classes)
     near = results.neighbours(index, NEIGHBOURS)
     widgets.neighbours(results, near, ACROSS)

@@ -13,7 +13,7 @@ from digits.stages.explore.clustered_run import MAPS, ClusteredRun
 
 SPACES = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
 SCORED = 10_000  # rows whose silhouettes are measured: of more, it takes longer than to cluster them
-MOST_K = 30  # clusters that can be asked for
+MOST_ROWS = 50_000
 AHEAD = 10_000  # rows of which the map of the pixels is made before anybody asks: of more, it takes minutes
 
 
@@ -53,9 +53,12 @@ def first(results: ClusteredRun) -> Choice:
     """What `make cluster` has computed already, as far as it can be chosen."""
     record = results.record
     space = record.space if record.space in SPACES else next(iter(SPACES))
-    return Choice(
-        results.first_map, space, len(results.mapped), int(record.perplexity), record.method, min(record.k, MOST_K)
-    )
+    return Choice(results.first_map, space, len(results.mapped), int(record.perplexity), record.method, record.k)
+
+
+def most_rows(results: ClusteredRun) -> int:
+    """Rows that can be on a map: of more, the images would not fit into a browser."""
+    return max(len(results.mapped), min(MOST_ROWS, len(results.features.rows)))
 
 
 def view(results: ClusteredRun, choice: Choice) -> View | Job:
@@ -67,10 +70,10 @@ def view(results: ClusteredRun, choice: Choice) -> View | Job:
     return View(choice, sample(results, choice.rows), points, *clustered)
 
 
-def make_ahead(results: ClusteredRun, choice: Choice) -> None:
-    """Begin with the map of the pixels, which people look at next."""
-    if choice.rows <= AHEAD:
-        _points(results, replace(choice, space="pixels"))
+def make_ahead(results: ClusteredRun, choice: Choice) -> Job | None:
+    """Begin with the map of the pixels, which people look at next; None where it is there, or would take long."""
+    found = _points(results, replace(choice, space="pixels")) if choice.rows <= AHEAD else None
+    return found if isinstance(found, Job) else None
 
 
 def sample(results: ClusteredRun, rows: int) -> np.ndarray:
