@@ -58,7 +58,7 @@ def _show_members(results: ClusteredRun, members: pd.DataFrame) -> None:
         "Misfits, the deepest inside first": misfits,
     }
     for column, (title, rows) in zip(st.columns(len(groups)), groups.items(), strict=True):
-        column.subheader(title)
+        column.write(f"**{title}**")
         if rows.empty:
             column.caption("none")
         else:

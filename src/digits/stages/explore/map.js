@@ -299,7 +299,8 @@ class DigitMap {
     const [paper, ...palette] = [this.paper, ...this.data.colours].map((colour) => bytes(colour, ink));
     const pale = palette.map((colour) => colour.map((part, k) => Math.round(0.2 * part + 0.8 * paper[k])));
     const any = this.data.selected.length > 0;
-    const size = Math.min(4.5, 1.6 * Math.sqrt(this.scale / this.fitted) * (this.x.length < 3000 ? 1.5 : 1));
+    const crowd = Math.max(1.3, Math.min(3, 2.4 * (10_000 / this.x.length) ** 0.25));
+    const size = Math.min(5, crowd * Math.sqrt(Math.max(1, this.scale / this.fitted)));
     for (const marked of any ? [false, true] : [false]) {
       const shades = (any && !marked ? pale : palette).map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
       const radius = (size + (marked ? 1 : 0)) * ratio;

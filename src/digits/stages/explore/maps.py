@@ -28,8 +28,8 @@ def page() -> None:
         is_shown = _filter(results)
         choice = _choose(results)
     view, job = _view(results, choice)
-    with line:
-        if job:
+    if job:
+        with line.container():
             _wait(job, view.choice)
     table = results.table.iloc[view.selected].assign(cluster=view.clusters, x=view.points[:, 0], y=view.points[:, 1])
     table = table[is_shown(table)]

@@ -56,10 +56,14 @@ def _show_candidate(results: ClusteredRun, line: NamedTuple) -> None:
     image, believed, near = st.columns([1, 1, 2])
     image.image(results.sheet(np.array([line.row]), 1, scale=6))
     believed.write(f"Row {line.row}: label **{line.label}**, or **{line.prediction}**?")
-    believed.caption(f"Probability of the label: {line.label_probability:.4f}")
+    believed.caption(f"Probability of the label: {_rounded(line.label_probability)}")
     widgets.most_probable(believed, results.features.probabilities[index], results.dataset.classes)
     with near:
         widgets.neighbours(results, results.neighbours(index, NEIGHBOURS), ACROSS)
+
+
+def _rounded(probability: float) -> str:
+    return f"{probability:.4f}" if probability >= 0.0001 else "below 0.0001"
 
 
 def _ask(results: ClusteredRun, queue: pd.DataFrame, place: int, verdicts: dict[int, str]) -> None:

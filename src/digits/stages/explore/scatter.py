@@ -50,7 +50,7 @@ HTML = """
 CSS = """
 .map { position: relative; font: 14px var(--st-font, sans-serif); color: var(--st-text-color); }
 .map > canvas {
-  display: block; width: 100%; height: clamp(320px, min(100vh - 300px, 110vw), 1200px); touch-action: none;
+  display: block; width: 100%; height: clamp(320px, min(100vh - 320px, 110vw), 1200px); touch-action: none;
   cursor: grab; border-radius: 8px; outline-offset: -2px;
 }
 .lassoing > canvas { cursor: crosshair; }

@@ -14,7 +14,7 @@ from digits.stages.explore.clustered_run import ClusteredRun
 from digits.stages.explore.markdown import literal
 
 MOST_PROBABLE = 3
-LINE = 44  # pixels of what stands beside a title, which must not move the page
+LINE = 44  # pixels of what stands beside a title: what changes there does not move the page
 SCORES = {
     "purity": "Purity",
     "oof_accuracy": "Its ceiling",
@@ -26,15 +26,12 @@ SCORES = {
 
 
 def head(title: str, results: ClusteredRun) -> DeltaGenerator:
-    """Draw the title, and what run the page is of.
-
-    Returns:
-        The place beside them for a line that does not move the page.
-    """
-    left, right = st.columns([2, 3], vertical_alignment="center")
+    """Draw the title and, beside it, what run the page is of; gives the place of this line, which has a fixed height."""
+    left, right = st.columns([1, 3], vertical_alignment="center")
     left.header(title, anchor=False)
-    left.caption(f"Run {literal(results.run.folder.name)}, {len(results.features.rows):,} out-of-fold rows")
-    return right.container(height=LINE, border=False)
+    line = right.container(height=LINE, border=False).empty()
+    line.caption(f"Run {literal(results.run.folder.name)}, {len(results.features.rows):,} out-of-fold rows")
+    return line
 
 
 def scores(values: Mapping[str, Any]) -> str:
