@@ -334,3 +334,5 @@ def test_no_page_writes_html():
         assert not re.search(
             r"unsafe_allow|st\.html|st\.iframe|components\.(html|iframe)|st\.latex|markdown\(", text
         ), path
+    for path in Path(explore.__file__).parent.glob("*.js"):
+        assert not re.search(r"HTML|eval\(|document\.write|https?:|import\(", path.read_text(encoding="utf-8")), path

@@ -26,7 +26,11 @@ SCORES = {
 
 
 def head(title: str, results: ClusteredRun) -> DeltaGenerator:
-    """Draw the title and, beside it, what run the page is of; gives the place of this line, which has a fixed height."""
+    """Draw the title and, beside it, what run the page is of.
+
+    Returns:
+        The place of this line, of a fixed height.
+    """
     left, right = st.columns([1, 3], vertical_alignment="center")
     left.header(title, anchor=False)
     line = right.container(height=LINE, border=False).empty()
