@@ -46,11 +46,12 @@ def page() -> None:
 
 def _about(table: pd.DataFrame, view: View) -> str:
     shown = f"{len(table):,} of {view.choice.rows:,}" if len(table) < view.choice.rows else f"{len(table):,}"
-    return (
-        f"{shown} rows in {view.scores['clusters']} clusters of their {SPACES[view.choice.space]}, "
-        f"{view.scores['noise']:.1%} left out as noise. The networks were trained on labels: these are no figures of "
-        "unsupervised clustering, except for pixels."
-    )
+    text = f"{shown} rows in {view.scores['clusters']} clusters of their {SPACES[view.choice.space]}"
+    if view.scores["noise"]:
+        text += f", {view.scores['noise']:.1%} left out as noise"
+    if view.choice.space == "pixels":
+        return f"{text}."
+    return f"{text}. The networks were trained on labels: these are no figures of unsupervised clustering."
 
 
 def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:

@@ -38,10 +38,11 @@ def page() -> None:
     judged = queue["row"].isin(list(verdicts)).to_numpy()
     st.progress(judged.mean(), f"{judged.sum()} of {len(queue)} judged")
     place = _place(queue, judged)
+    _go(queue["row"].tolist()[place])
     _show_candidate(results, next(queue.iloc[[place]].itertuples()))
     _ask(results, queue, place, verdicts)
     if verdicts:
-        st.caption(f"{len(verdicts)} verdicts saved in {literal(str(path))}; train with them:")
+        st.caption(f"Saved in {literal(str(path))}; train with the verdicts:")
         st.code(f"make submit RUN=corrected SET=data.corrections={path}", language="sh")
 
 
@@ -73,12 +74,15 @@ def _ask(results: ClusteredRun, queue: pd.DataFrame, place: int, verdicts: dict[
     before = verdicts.get(row)
 
     def judge(verdict: str | None) -> None:
+        if st.session_state.candidate != row:  # a key that was pressed before the next row's buttons were there
+            return
         path = results.run.clusters / "verdicts.csv"
         saved = read_verdicts(path, results.dataset)
         saved.pop(row, None)
         write_verdicts(path, saved | ({row: verdict} if verdict else {}), results.dataset)
         others = [*rows[place + 1 :], *rows[:place]]
-        st.session_state.candidate = next((other for other in others if other not in saved), row) if verdict else row
+        if verdict:
+            _go(next((other for other in others if other not in saved), row))
 
     def offer(verdict: str, title: str, shortcut: str | None) -> None:
         kind = "primary" if verdict == before else "secondary"
@@ -103,6 +107,7 @@ def _ask(results: ClusteredRun, queue: pd.DataFrame, place: int, verdicts: dict[
 
 
 def _go(row: int) -> None:
+    """Show this candidate from now on."""
     st.session_state.candidate = row
 
 

@@ -33,7 +33,7 @@ def head(title: str, results: ClusteredRun) -> DeltaGenerator:
     """
     left, right = st.columns([1, 3], vertical_alignment="center")
     left.header(title, anchor=False)
-    line = right.container(height=LINE, border=False).empty()
+    line = right.container(height=LINE, border=False, vertical_alignment="bottom").empty()
     line.caption(f"Run {literal(results.run.folder.name)}, {len(results.features.rows):,} out-of-fold rows")
     return line
 
