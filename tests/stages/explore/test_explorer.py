@@ -307,6 +307,7 @@ def test_every_verdict_is_saved_at_once(page, output):
     assert lines[1].startswith(f"{queue[0]},")
     assert len(set(lines[1].split(",")[1:3])) == 1
     expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible()
+    _settled(page)
     page.keyboard.press("u")
     expect(page.get_by_text(f"2 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
     _go(page, "Mistakes")
@@ -315,6 +316,7 @@ def test_every_verdict_is_saved_at_once(page, output):
     expect(page.get_by_text(f"Row {queue[2]}: label")).to_be_visible()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible(timeout=SECONDS)
+    _settled(page)
     page.keyboard.press("o")
     expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
     assert [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]] == queue[:1]

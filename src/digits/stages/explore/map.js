@@ -306,14 +306,17 @@ class DigitMap {
       const radius = (size + (marked ? 1 : 0)) * ratio;
       const reach = Math.floor(radius);
       const half = Array.from({ length: 2 * reach + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - (k - reach) ** 2)));
+      const [left, top] = this.place(0, 0);
       for (let i = 0; i < this.x.length; i++) {
         if (any && Boolean(this.selected[i]) !== marked) continue;
-        const place = this.toScreen(i);
-        const [x, y] = [Math.round(place[0] * ratio), Math.round(place[1] * ratio)];
+        const x = Math.round((left + this.x[i] * this.scale) * ratio);
+        const y = Math.round((top - this.y[i] * this.scale) * ratio);
         if (x < 0 || y < 0 || x >= width || y >= height) continue;
+        const shade = shades[this.colour[i]];
         for (let k = Math.max(0, reach - y); k < half.length && y + k - reach < height; k++) {
           const line = (y + k - reach) * width;
-          pixels.fill(shades[this.colour[i]], line + Math.max(0, x - half[k]), line + Math.min(width, x + half[k] + 1));
+          const end = line + Math.min(width, x + half[k] + 1);
+          for (let pixel = line + Math.max(0, x - half[k]); pixel < end; pixel++) pixels[pixel] = shade;
         }
       }
     }
