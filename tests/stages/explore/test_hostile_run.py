@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import json
 import re
@@ -29,6 +30,7 @@ from digits.errors import UserError
 from digits.files import arrays, records
 from digits.runs import Run
 from digits.stages.cluster.features import gather
+from digits.stages.explore import __main__ as server
 from digits.stages.explore import queue
 from digits.stages.explore import stage as explore
 from digits.stages.explore.clustered_run import CLUSTERS, QUEUE, ClusteredRun, ClusterRecord, read
@@ -336,3 +338,9 @@ def test_no_page_writes_html():
         ), path
     for path in Path(explore.__file__).parent.glob("*.js"):
         assert not re.search(r"HTML|eval\(|document\.write|https?:|import\(", path.read_text(encoding="utf-8")), path
+
+
+def test_what_is_left_out_of_the_log_is_what_streamlit_says_of_closed_tabs():
+    source = Path(importlib.util.find_spec(server.LOGGER).origin).read_text(encoding="utf-8")
+    assert f'_LOGGER.exception("{server.CLOSED_TAB}")' in source
+    assert "_LOGGER: Final = get_logger(__name__)" in source

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
 from typing import Any
 
 from streamlit.web import cli
 
 from digits.stages.explore import main  # noqa: F401  so that the first page does not wait for it
+
+CLOSED_TAB = "Error sending websocket payload"  # what Streamlit logs, with a traceback, of a tab that was closed
+LOGGER = "streamlit.web.server.starlette.starlette_websocket"
 
 
 class Output(io.FileIO):
@@ -24,5 +28,6 @@ class Output(io.FileIO):
 if __name__ == "__main__":
     if sys.stdout is not None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(Output(1, "w", closefd=False)), line_buffering=True)
+    logging.getLogger(LOGGER).addFilter(lambda record: record.msg != CLOSED_TAB)
     sys.argv[0] = "streamlit"
     cli.main()

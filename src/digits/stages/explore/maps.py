@@ -64,7 +64,7 @@ def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
         least, most = st.slider("Confidence", 0.0, 1.0, key="confidence")
 
     def is_shown(table: pd.DataFrame) -> pd.Series:
-        passes = table["confidence"].between(least, most)
+        passes = table["confidence"].clip(0, 1).between(least, most)
         if labels:
             passes &= table["label"].isin(labels)
         return passes if only == SHOWN[0] else passes & (table["right"] == (only == "right"))
