@@ -16,6 +16,7 @@ from digits.stages.explore.background import Job
 from digits.stages.explore.clustered_run import MAPS, ClusteredRun
 from digits.stages.explore.views import SPACES, Choice, View
 
+SETTINGS = ("colour", "labels", "only", "confidence", "k", "method", "kind", "space", "rows", "perplexity")
 SHOWN = ["all", "right", "wrong"]
 PAUSE = 0.5  # seconds between two looks at a job
 
@@ -88,9 +89,6 @@ def _choose(results: ClusteredRun) -> Choice:
     low, high = min(5, first.perplexity), max(100, first.perplexity)
     perplexity = st.slider("Perplexity", low, high, key="perplexity", disabled=kind != "tsne")
     return Choice(kind, space, rows, perplexity, method, k)
-
-
-SETTINGS = ("colour", "labels", "only", "confidence", "k", "method", "kind", "space", "rows", "perplexity")
 
 
 def keep_settings(results: ClusteredRun) -> None:

@@ -23,6 +23,7 @@ from digits.stages.predict.readings import OK, Picture, Reading
 
 TITLE = f"Your {COMPETITION.noun}"
 NEIGHBOURS, AROUND = 12, 10  # rows that are shown, and rows that put it on the map
+THUMBNAIL = 140  # pixels of what was judged
 WAIT = "Preparing the networks; the first time they are exported, which takes a minute or two ..."
 DRAWN = "your drawing"
 HTML = """
@@ -115,9 +116,11 @@ def _brought(name: str, file: BinaryIO, shape: tuple[int, int, int]) -> Picture:
         UserError: it cannot be read.
     """
     picture = pictures.read_colours(file)
-    several = shape[2] == 1
-    images = ink.to_digits(pictures.grey(picture), shape[0])[..., None] if several else pictures.resized(picture, shape)
-    return Picture(name, images, pictures.thumbnail(picture, 140))
+    if shape[2] == 1:
+        images = ink.to_digits(pictures.grey(picture), shape[0])[..., None]
+    else:
+        images = pictures.resized(picture, shape)
+    return Picture(name, images, pictures.thumbnail(picture, THUMBNAIL))
 
 
 def _predict(results: ClusteredRun, ensemble: Ensemble, images: np.ndarray) -> Prediction:
