@@ -224,9 +224,9 @@ def test_a_lasso_shows_images_a_table_and_a_file(page):
     _lasso(page)
     expect(page.get_by_text("1,078 selected")).to_be_visible(timeout=SECONDS)
     expect(page.get_by_test_id("stImage").first).to_be_visible()
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SECONDS)
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0] == "row,label,prediction,confidence,right,cluster"
     assert len(lines) == 1079
@@ -316,7 +316,7 @@ def test_every_verdict_is_saved_at_once(page, output):
     expect(page.get_by_text(f"Row {queue[2]}: label")).to_be_visible()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible(timeout=SECONDS)
-    _settled(page)
+    expect(page.get_by_role("button", name="Open again")).to_be_enabled(timeout=SECONDS)
     page.keyboard.press("o")
     expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
     assert [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]] == queue[:1]
