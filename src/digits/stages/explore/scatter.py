@@ -1,4 +1,4 @@
-"""The map component, drawn by `map.js`: points that show their images, with names, a lasso and a wheel."""
+"""The map component, drawn by `figures/map.js`: points that show their images, with names, a lasso and a wheel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime import get_instance
 
+from digits import figures
 from digits.competition import COMPETITION
 from digits.stages.cluster.clustering import NOISE
 from digits.stages.explore import selection, views
@@ -70,7 +71,7 @@ button {
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
 """
 MAP = st.components.v2.component(
-    "digits_map", html=HTML, css=CSS, js=Path(__file__).with_name("map.js").read_text(encoding="utf-8")
+    "digits_map", html=HTML, css=CSS, js=Path(figures.__file__).with_name("map.js").read_text(encoding="utf-8")
 )
 
 
