@@ -1881,7 +1881,7 @@ class Source:
 
     kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
     path: folder or archive; None for the demo set.
-    note: one plain line that says which source was taken and, for the demo, how to get the real one.
+    note: one short line that says which source was taken and, for the demo, how to get the real one.
     """
 
     kind: str
@@ -1930,24 +1930,20 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
         UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
-        return Source("demo", None, "Data: the embedded demo set (scikit-learn's handwritten digits).")
+        return Source("demo", None, "Data: the embedded demo set")
     if data is not None:
         path = Path(data)
         with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
             path = path.expanduser()
         locate(path)
-        return Source("given", path, f"Data: {path}, as given.")
+        return Source("given", path, f"Data: {path}")
     folder = root / COMPETITION.name
     for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
             kind = "kaggle" if path in mounts else "input"
-            return Source(kind, path, f"Data: the {COMPETITION.name} competition in {path}.")
-    note = (
-        f"Data: the embedded demo set (scikit-learn's handwritten digits), since {folder} holds no data; "
-        "for the real competition run `make data` or give DATA=<folder or zip>."
-    )
-    return Source("demo", None, note)
+            return Source(kind, path, f"Data: {path}")
+    return Source("demo", None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
 
 
 def locate(path: Path) -> dict[str, Table]:
@@ -2134,10 +2130,11 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip begins, and one without member
 class Verdict:
     """Result of the validator: `problems` make a file invalid, `remarks` do not.
 
-    labels: int64 or str (n,), the most probable ones, in the order of the test rows; None where an id or an answer is
-    wrong. in_order: the lines are in the order of the test rows too.
+    ids: of the test rows, see `expected_ids`. labels: int64 or str (n,), the most probable ones, in the order of these
+    rows; None where an id or an answer is wrong. in_order: the lines are in their order too.
     """
 
+    ids: list[int]
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     labels: np.ndarray | None = None
@@ -2215,7 +2212,7 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
     """
-    verdict, columns = Verdict(), header(classes)
+    verdict, columns = Verdict(expected_ids(rows, ids)), header(classes)
     lines = _lines(path, limits.SUBMISSION_BYTES + limits.SUBMISSION_ROW_BYTES * len(columns) * rows, verdict)
     if not lines:
         verdict.problems.append("the file is empty")
@@ -2224,7 +2221,7 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
     if len(lines) == 1:
         verdict.problems.append(f"no rows after the header, the test set has {rows}")
         return verdict
-    order = _check_ids([line[0] if line else "" for line in lines[1:]], expected_ids(rows, ids), verdict)
+    order = _check_ids([line[0] if line else "" for line in lines[1:]], verdict)
     labels = _check_answers(lines[1:], classes, verdict)
     if order is not None and labels is not None:
         verdict.labels = labels[order]
@@ -2248,7 +2245,7 @@ def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
         first = wrong[0]
         verdict.problems.append(
             f"{len(wrong)} labels are not those of run '{run}', the first "
-            f"at {ID} {first + FIRST}: {verdict.labels[first]} instead of {chosen[first]}"
+            f"at {ID} {verdict.ids[first]}: {verdict.labels[first]} instead of {chosen[first]}"
         )
     if not verdict.in_order:
         verdict.problems.append(f"the rows are not in the order in which run '{run}' writes them")
@@ -2278,7 +2275,7 @@ def compare(verdict: Verdict, reference: Reference) -> None:
     if agreement >= limit:
         verdict.remarks.append(agrees)
         return
-    by_name = np.array(sorted(range(FIRST, FIRST + len(verdict.labels)), key=str)) - FIRST
+    by_name = np.argsort(list(map(str, verdict.ids)))
     if (verdict.labels[by_name.argsort()[reference.rows]] == expected).mean() >= limit:
         guess = "the rows stand in file-name order (1, 10, 100, ...), not in number order"
     else:
@@ -2327,9 +2324,9 @@ def _check_header(found: list[str], columns: list[str], verdict: Verdict) -> Non
     verdict.problems.append(f"line 1: {must}, found '{','.join(found)[:60]}'")
 
 
-def _check_ids(cells: list[str], expected: list[int], verdict: Verdict) -> np.ndarray | None:
+def _check_ids(cells: list[str], verdict: Verdict) -> np.ndarray | None:
     """Number of each test row's line, int (rows,), if each has one."""
-    rows = len(expected)
+    expected, rows = verdict.ids, len(verdict.ids)
     if len(cells) != rows:
         verdict.problems.append(f"{len(cells)} rows after the header, the test set has {rows}")
     unreadable = [(line, cell) for line, cell in enumerate(cells, start=2) if not PLAIN.fullmatch(cell)]
@@ -2437,8 +2434,8 @@ def read(source: Source, cache_folder: Path) -> Dataset:
     return dataset
 
 
-def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Read the images of one CSV, with or without labels: uint8 (n, *shape).
+def read_images(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the images of one CSV, with or without labels, uint8 (n, *shape), and what was assumed, as in `Layout`.
 
     Raises:
         UserError: it is no table of images, or they have another shape.
@@ -2447,7 +2444,7 @@ def read_images(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     if layout.shape != shape:
         found, expected = size(layout.shape), size(shape)
         raise UserError(f"{path}: has {found} pixels an image, the networks were trained on {expected}")
-    return csv.read(replace(layout, label=None, id=None)).images
+    return csv.read(replace(layout, label=None, id=None)).images, layout.remarks
 
 
 def _parse(tables: Mapping[str, Table], name: str, origin: str) -> Dataset:
@@ -2495,7 +2492,7 @@ def _note(train: Layout, test: Layout) -> str:
         if (remarks := [remark for remark in layout.remarks if remark not in both])
     ]
     if test.label is not None:
-        own.append(f"the labels of {test.table.name} are for the true score alone, nothing is trained on them")
+        own.append(f"labels of {test.table.name}: for the true score alone")
     assumed = [", ".join(both)] * bool(both) + own
     return f"Tables read as: {'; '.join(assumed)}." if assumed else ""
 '''
@@ -3201,6 +3198,21 @@ FILES["digits/figures/__init__.py"] = r'''"""The style of all figures, and what 
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/caption.py"] = r'''"""Words of a figure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Caption(NamedTuple):
+    """What is seen, which is the title and the alternative text of a figure; and what to see in it."""
+
+    title: str
+    text: str
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/figures/confusion.py"] = r'''"""The confusion matrix."""
 
 from __future__ import annotations
@@ -3210,7 +3222,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from digits.competition import COMPETITION
-from digits.figures.style import canvas, caption, matrix_side, name_ticks, name_width, styled, write_cells
+from digits.figures.caption import Caption
+from digits.figures.style import canvas, matrix_side, name_ticks, name_width, styled, write_cells
 
 
 @styled
@@ -3223,22 +3236,31 @@ def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
     """
     side, names = matrix_side(len(classes)), name_width(classes)
     room = side / len(classes)
-    figure, (axes,) = canvas(1, width=side + names + 1.3, height=side + 0.6)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    most = max(int(wrong.max()), 1)
-    axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * most))
+    figure, (axes,) = canvas(width=side + names + 0.9, height=side + 1.0)
+    wrong = _wrong(counts)
+    axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", norm=LogNorm(0.5, 2 * max(int(wrong.max()), 1)))
     texts = [[f"{count:,}" if count else "" for count in row] for row in counts]
-    write_cells(axes, texts, np.where(np.eye(len(classes), dtype=bool), "#999999", "black"), room)
+    write_cells(axes, texts, np.where(np.eye(len(classes), dtype=bool), "#666666", "black"), room)
     name_ticks(axes.xaxis, classes, room)
     name_ticks(axes.yaxis, classes, room)
-    axes.set(title="Confusion matrix, out of fold", xlabel=f"predicted {COMPETITION.noun}", ylabel="label")
-    text = f"{wrong.sum():,} of {counts.sum():,} rows are wrong"
+    axes.set(xlabel=f"predicted {COMPETITION.noun}", ylabel="label")
+    return figure
+
+
+def caption(counts: np.ndarray, classes: np.ndarray) -> Caption:
+    """Words of the confusion matrix."""
+    wrong = _wrong(counts)
+    text = f"{wrong.sum():,} of {counts.sum():,} rows are wrong, those beside the diagonal"
     if wrong.any():
         label, chosen = np.unravel_index(wrong.argmax(), wrong.shape)
-        text += f"; most often {classes[label]} is taken for {classes[chosen]} ({most})"
-    caption(figure, text)
-    return figure
+        text += f"; most often {classes[label]} is taken for {classes[chosen]} ({wrong.max()} times)"
+    return Caption("Confusion matrix of the out-of-fold rows", f"{text}.")
+
+
+def _wrong(counts: np.ndarray) -> np.ndarray:
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    return wrong
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3251,8 +3273,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from digits.figures.caption import Caption
 from digits.figures.sheets import save_grey
+from digits.figures.style import entitle
 from digits.files.atomic import replacing
+
+Captioned = tuple[str, Figure, Caption]  # a figure, before it the name of its file
 
 
 def clear(folder: Path) -> None:
@@ -3262,13 +3288,18 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def draw(folder: Path, figures: Iterable[tuple[str, Figure]], grey: Iterable[str] = ()) -> dict[str, str]:
-    """Save every figure under its name, those named in `grey` without colours; return the captions by file name."""
+def draw(folder: Path, figures: Iterable[Captioned], grey: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """Save every figure under its name and title, those named in `grey` without colours.
+
+    Returns:
+        The captions by file name, for a record.
+    """
     captions = {}
-    for name, figure in figures:
+    for name, figure, caption in figures:
+        entitle(figure, caption.title)
         with replacing(folder / f"{name}.png") as temporary:
             (save_grey if name in grey else Figure.savefig)(figure, temporary)
-        captions[f"{name}.png"] = " ".join(figure.get_supxlabel().split())
+        captions[f"{name}.png"] = caption._asdict()
     return captions
 '''
 
@@ -3285,61 +3316,70 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.figures.style import PALETTE, SERIES, canvas, caption, error_rate, log_percent, plain_log, styled
+from digits.figures.caption import Caption
+from digits.figures.style import PALETTE, SERIES, canvas, error_rate, log_shares, plain_log, styled
+
+SCORED = "The curves are measured on the rows that are scored; no choice is made by them."
+CAPTION = Caption("Training of every member, by epoch", SCORED)
 
 
 @styled
 def training_history(histories: Mapping[str, np.ndarray]) -> Figure:
     """Loss and error rate by epoch of every member, such as `default-s0-f3`; a colour an architecture."""
-    figure, (left, right) = canvas(2)
+    figure, (losses, errors) = canvas(2)
     architectures = list(dict.fromkeys(name.split("-")[0] for name in histories))
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
     for name, history in histories.items():
         colour = colours[name.split("-")[0]]
-        for axes, field, transform in ((left, "loss", np.asarray), (right, "accuracy", error_rate)):
+        for axes, field, transform in ((losses, "loss", np.asarray), (errors, "accuracy", error_rate)):
             axes.plot(history["epoch"], transform(history[field]), ":", color=colour, lw=1, alpha=0.7)
             axes.plot(history["epoch"], transform(history[f"held_out_{field}"]), color=colour, lw=1.4)
     for architecture in architectures:
-        left.plot([], [], color=colours[architecture], label=f"{architecture}, held out")
-        left.plot([], [], ":", color=colours[architecture], label=f"{architecture}, training (augmented)")
-    left.legend(fontsize=8)
-    left.set(title="Log loss", xlabel="epoch", ylabel="log loss (nats)", yscale="log")
-    right.set(title="Error rate", xlabel="epoch", ylabel="rows that were wrong", yscale="log")
-    log_percent(right.yaxis)
-    for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    errors = f"{len(histories)} members; held-out error after the last epoch {_range(histories.values())}"
-    caption(figure, f"{errors}, on the rows that are scored after every epoch")
+        losses.plot([], [], color=colours[architecture], label=f"{architecture}, held out")
+        losses.plot([], [], ":", color=colours[architecture], label=f"{architecture}, training (augmented)")
+    losses.legend()
+    losses.set(ylabel="log loss (nats)", yscale="log")
+    plain_log(losses.yaxis)
+    _finish(errors)
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 @styled
-def fold_histories(histories: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> Figure:
-    """Held-out loss and error rate of every fold by epoch: a column an architecture, a colour a fold.
+def fold_histories(folds: Mapping[int, Sequence[np.ndarray]]) -> Figure:
+    """Held-out loss and error rate of an architecture by epoch: a colour a fold, and the mean of all.
 
-    histories: those of all seeds by architecture and fold.
+    folds: the histories of all seeds by fold.
     """
-    figure = Figure(figsize=(max(6.4, 4.8 * len(histories)), 7), layout="constrained")
-    panels = figure.subplots(2, len(histories), squeeze=False, sharex="col", sharey="row")
-    for (losses, errors), (architecture, folds) in zip(panels.T, histories.items(), strict=True):
-        _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
-        rates = {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
-        _draw_folds(errors, rates)
-        losses.set_title(architecture)
-        errors.set_xlabel("epoch")
-        errors.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0, 0].set_ylabel("held-out log loss (nats)")
-    heights = np.concatenate([line.get_ydata() for axes in panels[0] for line in axes.lines])
+    figure, (losses, errors) = canvas(2)
+    _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
+    _draw_folds(
+        errors, {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
+    )
+    losses.set_ylabel("held-out log loss (nats)")
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
+    heights = np.concatenate([line.get_ydata() for line in losses.lines])
     if heights.max() > 5 * heights.min() > 0:  # a logarithmic axis shows more than a tick or two
-        panels[0, 0].set_yscale("log")
-        plain_log(panels[0, 0].yaxis)
-    panels[1, 0].set(ylabel="held-out rows that were wrong", yscale="log")
-    for axes in panels[1]:
-        log_percent(axes.yaxis)
-    panels[0, -1].legend(title="fold", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    texts = [_last_errors(architecture, folds) for architecture, folds in histories.items()]
-    caption(figure, f"held-out error after the last epoch: {'; '.join(texts)}; on the rows scored after every epoch")
+        losses.set_yscale("log")
+        plain_log(losses.yaxis)
+    losses.legend(title="fold", loc="upper right", ncols=3)
+    _finish(errors)
     return figure
+
+
+def captions(architectures: Mapping[str, Mapping[int, Sequence[np.ndarray]]]) -> dict[str, Caption]:
+    """Words of the figures `history_<architecture>`; all histories by architecture and fold."""
+    return {
+        f"history_{name}": Caption(f"Training of {name}, by epoch", f"{_last_errors(folds)} {SCORED}")
+        for name, folds in architectures.items()
+    }
+
+
+def _finish(errors: Axes) -> None:
+    """Format the panel of error rates."""
+    errors.set(xlabel="epoch", ylabel="held-out rows that were wrong")
+    errors.xaxis.set_major_locator(MaxNLocator(integer=True))
+    log_shares(errors)
 
 
 def _draw_folds(axes: Axes, folds: Mapping[int, Sequence[np.ndarray]]) -> None:
@@ -3351,16 +3391,17 @@ def _draw_folds(axes: Axes, folds: Mapping[int, Sequence[np.ndarray]]) -> None:
             epochs = np.arange(1, len(curve) + 1)
             axes.plot(epochs, curve, marker=marker, color=SERIES[index % len(SERIES)], lw=1.3, label=label)
     every = list(chain(*folds.values()))
-    shortest = min(map(len, every))  # early stopping ends them at different epochs
-    means = np.mean([curve[:shortest] for curve in every], axis=0)
-    axes.plot(np.arange(1, len(means) + 1), means, color="black", lw=2.2, label="mean")
+    if len(every) > 1:
+        shortest = min(map(len, every))  # early stopping ends them at different epochs
+        means = np.mean([curve[:shortest] for curve in every], axis=0)
+        axes.plot(np.arange(1, len(means) + 1), means, color="black", lw=2.2, label="mean")
 
 
-def _last_errors(architecture: str, folds: Mapping[int, Sequence[np.ndarray]]) -> str:
-    """Such as `small 1.00% to 2.00%, worst in fold 0`."""
-    errors = f"{architecture} {_range(chain(*folds.values()))}"
+def _last_errors(folds: Mapping[int, Sequence[np.ndarray]]) -> str:
+    """Such as `Held-out error after the last epoch: 1.00% to 2.00%, worst in fold 0.`"""
+    errors = f"Held-out error after the last epoch: {_range(chain(*folds.values()))}"
     worst = max(folds, key=lambda fold: max(1 - history["held_out_accuracy"][-1] for history in folds[fold]))
-    return f"{errors}, worst in fold {worst}" if len(folds) > 1 else errors
+    return f"{errors}, worst in fold {worst}." if len(folds) > 1 else f"{errors}."
 
 
 def _range(histories: Iterable[np.ndarray]) -> str:
@@ -3368,6 +3409,403 @@ def _range(histories: Iterable[np.ndarray]) -> str:
     errors = [1 - history["held_out_accuracy"][-1] for history in histories]
     low, high = min(errors), max(errors)
     return f"{low:.2%}" if low == high else f"{low:.2%} to {high:.2%}"
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/map.js"] = r'''// The map of the explorer: a point for every row, its image where the mouse is, all images where the map is near.
+// Streamlit calls the default function whenever the data changes; what is zoomed, and which tool, is kept in the page.
+
+const REACH = 12; // pixels from a point within which the mouse is on it
+const CLICK = 5; // pixels by which the mouse may move in a click
+const CELLS = 128; // of the grid on each side
+const MOST_IMAGES = 700; // in sight, with which they are drawn instead of dots
+const ENLARGED = 4; // times that an image is enlarged at the mouse
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".map");
+  root.map ??= new DigitMap(root);
+  root.map.update(data, (rows) => setTriggerValue("picked", rows));
+}
+
+class DigitMap {
+  constructor(root) {
+    this.root = root;
+    this.canvas = root.querySelector("canvas");
+    this.tip = root.querySelector(".tip");
+    this.legend = root.querySelector(".legend");
+    this.fingers = new Map();
+    for (const button of root.querySelectorAll(".tools button")) button.onclick = () => this.use(button.name);
+    const events = { pointerdown: "press", pointermove: "move", pointerup: "lift", pointercancel: "cancel" };
+    for (const [event, method] of Object.entries(events)) this.canvas.addEventListener(event, (e) => this[method](e));
+    this.canvas.addEventListener("pointerleave", () => this.hover(-1));
+    this.canvas.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    this.canvas.addEventListener("keydown", (e) => this.key(e));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+  }
+
+  // data: points, an Arrow table of x, y, row, image, colour and what the tip shows; colours of the palette, with a
+  // name each or a scale; selected rows; sprite, the address of all images, side by side; view, the name of the map.
+  update(data, pick) {
+    const column = (name) => data.points.getChild(name).toArray();
+    Object.assign(this, { data, pick, x: column("x"), y: column("y"), row: column("row") });
+    this.image = column("image");
+    this.colour = column("colour");
+    const selected = new Set(data.selected);
+    this.selected = this.row.map((row) => selected.has(row));
+    this.index();
+    if (this.view !== data.view) this.fit();
+    this.view = data.view;
+    this.names();
+    this.load(data.sprite);
+    this.hover(-1);
+    this.draw();
+  }
+
+  async load(address) {
+    if (this.address === address) return;
+    this.address = address;
+    this.sprite = null;
+    const answer = await fetch(address);
+    const sprite = await createImageBitmap(await answer.blob());
+    if (this.address !== address) return;
+    this.sprite = sprite;
+    this.draw();
+  }
+
+  // --- where points are ---
+
+  // The points of each cell of a grid, so that looking for the nearest one does not look at all of them.
+  index() {
+    const count = this.x.length;
+    const bounds = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+    [this.left, this.right] = count ? bounds(this.x) : [0, 1];
+    [this.bottom, this.top] = count ? bounds(this.y) : [0, 1];
+    const cells = new Int32Array(count);
+    this.starts = new Int32Array(CELLS * CELLS + 1);
+    for (let i = 0; i < count; i++) {
+      cells[i] = this.cellOf(this.x[i], this.left, this.right) * CELLS + this.cellOf(this.y[i], this.bottom, this.top);
+      this.starts[cells[i] + 1]++;
+    }
+    for (let cell = 0; cell < CELLS * CELLS; cell++) this.starts[cell + 1] += this.starts[cell];
+    const next = this.starts.slice();
+    this.order = new Int32Array(count);
+    for (let i = 0; i < count; i++) this.order[next[cells[i]]++] = i;
+  }
+
+  cellOf(value, low, high) {
+    return Math.max(0, Math.min(CELLS - 1, Math.floor(((value - low) / (high - low || 1)) * CELLS)));
+  }
+
+  // Numbers of the points in a rectangle of pixels, and perhaps of some around it.
+  *within(left, top, right, bottom) {
+    const [x0, y1] = this.toData(left, top);
+    const [x1, y0] = this.toData(right, bottom);
+    const [low, high] = [this.cellOf(y0, this.bottom, this.top), this.cellOf(y1, this.bottom, this.top)];
+    const last = this.cellOf(x1, this.left, this.right);
+    for (let column = this.cellOf(x0, this.left, this.right); column <= last; column++) {
+      const [from, to] = [this.starts[column * CELLS + low], this.starts[column * CELLS + high + 1]];
+      for (let k = from; k < to; k++) yield this.order[k];
+    }
+  }
+
+  nearest(x, y) {
+    let [best, reach] = [-1, REACH ** 2];
+    for (const i of this.within(x - REACH, y - REACH, x + REACH, y + REACH)) {
+      const [px, py] = this.toScreen(i);
+      const distance = (px - x) ** 2 + (py - y) ** 2;
+      if (distance < reach) [best, reach] = [i, distance];
+    }
+    return best;
+  }
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const spans = [this.right - this.left || 1, this.top - this.bottom || 1];
+    this.fitted = 0.94 * Math.min(width / spans[0], height / spans[1]);
+    this.scale = this.fitted;
+    this.centre = [(this.left + this.right) / 2, (this.bottom + this.top) / 2];
+  }
+
+  place(x, y) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    return [width / 2 + (x - this.centre[0]) * this.scale, height / 2 - (y - this.centre[1]) * this.scale];
+  }
+
+  toScreen(i) {
+    return this.place(this.x[i], this.y[i]);
+  }
+
+  toData(x, y) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    return [this.centre[0] + (x - width / 2) / this.scale, this.centre[1] - (y - height / 2) / this.scale];
+  }
+
+  zoom(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
+    const before = this.toData(x, y);
+    this.scale = Math.max(this.fitted / 2, Math.min(this.fitted * 400, this.scale * factor));
+    const after = this.toData(x, y);
+    this.centre = this.centre.map((value, axis) => value + before[axis] - after[axis]);
+    this.draw();
+  }
+
+  pan(dx, dy) {
+    this.centre = [this.centre[0] - dx / this.scale, this.centre[1] + dy / this.scale];
+    this.draw();
+  }
+
+  // --- what people do ---
+
+  use(tool) {
+    if (tool === "in" || tool === "out") return this.zoom(tool === "in" ? 1.5 : 1 / 1.5);
+    if (tool === "all") return this.fit(), this.draw();
+    this.root.classList.toggle("lassoing");
+  }
+
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  press(event) {
+    if (event.button) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.fingers.set(event.pointerId, this.at(event));
+    this.hover(-1);
+    this.path = [this.at(event)];
+    this.dragged = this.fingers.size > 1;
+    this.lasso = this.fingers.size === 1 && (event.shiftKey || this.root.classList.contains("lassoing"));
+  }
+
+  move(event) {
+    const [x, y] = this.at(event);
+    const before = this.fingers.get(event.pointerId);
+    if (!before) return this.hover(this.nearest(x, y), x, y);
+    const others = [...this.fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
+    this.fingers.set(event.pointerId, [x, y]);
+    this.dragged ||= Math.hypot(x - this.path[0][0], y - this.path[0][1]) > CLICK;
+    if (others.length) {
+      const distance = ([px, py]) => Math.hypot(px - others[0][0], py - others[0][1]);
+      this.zoom(distance([x, y]) / (distance(before) || 1), (x + others[0][0]) / 2, (y + others[0][1]) / 2);
+    } else if (this.lasso) {
+      this.path.push([x, y]);
+      this.draw();
+    } else if (this.dragged) this.pan(x - before[0], y - before[1]);
+  }
+
+  lift(event) {
+    if (!this.fingers.delete(event.pointerId) || this.fingers.size) return;
+    const adds = event.ctrlKey || event.metaKey;
+    const [x, y] = this.at(event);
+    if (!this.dragged) {
+      const found = this.nearest(x, y);
+      this.choose(found < 0 ? [] : [found], adds);
+      if (event.pointerType === "touch") this.hover(found, x, y);
+    } else if (this.lasso) this.choose(this.inside(this.path), adds);
+    this.lasso = false;
+    this.draw();
+  }
+
+  cancel(event) {
+    this.fingers.delete(event.pointerId);
+    this.lasso = false;
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...this.at(event));
+  }
+
+  key(event) {
+    const keys = {
+      "+": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.use("all"), Escape: () => this.choose([]),
+      ArrowLeft: () => this.pan(60, 0), ArrowRight: () => this.pan(-60, 0),
+      ArrowUp: () => this.pan(0, 60), ArrowDown: () => this.pan(0, -60),
+    };
+    if (!keys[event.key] || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    keys[event.key]();
+  }
+
+  inside(path) {
+    const [xs, ys] = [path.map(([x]) => x), path.map(([, y]) => y)];
+    const found = [];
+    for (const i of this.within(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys))) {
+      const [x, y] = this.toScreen(i);
+      let odd = false; // crossings of the path to the right of the point
+      for (let k = 0, last = path.length - 1; k < path.length; last = k++) {
+        if (ys[k] > y !== ys[last] > y && x < xs[k] + ((y - ys[k]) / (ys[last] - ys[k])) * (xs[last] - xs[k])) odd = !odd;
+      }
+      if (odd) found.push(i);
+    }
+    return found;
+  }
+
+  choose(points, adds = false) {
+    const rows = new Set(adds ? this.data.selected : []);
+    for (const i of points) rows.add(this.row[i]);
+    if (!rows.size && !this.data.selected.length) return;
+    this.data.selected = [...rows];
+    this.selected = this.row.map((row) => rows.has(row));
+    this.draw();
+    this.pick(this.data.selected);
+  }
+
+  hover(i, x, y) {
+    this.tip.hidden = i < 0;
+    this.canvas.style.cursor = i < 0 ? "" : "pointer";
+    if (i < 0) return;
+    const [canvas, text] = this.tip.children;
+    canvas.width = canvas.height = this.data.side * ENLARGED;
+    const ink = canvas.getContext("2d");
+    ink.imageSmoothingEnabled = false;
+    if (this.sprite) this.drawImage(ink, i, 0, 0, canvas.width);
+    const value = (name) => this.data.points.getChild(name).get(i);
+    const lines = Object.entries(this.data.tip).map(([name, title]) => `${title} ${value(name)}`);
+    text.textContent = [`row ${this.row[i]}`, ...lines].join("\n");
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    this.tip.style.left = `${x + 16 + this.tip.offsetWidth > width ? x - 16 - this.tip.offsetWidth : x + 16}px`;
+    this.tip.style.top = `${Math.max(0, Math.min(y - 40, height - this.tip.offsetHeight))}px`;
+  }
+
+  // --- what is drawn ---
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!this.data || !width) return;
+    if (!this.fitted) this.fit();
+    const ratio = window.devicePixelRatio || 1;
+    [this.canvas.width, this.canvas.height] = [width * ratio, height * ratio];
+    const ink = this.canvas.getContext("2d");
+    const style = getComputedStyle(this.root);
+    this.text = style.getPropertyValue("--st-text-color") || "black";
+    this.paper = style.getPropertyValue("--st-background-color") || "white";
+    const seen = this.sprite ? this.inSight() : null;
+    if (!seen) this.dots(ink, ratio);
+    ink.scale(ratio, ratio);
+    if (seen) this.images(ink, seen);
+    else this.labels(ink);
+    if (this.data.star) this.mark(ink, "★", ...this.place(...this.data.star), 30, "#D55E00");
+    if (this.lasso && this.path.length > 1) this.outline(ink);
+    this.root.dataset.painted = seen ? "images" : "dots"; // for tests, and whoever wonders
+  }
+
+  // The points in sight where their images can be drawn, else null.
+  inSight() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const seen = [];
+    for (const i of this.within(0, 0, width, height)) {
+      const [x, y] = this.toScreen(i);
+      if (x > 0 && y > 0 && x < width && y < height && seen.push(i) > MOST_IMAGES) return null;
+    }
+    return seen;
+  }
+
+  // Discs, written into the pixels: ten times as fast as paths.
+  dots(ink, ratio) {
+    const { width, height } = this.canvas;
+    const picture = new ImageData(width, height);
+    const pixels = new Uint32Array(picture.data.buffer);
+    const [paper, ...palette] = [this.paper, ...this.data.colours].map((colour) => bytes(colour, ink));
+    const pale = palette.map((colour) => colour.map((part, k) => Math.round(0.2 * part + 0.8 * paper[k])));
+    const any = this.data.selected.length > 0;
+    const crowd = Math.max(1.3, Math.min(3, 2.4 * (10_000 / this.x.length) ** 0.25));
+    const size = Math.min(5, crowd * Math.sqrt(Math.max(1, this.scale / this.fitted)));
+    for (const marked of any ? [false, true] : [false]) {
+      const shades = (any && !marked ? pale : palette).map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+      const radius = (size + (marked ? 1 : 0)) * ratio;
+      const reach = Math.floor(radius);
+      const half = Array.from({ length: 2 * reach + 1 }, (_, k) => Math.floor(Math.sqrt(radius ** 2 - (k - reach) ** 2)));
+      const [left, top] = this.place(0, 0);
+      for (let i = 0; i < this.x.length; i++) {
+        if (any && Boolean(this.selected[i]) !== marked) continue;
+        const x = Math.round((left + this.x[i] * this.scale) * ratio);
+        const y = Math.round((top - this.y[i] * this.scale) * ratio);
+        if (x < 0 || y < 0 || x >= width || y >= height) continue;
+        const shade = shades[this.colour[i]];
+        for (let k = Math.max(0, reach - y); k < half.length && y + k - reach < height; k++) {
+          const line = (y + k - reach) * width;
+          const end = line + Math.min(width, x + half[k] + 1);
+          for (let pixel = line + Math.max(0, x - half[k]); pixel < end; pixel++) pixels[pixel] = shade;
+        }
+      }
+    }
+    ink.putImageData(picture, 0, 0);
+  }
+
+  images(ink, seen) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const side = Math.max(16, Math.min(2 * this.data.side, 0.6 * Math.sqrt((width * height) / Math.max(1, seen.length))));
+    ink.imageSmoothingEnabled = false;
+    ink.lineWidth = 2;
+    const any = this.data.selected.length > 0;
+    for (const i of seen.sort((a, b) => this.selected[a] - this.selected[b])) {
+      const [x, y] = this.toScreen(i).map((value) => value - side / 2);
+      ink.globalAlpha = any && !this.selected[i] ? 0.35 : 1;
+      ink.strokeStyle = this.data.colours[this.colour[i]];
+      this.drawImage(ink, i, x, y, side);
+      ink.strokeRect(x, y, side, side);
+    }
+    ink.globalAlpha = 1;
+  }
+
+  drawImage(ink, i, x, y, size) {
+    const { side, across } = this.data;
+    const [left, top] = [(this.image[i] % across) * side, Math.floor(this.image[i] / across) * side];
+    ink.drawImage(this.sprite, left, top, side, side, x, y, size, size);
+  }
+
+  labels(ink) {
+    for (const [name, x, y] of this.data.labels) this.mark(ink, name, ...this.place(x, y), 16, this.text);
+  }
+
+  mark(ink, text, x, y, size, colour) {
+    ink.font = `bold ${size}px sans-serif`;
+    ink.textAlign = "center";
+    ink.textBaseline = "middle";
+    ink.lineJoin = "round";
+    ink.lineWidth = 5;
+    ink.strokeStyle = this.paper;
+    ink.fillStyle = colour;
+    ink.strokeText(text, x, y);
+    ink.fillText(text, x, y);
+  }
+
+  outline(ink) {
+    ink.beginPath();
+    for (const [x, y] of this.path) ink.lineTo(x, y);
+    ink.closePath();
+    ink.lineWidth = 1.5;
+    ink.strokeStyle = this.text;
+    ink.setLineDash([5, 4]);
+    ink.stroke();
+    ink.setLineDash([]);
+  }
+
+  // A button for every name; it selects the points of its colour.
+  names() {
+    const chips = this.data.names.map((name, colour) => {
+      const chip = document.createElement("button");
+      const dot = document.createElement("i");
+      dot.style.background = this.data.colours[colour];
+      chip.append(dot, name);
+      chip.title = `Select all of ${name}`;
+      chip.onclick = (event) => this.choose(this.order.filter((i) => this.colour[i] === colour), event.ctrlKey || event.metaKey);
+      return chip;
+    });
+    this.legend.replaceChildren(...chips);
+  }
+}
+
+// Any colour of CSS as three numbers.
+function bytes(colour, ink) {
+  ink.fillStyle = colour;
+  return [1, 3, 5].map((start) => parseInt(ink.fillStyle.slice(start, start + 2), 16));
+}
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -3385,7 +3823,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from digits.figures.style import PALETTE, caption, styled
+from digits.figures.style import PALETTE, styled
 
 GREYS = 32
 GAP = 2  # pixels between images
@@ -3433,29 +3871,25 @@ def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray |
 
 
 @styled
-def sheet(images: np.ndarray, captions: Sequence[str], title: str, note: str, columns: int = 10) -> Figure:
+def sheet(images: np.ndarray, captions: Sequence[str], columns: int = 10) -> Figure:
     """Images with a line or several over each.
 
     Args:
         images: uint8 (n, height, width, channels), as for `tile`.
         captions: n short texts.
-        title: of the sheet.
-        note: what to see.
         columns: images side by side.
     """
     size = images.shape[1:3]
     inch = (size[1] + GAP) / INCHES
     above = round(inch * LINE * max((text.count("\n") + 1 for text in captions), default=0))
     tiles = tile(images, columns, above)
-    figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.9), layout="constrained")
-    figure.suptitle(title)
+    figure = Figure(figsize=(INCHES * columns, len(tiles) / inch + 0.6), layout="constrained")
     axes = figure.subplots()  # one for all: an axes for each image takes a minute for a thousand
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     for index, text in enumerate(captions):
         top, left = _corner(index, size, columns, above)
         axes.text(left + size[1] / 2, top - 1, text, fontsize=8, ha="center", va="bottom", linespacing=1.1)
-    caption(figure, note)
     return figure
 
 
@@ -3475,7 +3909,10 @@ def save_grey(figure: Figure, path: Path) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/style.py"] = r'''"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many."""
+FILES["digits/figures/style.py"] = r'''"""The one style sheet, with palettes for the colour-blind: Okabe and Ito's, and P. Tol's "muted" for many.
+
+Light colours of both are darker here: each has a contrast of 3:1 or more on white, as WCAG 2.2 asks of graphics.
+"""
 
 from __future__ import annotations
 
@@ -3491,25 +3928,30 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#3F93D1", "#000000", "#8A8A8A"]
 SERIES = [  # ten and more groups
-    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE",
-    "#882255", "#44AA99", "#999933", "#AA4499", "#666666",
+    "#CC6677", "#332288", "#A07000", "#117733", "#3D8FC4",
+    "#882255", "#2E9384", "#8C8C2E", "#AA4499", "#666666",
 ]  # fmt: skip
-LETTERS_PER_INCH = 14  # of a caption
+WIDTH = 4.8  # inches of a figure: on a phone, 350 pixels wide, its text is 9 pixels high or more
+SMALL = 9  # points of the smallest text but that of cells and of many names
+LETTERS_PER_INCH = 10  # of a title
 POINTS = 72  # in an inch
 LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of the font
-SMALLEST, UPRIGHT, LARGEST = 5, 7, 10  # size of names in points: at least, at least on a horizontal axis, at most
+SMALLEST, UPRIGHT, LARGEST = 6, 8, 10  # size of names in points: at least, at least on a horizontal axis, at most
 MOST_LETTERS = 14  # of a name
-NARROW = 0.5  # inches of a bar, below which what is written over it is turned
+NARROW = 0.39  # inches of a bar, below which what is written over it is turned
 SHEET: dict[str, Any] = {
-    "figure.dpi": 120,
+    "figure.dpi": 200,
     "figure.facecolor": "white",
     "font.size": 10,
+    "legend.fontsize": SMALL,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
     "axes.grid": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -3530,20 +3972,44 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawing
 
 
-def canvas(columns: int, width: float = 5.2, height: float = 3.9) -> tuple[Figure, np.ndarray]:
-    """Figure with a row of axes: (figure, Axes array (columns,))."""
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+def canvas(panels: int = 1, height: float = 3.3, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
+    """Figure with panels below each other, of this height each in inches: (figure, Axes array (panels,))."""
+    figure = Figure(figsize=(width, height * panels), layout="constrained")
+    return figure, figure.subplots(panels, 1, squeeze=False)[:, 0]
+
+
+def entitle(figure: Figure, title: str) -> None:
+    """Write over the figure what is seen, on as many lines as its width asks for."""
+    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(title, letters), fontsize=11, weight="bold")
 
 
 def log_percent(axis: Axis) -> None:
-    """Format a logarithmic axis of shares: 0.05 as `5 %`, 0.001 as `0.1 %`."""
-    _format_log(axis, lambda value, _: f"{100 * value:.4g} %")
+    """Format a logarithmic axis of shares: 0.05 as `5%`, 0.001 as `0.1%`."""
+    _format_log(axis, lambda value, _: f"{100 * value:.4g}%")
+
+
+def log_shares(axes: Axes) -> None:
+    """Make the vertical axis one of shares, logarithmic, with 0 where 0 is: below the smallest share that is drawn."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    some = heights[heights > 0]
+    if len(some) < len(heights):
+        least = some.min(initial=1.0)
+        axes.set_yscale("symlog", linthresh=least, linscale=0.4)
+        axes.set_ylim(bottom=-0.05 * least)
+        decades = 10.0 ** np.arange(np.floor(np.log10(least)), 1)
+        steps = [step for decade in decades for step in (decade, 2 * decade, 5 * decade) if least <= step <= 1]
+        axes.yaxis.set_major_locator(FixedLocator([0, *steps]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_yscale("log")
+        log_percent(axes.yaxis)
 
 
 def plain_log(axis: Axis) -> None:
     """Format a logarithmic axis with plain numbers."""
-    _format_log(axis, lambda value, _: f"{value:.4g}")
+    _format_log(axis, lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
 
 
 def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
@@ -3586,7 +4052,7 @@ def name_width(names: Sequence[Any]) -> float:
 
 def matrix_side(count: int) -> float:
     """Inches for so many rows or columns of a matrix: counts in its cells can be read, up to some sixty of them."""
-    return float(np.clip(0.36 * count, 5, 15))
+    return float(np.clip(0.36 * count, 3.8, 15))
 
 
 def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray, room: float) -> None:
@@ -3598,7 +4064,7 @@ def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray,
         colours: of the texts, str (rows, columns).
         room: inches of the narrower side of a cell.
     """
-    size = min(8, 0.3 * POINTS * room)
+    size = min(SMALL, 0.3 * POINTS * room)
     for (row, column), colour in np.ndenumerate(colours):
         if texts[row][column] and size >= SMALLEST:
             axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=colour)
@@ -3607,7 +4073,7 @@ def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray,
 
 def bars_width(count: int) -> float:
     """Inches for a figure of so many bars."""
-    return float(np.clip(0.27 * count + 1, 7.5, 16))
+    return float(np.clip(0.27 * count + 1, WIDTH, 16))
 
 
 def write_over_bars(
@@ -3629,15 +4095,9 @@ def write_over_bars(
     axes.set(xlim=(-0.8, len(bars) - 0.2), ylim=(0, top * (1.45 if turned else 1.16)))
 
 
-def caption(figure: Figure, text: str) -> None:
-    """Write what to see under the figure, on as many lines as its width asks for."""
-    letters = int(LETTERS_PER_INCH * figure.get_figwidth())
-    figure.supxlabel(textwrap.fill(text, letters), fontsize=9, color="#444444")
-
-
 def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """One minus the accuracy, and at least 1e-4, for a logarithmic axis."""
-    return np.maximum(1 - np.asarray(accuracy), 1e-4)
+    """One minus the accuracy."""
+    return 1 - np.asarray(accuracy)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -4699,6 +5159,27 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
 
 
+def evaluate(run: Run) -> None:
+    """Evaluate a run, and say what to do next."""
+    from digits.stages.evaluate import findings, stage
+
+    with run.locked():
+        stage.run(run)
+    print(findings.next_step(run.folder.name), flush=True)
+
+
+def cluster(run: Run, methods: str | None, spaces: str | None) -> None:
+    """Cluster a run, and say what to do next; or compare these clusterers in these spaces."""
+    from digits.stages.cluster import comparison, findings, stage
+
+    with run.locked():
+        if methods or spaces:
+            comparison.compare(run, methods, spaces)
+        else:
+            record = stage.run(run)
+            print(findings.next_step(run.folder.name, record["queued"]), flush=True)
+
+
 def report(run: Run) -> None:
     """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda
@@ -4712,7 +5193,8 @@ def report(run: Run) -> None:
             evaluate.run(run)
         if not report.is_explored(explored, run.dataset):
             eda.run(run.config, run.dataset, explored)
-        report.run(run, explored, output / "tune")
+        page = report.run(run, explored, output / "tune")
+    print(f"Next: open {page.resolve().as_uri()} in a browser; it needs no other file", flush=True)
 
 
 def explore(session: Session, port: int | None) -> None:
@@ -5657,7 +6139,7 @@ from digits.files.atomic import replacing
 from digits.progress import console
 from digits.runs import Run
 from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, spaces
+from digits.stages.cluster import clustering, figures, findings, spaces
 from digits.stages.cluster.clustering import Clustering
 from digits.stages.cluster.features import gather
 
@@ -5700,9 +6182,9 @@ def compare(run: Run, methods: str | None, names: str | None) -> None:
     _write(run.clusters, lines)
     for score in ("purity", "silhouette"):
         values = np.array([[scores[name, method][score] for name in reached] for method in chosen])
-        title = f"{score.capitalize()}, {len(sample.rows):,} rows, k = {k}"
-        heat_map = figures.score_table(values, chosen, reached, title)
-        figure_folder.draw(run.clusters, [(f"comparison_{score}", heat_map)])
+        figure = figures.score_table(values, chosen, reached)
+        caption = findings.comparison_caption(score, len(sample.rows), k)
+        figure_folder.draw(run.clusters, [(f"comparison_{score}", figure, caption)])
 
 
 def _write(folder: Path, lines: Sequence[Sequence[str]]) -> None:
@@ -5855,9 +6337,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from digits.competition import COMPETITION
@@ -5865,15 +6347,15 @@ from digits.figures.sheets import draw_tile
 from digits.figures.style import (
     PALETTE,
     SERIES,
-    bars_width,
+    SMALL,
+    WIDTH,
     canvas,
-    caption,
     matrix_side,
     name_ticks,
+    name_width,
     shortened,
     styled,
     write_cells,
-    write_over_bars,
 )
 
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
@@ -5881,13 +6363,12 @@ if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
 
 SIDE_BY_SIDE = 5  # clusters in a row of a figure that shows each
 MEMBERS = 10  # of one cluster, side by side
-NEAREST = 12  # members of a cluster on either side of the sheet of centroids
-MISFITS = f"framed: another {COMPETITION.noun} than most of the cluster"
+NEAREST = 6  # members of a cluster on either side of the sheet of centroids
 NAMED = {
     "ha": "center",
     "va": "center",
     "weight": "bold",
-    "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+    "path_effects": [withStroke(linewidth=3, foreground="white")],
 }
 
 
@@ -5896,91 +6377,52 @@ def _colour(index: int) -> str:
 
 
 @styled
-def cluster_map(points: np.ndarray, clusters: np.ndarray, labels: np.ndarray, title: str) -> Figure:
-    """A map twice: coloured by cluster and by label, each group named where its middle lies.
+def cluster_map(points: np.ndarray, clusters: np.ndarray, misfits: np.ndarray) -> Figure:
+    """A map coloured by cluster, with the number of each where its middle lies, and the misfits on top.
 
-    points: float (n, 2). clusters: int (n,). labels: (n,).
+    points: float (n, 2). clusters: int (n,). misfits: bool (n,), another class than most of the cluster.
     """
-    figure, (left, right) = canvas(2, width=5.6, height=5.4)
-    figure.suptitle(title)
+    figure, (axes,) = canvas(height=WIDTH)
     kept = clusters >= 0
-    left.scatter(*points[~kept].T, s=4, lw=0, color="#cccccc")
-    _groups(left, points[kept], clusters[kept])
-    _groups(right, points, labels)
-    left.set(title="by cluster", xticks=[], yticks=[])
-    right.set(title=f"by {COMPETITION.noun}", xticks=[], yticks=[])
-    caption(
-        figure, f"{len(points):,} rows; distances between far groups and the axes mean nothing on a t-SNE or UMAP map"
-    )
-    return figure
-
-
-def _groups(axes: Axes, points: np.ndarray, groups: np.ndarray) -> None:
-    names = np.unique(groups)
-    for index, name in enumerate(names):
-        axes.scatter(*points[groups == name].T, s=4, lw=0, alpha=0.6, color=_colour(index))
-    size = 12 if len(names) <= len(SERIES) else 8
-    for name in names:
-        axes.text(*np.median(points[groups == name], axis=0), shortened(name), fontsize=size, **NAMED)
-
-
-@styled
-def cluster_sizes(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """Rows of each cluster, stacked by class.
-
-    table: rows, int (clusters, classes). numbers: of the clusters. classes: labels (classes,).
-    """
-    width = bars_width(len(numbers))
-    room = (width - 2) / len(numbers)
-    figure, (axes,) = canvas(1, width=width, height=4.2)
-    parts = {str(label): table[:, column] for column, label in enumerate(classes)}
-    colours = [*SERIES]
-    if len(classes) > len(SERIES):  # no palette tells so many apart
-        most = table.max(axis=1)
-        parts, colours = {"most frequent": most, "all others": table.sum(axis=1) - most}, [PALETTE[0], PALETTE[1]]
-    bottom = np.zeros(len(numbers))
-    for (name, rows), colour in zip(parts.items(), colours, strict=False):
-        bars = axes.bar(range(len(numbers)), rows, bottom=bottom, color=colour, label=name)
-        bottom += rows
-    shares = table.max(axis=1) / np.maximum(table.sum(axis=1), 1)
-    frequent = classes[table.argmax(axis=1)]
-    tops = [(shortened(label), f"{share:.1%}") for label, share in zip(frequent, shares, strict=True)]
-    write_over_bars(axes, bars, tops, room)
-    name_ticks(axes.xaxis, numbers, room)
-    axes.set(title="Rows of each cluster", xlabel="cluster", ylabel="rows")
-    axes.grid(axis="x", visible=False)
-    axes.legend(title=COMPETITION.noun, loc="upper left", bbox_to_anchor=(1, 1))
-    caption(figure, f"over each bar: its most frequent {COMPETITION.noun} and the share of it")
+    axes.scatter(*points[~kept].T, s=3, lw=0, color="#bbbbbb")
+    numbers = np.unique(clusters[kept])
+    for index, number in enumerate(numbers):
+        axes.scatter(*points[clusters == number].T, s=3, lw=0, alpha=0.6, color=_colour(index))
+    axes.scatter(*points[misfits & kept].T, s=12, marker="x", lw=0.8, color="black", label="misfit")
+    size = 12 if len(numbers) <= len(SERIES) else SMALL
+    for number in numbers:
+        axes.text(*np.median(points[clusters == number], axis=0), f"{number}", fontsize=size, **NAMED)
+    axes.set(xticks=[], yticks=[])
     return figure
 
 
 @styled
 def cluster_matrix(table: np.ndarray, numbers: Sequence[int], classes: np.ndarray) -> Figure:
-    """Rows by cluster and class as a matrix; the arguments are those of `cluster_sizes`."""
+    """Rows by cluster and class as a matrix.
+
+    table: rows, int (clusters, classes). numbers: of the clusters. classes: labels (classes,).
+    """
     wide, high = matrix_side(len(classes)), min(0.42 * len(numbers), matrix_side(len(numbers)))
     rooms = wide / len(classes), high / len(numbers)
-    figure, (axes,) = canvas(1, width=wide + 1.4, height=max(3.0, high + 1.8))
+    figure, (axes,) = canvas(width=wide + 1.0, height=max(3.0, high + 1.2 + name_width(classes)))
     axes.imshow(np.maximum(table, 0.5), cmap="Blues", norm=LogNorm(0.5, table.max()), aspect="auto")
     texts = [[f"{count:,}" if count else "" for count in row] for row in table]
     write_cells(axes, texts, np.where(table > table.max() / 12, "white", "black"), min(rooms))
     name_ticks(axes.xaxis, classes, rooms[0])
     name_ticks(axes.yaxis, [f"cluster {number}" for number in numbers], rooms[1])
-    noun = COMPETITION.noun
-    axes.set(title=f"Rows by cluster and {noun}", xlabel=f"{noun} (label)")
-    caption(figure, "logarithmic colours; every count beside the largest of its row is a misfit")
+    axes.set_xlabel(f"{COMPETITION.noun} (label)")
     return figure
 
 
 @styled
-def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str], name: str) -> Figure:
+def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str]) -> Figure:
     """A score of every method in every space as a heat map: float (methods, spaces), NaN where there is none."""
-    figure, (axes,) = canvas(1, width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
+    figure, (axes,) = canvas(width=1.0 * len(spaces) + 2.2, height=0.5 * len(methods) + 1.9)
     axes.imshow(np.ma.masked_invalid(scores), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     texts = [[f"{score:.3f}" if np.isfinite(score) else "-" for score in row] for row in scores]
     write_cells(axes, texts, np.where(scores > 0.6, "white", "black"), 0.5)
     axes.set_xticks(range(len(spaces)), spaces, rotation=30, ha="right")
     axes.set_yticks(range(len(methods)), methods)
-    axes.set(title=name)
     return figure
 
 
@@ -5988,7 +6430,7 @@ def score_table(scores: np.ndarray, methods: Sequence[str], spaces: Sequence[str
 def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
     """Sorted silhouettes of every cluster's rows, one band a cluster: float (n,), NaN for noise; clusters int (n,)."""
     numbers = np.unique(clusters[clusters >= 0])
-    figure, (axes,) = canvas(1, width=6.4, height=max(5.4, 0.22 * len(numbers)))
+    figure, (axes,) = canvas(height=max(4.8, 0.22 * len(numbers)))
     bottom, gap, ticks = 0, len(values) // 100, {}
     for index, number in enumerate(numbers):
         band = np.sort(values[(clusters == number) & np.isfinite(values)])
@@ -5997,23 +6439,18 @@ def silhouette_plot(values: np.ndarray, clusters: np.ndarray) -> Figure:
         bottom += len(band) + gap
     mean = np.nanmean(values)
     axes.axvline(mean, color="black", ls="--", lw=1)
-    axes.annotate(f" mean {mean:.3f}", (mean, 1), xycoords=("data", "axes fraction"), va="top")
     axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.set(title="Silhouettes", xlabel="silhouette of a row", ylabel="cluster: its mean")
+    axes.set(xlabel=f"silhouette of a row (dashed: mean {mean:.3f})", ylabel="cluster: its mean")
     axes.grid(axis="y", visible=False)
-    caption(figure, "1: deep inside its cluster; 0: on a border; below: nearer to another")
     return figure
 
 
 @styled
-def cluster_sheet(images: np.ndarray, misfits: np.ndarray, title: str) -> Figure:
+def cluster_sheet(images: np.ndarray, misfits: np.ndarray) -> Figure:
     """Members of one cluster, uint8 (n, height, width, channels), the `misfits`, bool (n,), framed."""
     rows = -(-len(images) // MEMBERS)
-    figure = Figure(figsize=(6.5, 0.65 * rows + 0.8), layout="constrained")
-    axes = figure.subplots()
-    draw_tile(axes, images, MEMBERS, misfits)
-    axes.set_title(title)
-    caption(figure, MISFITS)
+    figure = Figure(figsize=(WIDTH, 0.46 * rows + 0.6), layout="constrained")
+    draw_tile(figure.subplots(), images, MEMBERS, misfits)
     return figure
 
 
@@ -6025,7 +6462,7 @@ def centroid_sheet(images: np.ndarray, misfits: np.ndarray, clusters: np.ndarray
     centroid of its cluster, float (n,).
     """
     numbers = np.unique(clusters[clusters >= 0])
-    figure = Figure(figsize=(11, 0.5 * len(numbers) + 1.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.4 * len(numbers) + 0.9), layout="constrained")
     panels = figure.subplots(len(numbers), 2, squeeze=False)
     for (near, far), number in zip(panels, numbers, strict=True):
         rows = np.flatnonzero(clusters == number)
@@ -6035,7 +6472,6 @@ def centroid_sheet(images: np.ndarray, misfits: np.ndarray, clusters: np.ndarray
         near.annotate(f"{number} ", (0, 0.5), xycoords="axes fraction", ha="right", va="center")
     panels[0, 0].set_title("nearest to the centroid")
     panels[0, 1].set_title("farthest from it")
-    caption(figure, f"one line a cluster; {MISFITS}")
     return figure
 
 
@@ -6048,59 +6484,54 @@ def mean_images(images: np.ndarray, clusters: np.ndarray, majorities: np.ndarray
     """
     numbers = np.unique(clusters[clusters >= 0])
     lines = -(-len(numbers) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(8, 2.0 * lines + 0.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.35 * lines + 0.5), layout="constrained")
     for axes in figure.subplots(lines, SIDE_BY_SIDE, squeeze=False).flat:
         axes.set_axis_off()
     for axes, number in zip(figure.axes, numbers, strict=False):
         rows = np.flatnonzero(clusters == number)
         draw_tile(axes, images[rows].mean(axis=0, keepdims=True), 1)
-        axes.set_title(f"{number}: mostly {shortened(majorities[rows[0]])}\n{len(rows):,} rows", fontsize=8)
-    caption(figure, "mean of all images of a cluster: the sharper, the more alike they are")
+        name = f"{number}:\nmostly {shortened(majorities[rows[0]], 6)}\n{len(rows):,} rows"
+        axes.set_title(name, fontsize=SMALL, weight="normal")
     return figure
 
 
 @styled
-def cluster_sweep(sweep: Sweep, classes: int, rows: int) -> Figure:
-    """Inertia and silhouette of k-means on `rows` rows against k; the number of classes stands out."""
-    figure, (left, right) = canvas(2, width=4.6, height=3.6)
-    left.plot(sweep.k, sweep.inertia / sweep.inertia[0], "o-", ms=3, color=PALETTE[0])
-    left.set(title="Inertia", xlabel="clusters k", ylabel=f"share of that of k = {sweep.k[0]}")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.plot(sweep.k, sweep.silhouette, "o-", ms=3, color=PALETTE[0])
-    best = int(sweep.k[sweep.silhouette.argmax()])
-    right.set(title=f"Silhouette, highest at k = {best}", xlabel="clusters k", ylabel="mean silhouette")
-    for axes in (left, right):
+def cluster_sweep(sweep: Sweep, classes: int) -> Figure:
+    """Inertia and silhouette of k-means against k; the number of classes is dashed."""
+    figure, (inertia, silhouette) = canvas(2, height=2.6)
+    inertia.plot(sweep.k, sweep.inertia / sweep.inertia[0], "o-", ms=3, color=PALETTE[0])
+    inertia.set_ylabel(f"inertia, share of k = {sweep.k[0]}")
+    inertia.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    silhouette.plot(sweep.k, sweep.silhouette, "o-", ms=3, color=PALETTE[0])
+    silhouette.set(xlabel="clusters k", ylabel="mean silhouette")
+    for axes in (inertia, silhouette):
         axes.axvline(classes, color="#444444", ls="--", lw=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    caption(figure, f"k-means on {rows:,} rows; dashed: the number of {COMPETITION.nouns}")
     return figure
 
 
 @styled
-def neighbour_curve(distances: np.ndarray, epsilon: float, neighbours: int) -> Figure:
-    """The k-distance curve of DBSCAN with the epsilon that was taken: distances ascending, float (n,)."""
-    figure, (axes,) = canvas(1, width=6, height=3.8)
+def neighbour_curve(distances: np.ndarray, epsilon: float) -> Figure:
+    """The k-distance curve of DBSCAN with the epsilon that was taken, dashed: distances ascending, float (n,)."""
+    figure, (axes,) = canvas()
     axes.plot(np.arange(1, len(distances) + 1), distances, color=PALETTE[0])
     axes.axhline(epsilon, color=PALETTE[1], ls="--", lw=1)
-    axes.annotate(f"epsilon {epsilon:.3g}", (0, epsilon), xytext=(4, 3), textcoords="offset points")
-    axes.set(title=f"Distance to the {neighbours}th neighbour", xlabel="rows, by that distance", ylabel="distance")
-    caption(figure, "epsilon: where the curve bends upward, farthest below the line between its ends")
+    axes.set(xlabel="rows, by that distance", ylabel="distance")
     return figure
 
 
 @styled
 def controls(scores: Mapping[str, Mapping[str, float]], ceiling: float) -> Figure:
     """Purity and mean silhouette of k-means by space; the ceiling is the out-of-fold accuracy."""
-    figure, panels = canvas(2, width=4.8, height=3.4)
+    figure, panels = canvas(2, height=2.4)
     for axes, name in zip(panels, ("purity", "silhouette"), strict=True):
         values = [of_space[name] for of_space in scores.values()]
         bars = axes.barh(list(scores), values, color=PALETTE[0], height=0.6)
-        axes.bar_label(bars, fmt=" {:.3f}", fontsize=8)
+        axes.bar_label(bars, fmt=" {:.3f}", fontsize=SMALL)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set(title=name.capitalize(), xlim=(min(0, *values), 1.15 * max(values)))
+        axes.set(xlabel=name, xlim=(min(0, *values), 1.25 * max(values)))
     panels[0].axvline(ceiling, color="#444444", ls="--", lw=0.8)
-    caption(figure, f"k-means with the same k in every space; dashed: out-of-fold accuracy {ceiling:.4f}")
     return figure
 '''
 
@@ -6112,6 +6543,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from digits.competition import COMPETITION
+from digits.figures.caption import Caption
+
+MAPS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+SPACES = {"aligned": "aligned features", "raw": "unaligned features"}  # what others are called, they are
+MISFIT = f"another {COMPETITION.noun} than most of the cluster"
+
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
     """Say what `clusters/metrics.json` says; None stands for a score that is not defined."""
@@ -6122,7 +6562,7 @@ def _scores(record: Mapping[str, Any]) -> Iterator[str]:
     low, high = record["purity_interval"]
     text = (
         f"{record['clusters']} clusters of {record['method']} in the space {record['space']} have a purity of "
-        f"{record['purity']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+        f"{record['purity']:.4f} (95% interval {low:.4f} to {high:.4f})"
     )
     yield text + ("." if record["silhouette"] is None else f" and a silhouette of {record['silhouette']:.3f}.")
     gap = record["oof_accuracy"] - record["purity"]
@@ -6150,6 +6590,81 @@ def _alignment(record: Mapping[str, Any]) -> Iterator[str]:
 def _caveat(record: Mapping[str, Any]) -> Iterator[str]:
     if not record["space"].startswith("pixels"):
         yield "The networks were trained on labels, so this is no record of unsupervised clustering."
+
+
+# --- captions ----------------------------------------------------------------------------------------------
+
+
+def captions(record: Mapping[str, Any], classes: int, swept: np.ndarray, swept_rows: int) -> dict[str, Caption]:
+    """Words of the figures that show all clusters, by name.
+
+    Args:
+        record: as in `metrics.json`.
+        classes: their number.
+        swept: mean silhouettes of the sweep over k = 2, 3, ..., float (s,).
+        swept_rows: rows of the sweep.
+    """
+    noun = COMPETITION.noun
+    return {
+        "neighbour_distance": Caption(
+            f"Distance of each row to its {record['neighbours']}th neighbour",
+            "Dashed: epsilon, where the curve bends upward, farthest below the line between its ends.",
+        ),
+        "matrix": Caption(
+            f"Rows by cluster and {noun}",
+            "Every count beside the largest of its row is a misfit. Colours are logarithmic.",
+        ),
+        "silhouettes": Caption(
+            "Silhouette of each row, by cluster",
+            "1: deep inside its cluster; 0: on a border; below 0: nearer to another cluster. Dashed: the mean of all.",
+        ),
+        "centroids": Caption("Nearest to the centroid, and farthest from it", f"A line a cluster. Framed: {MISFIT}."),
+        "means": Caption("Mean image of each cluster", "The sharper an image, the more alike its rows are."),
+        "sweep": Caption(
+            "k-means by the number of clusters",
+            f"On {swept_rows:,} rows. The silhouette is highest at k = {2 + int(np.argmax(swept))}. Dashed: the number "
+            f"of {COMPETITION.nouns}, {classes}.",
+        ),
+        "controls": Caption(
+            "Purity and silhouette of k-means in other spaces",
+            f"The same k in every space. Dashed: out-of-fold accuracy, {record['oof_accuracy']:.4f}.",
+        ),
+    }
+
+
+def map_caption(kind: str, space: str, rows: int, misfits: int) -> Caption:
+    """Words of a map: kind such as `tsne`."""
+    method = MAPS.get(kind, kind)
+    warning = "" if kind == "pca" else f" Distances between far groups, and the axes, mean nothing in {method}."
+    text = f"{rows:,} rows, coloured by cluster. Crosses: {misfits:,} misfits, {MISFIT}.{warning}"
+    return Caption(f"{method} of the {SPACES.get(space, space)}", text)
+
+
+def sheet_caption(number: int, rows: int, shown: int, misfits: int, label: Any) -> Caption:
+    """Words of the sheet of a cluster."""
+    some = f"{shown:,} of {rows:,} rows" if shown < rows else f"{rows:,} rows"
+    text = f"Framed and first: {misfits:,} misfits, {MISFIT}." if misfits else "There is no misfit."
+    return Caption(f"Cluster {number}, mostly {label}: {some}", text)
+
+
+def queue_caption(shown: int, queued: int) -> Caption:
+    """Words of the sheet of doubtful labels."""
+    some = f"{shown:,} of {queued:,} rows" if shown < queued else f"{queued:,} rows"
+    return Caption(
+        f"Labels that may be wrong: {some}",
+        "Prediction, cluster and neighbours all contradict the label. The least believed label first.",
+    )
+
+
+def comparison_caption(score: str, rows: int, k: int) -> Caption:
+    """Words of the table of a score of all clusterers in all spaces."""
+    return Caption(f"{score.capitalize()} of clusterers by space", f"{rows:,} rows, k = {k}.")
+
+
+def next_step(run: str, queued: int) -> str:
+    """Say where to look now."""
+    judge = f", and judge {queued:,} doubtful labels" * bool(queued)
+    return f"Next: make explore RUN={run} to see the map{judge}"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -6315,6 +6830,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -6327,6 +6843,7 @@ from digits.ensemble import alignment
 from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
+from digits.figures.folder import Captioned
 from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
@@ -6339,6 +6856,7 @@ from digits.stages.cluster.features import Features, gather
 SHEET = 100  # members of a cluster on its sheet
 SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
+Captions = dict[str, dict[str, str]]  # by file
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
 
 
@@ -6376,6 +6894,12 @@ class Study:
         return self.classes[self.sample.probabilities.argmax(axis=1)]
 
     @cached_property
+    def misfits(self) -> np.ndarray:
+        """Rows in a cluster whose label is another than that of most of it, bool (n,)."""
+        found = self.clustering
+        return (found.targets != found.majorities) & (found.clusters != NOISE)
+
+    @cached_property
     def queue(self) -> label_issues.Queue:
         """Rows of the sample whose label may be wrong."""
         sample = self.sample
@@ -6404,19 +6928,19 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("sweep of k"):
         sweep = _sweep(study)
     with steps.step("label queue"):
-        queue = study.queue
+        _ = study.queue  # which is cached
     with steps.step("figures and files"):
         _remove_earlier(study)
-        figure_folder.draw(run.clusters, _figures(study, scores, sweep))
+        captions = _draw(study, scores, sweep)
         _write_rows(study)
         _write_queue(study)
-    maps = _draw_maps(study, steps)
+    maps = _draw_maps(study, steps, captions)
     features.store(run)
     arrays.write(run.clusters / "embedding.npz", fingerprint=np.array(run.dataset.fingerprint), **maps)
-    record = records.with_nulls(scores | {"seconds": steps.seconds})
-    record["findings"] = findings.sentences(record)
+    record = records.with_nulls(scores | {"queued": len(study.queue.rows), "seconds": steps.seconds})
+    record |= {"findings": findings.sentences(record), "captions": captions}
     records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
-    _print(run, record, len(queue.rows))
+    _print(run, record)
     return record
 
 
@@ -6513,61 +7037,78 @@ def _sweep(study: Study) -> clustering.Sweep:
 # --- figures -----------------------------------------------------------------------------------------------
 
 
+def _draw(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Captions:
+    """Draw every figure but the maps."""
+    swept = min(SWEEP_ROWS, len(study.sample.rows))
+    about = scores | {"neighbours": clustering.NEIGHBOURS}
+    captions = findings.captions(about, len(study.classes), sweep.silhouette, swept)
+    of_all = ((name, figure, captions[name]) for name, figure in _figures(study, scores, sweep))
+    return figure_folder.draw(study.run.clusters, chain(of_all, _sheets(study), _queue_sheet(study)))
+
+
 def _figures(study: Study, scores: dict[str, Any], sweep: clustering.Sweep) -> Iterator[tuple[str, Figure]]:
-    """Every figure but the maps, with the name of its file."""
+    """Every figure that shows all clusters, with the name of its file."""
     found, images = study.clustering, study.sample.sources["pixels"]
     if study.settings.method in ("dbscan", "hdbscan"):
         curve = clustering.neighbour_distances(found.space)
-        yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve), clustering.NEIGHBOURS)
+        yield "neighbour_distance", figures.neighbour_curve(curve, clustering.knee(curve))
     if not len(found.numbers):
         return
     table = clustering.contingency(found.clusters, found.targets)
     classes = study.classes[np.unique(found.targets[found.clusters != NOISE])]
-    misfits = found.targets != found.majorities
-    yield "sizes", figures.cluster_sizes(table, found.numbers, classes)
     yield "matrix", figures.cluster_matrix(table, found.numbers, classes)
     if np.isfinite(found.silhouettes).any():
         yield "silhouettes", figures.silhouette_plot(found.silhouettes, found.clusters)
-    yield "centroids", figures.centroid_sheet(images, misfits, found.clusters, found.distances)
+    yield "centroids", figures.centroid_sheet(images, study.misfits, found.clusters, found.distances)
     yield "means", figures.mean_images(images, found.clusters, study.classes[found.majorities])
-    yield "sweep", figures.cluster_sweep(sweep, len(study.classes), min(SWEEP_ROWS, len(study.sample.rows)))
+    yield "sweep", figures.cluster_sweep(sweep, len(study.classes))
     yield "controls", figures.controls(scores["controls"], scores["oof_accuracy"])
-    draw = np.random.default_rng(study.seed)
+
+
+def _sheets(study: Study) -> Iterator[Captioned]:
+    """A sheet of each cluster, its misfits first."""
+    found, misfits, draw = study.clustering, study.misfits, np.random.default_rng(study.seed)
     for number in found.numbers:
         rows = draw.permutation(np.flatnonzero(found.clusters == number))
-        most = study.classes[found.majorities[rows[0]]]
-        title = f"Cluster {number}: {len(rows):,} rows, mostly {most}, {misfits[rows].sum()} misfits"
-        yield f"cluster_{number}", figures.cluster_sheet(images[rows[:SHEET]], misfits[rows[:SHEET]], title)
-    yield "label_queue", _queue_sheet(study)
+        rows = rows[np.argsort(~misfits[rows], kind="stable")]
+        shown, most = rows[:SHEET], shortened(study.classes[found.majorities[rows[0]]])
+        figure = figures.cluster_sheet(study.sample.sources["pixels"][shown], misfits[shown])
+        caption = findings.sheet_caption(int(number), len(rows), len(shown), int(misfits[rows].sum()), most)
+        yield f"cluster_{number}", figure, caption
 
 
-def _queue_sheet(study: Study) -> Figure:
+def _queue_sheet(study: Study) -> Iterator[Captioned]:
+    """The doubtful labels, if there are any."""
     shown = study.queue.rows[:QUEUE_SHOWN]
-    captions = [
+    if not len(shown) or not len(study.clustering.numbers):
+        return
+    texts = [
         f"row {row}\n{sheets.fitted(f'{shortened(label)},', f'or {shortened(prediction)}?', between=' ')}"
         for row, label, prediction in zip(
             study.sample.rows[shown], study.labels[shown], study.predictions[shown], strict=True
         )
     ]
-    images = study.sample.sources["pixels"][shown]
-    count = len(study.queue.rows)
-    title = f"{len(shown)} of {count} rows whose prediction, cluster and neighbours contradict their label"
-    return sheets.sheet(images, captions, title, "the least believed label first")
+    figure = sheets.sheet(study.sample.sources["pixels"][shown], texts)
+    yield "label_queue", figure, findings.queue_caption(len(shown), len(study.queue.rows))
 
 
-def _draw_maps(study: Study, steps: StepTimer) -> dict[str, np.ndarray]:
-    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn."""
+def _draw_maps(study: Study, steps: StepTimer, captions: Captions) -> dict[str, np.ndarray]:
+    """Draw the maps of a sample: their points by name, float32 (m, 2), and `rows`, the rows drawn.
+
+    captions: those of the maps are added.
+    """
     settings, found, points = study.settings, study.clustering, {}
     drawn = np.sort(np.random.default_rng(study.seed).permutation(len(found.space))[: settings.map_rows])
+    misfits = study.misfits[drawn]
     for name in ("pca", *settings.maps):
         with steps.step(f"{name} map"):
             if name == "pca":
                 points[name] = spaces.pca(found.space, study.seed, components=2)[drawn]
             else:
                 points[name] = spaces.STEPS[name](found.space[drawn], study.seed, settings.perplexity)
-            title = f"{settings.space}: {name} map"
-            figure = figures.cluster_map(points[name], found.clusters[drawn], study.labels[drawn], title)
-            figure_folder.draw(study.run.clusters, [(f"map_{name}", figure)])
+            figure = figures.cluster_map(points[name], found.clusters[drawn], misfits)
+            caption = findings.map_caption(name, settings.space, len(drawn), int(misfits.sum()))
+            captions |= figure_folder.draw(study.run.clusters, [(f"map_{name}", figure, caption)])
     return points | {"rows": study.sample.rows[drawn]}
 
 
@@ -6610,25 +7151,25 @@ def _write_queue(study: Study) -> None:
     records.write_csv(study.run.clusters / "label_queue.csv", list(columns), zip(*columns.values(), strict=True))
 
 
-def _print(run: Run, record: dict[str, Any], queued: int) -> None:
+def _print(run: Run, record: dict[str, Any]) -> None:
     title = f"{record['method']} in {record['space']}, run {run.folder}"
     table = Table(show_header=False, title=title, title_justify="left")
-    for name, text in _summary(record, queued):
+    for name, text in _summary(record):
         table.add_row(name, text)
     out = console()
     out.print(table)
     for sentence in record["findings"]:
         out.print(sentence)
-    out.print(f"Written: {run.clusters}")
+    out.print(f"Written: {run.clusters}", soft_wrap=True)
 
 
-def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
+def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines of the closing table."""
     yield "rows, clusters", f"{record['rows']:,} rows in {record['clusters']} clusters, {record['noise']:.2%} noise"
     for name in ("purity", "silhouette"):
         value, interval = record[name], record[f"{name}_interval"]
         known = value is not None
-        yield name, f"{value:.5f}, 95 % interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
+        yield name, f"{value:.5f}, 95% interval {interval[0]:.5f} to {interval[1]:.5f}" if known else "none"
     yield "its ceiling", f"{record['oof_accuracy']:.5f}, the out-of-fold accuracy"
     yield f"accuracy, one cluster a {COMPETITION.noun}", f"{record['hungarian_accuracy']:.5f}"
     for name in ("nmi", "ari", "homogeneity", "completeness"):
@@ -6640,7 +7181,7 @@ def _summary(record: dict[str, Any], queued: int) -> Iterator[tuple[str, str]]:
         purity, silhouette = scores["purity"], scores["silhouette"]
         shown = "none" if silhouette is None else f"{silhouette:.5f}"
         yield f"k-means, {name}", f"purity {purity:.5f}, silhouette {shown}"
-    yield "label queue", f"{queued} rows"
+    yield "label queue", f"{record['queued']} rows"
     yield "time", duration(sum(record["seconds"].values()))
 '''
 
@@ -7008,10 +7549,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from digits.competition import COMPETITION
 from digits.figures.sheets import GAP, draw_tile
 from digits.figures.style import (
+    LARGEST,
     PALETTE,
+    SMALL,
+    WIDTH,
     bars_width,
     canvas,
-    caption,
+    log_percent,
     name_ticks,
     name_width,
     shortened,
@@ -7022,169 +7566,110 @@ from digits.figures.style import (
 if TYPE_CHECKING:  # importing scikit-learn takes longer than drawing a figure
     import pandas as pd
 
-    from digits.config import Augmentation
     from digits.stages.eda.drift import TwoSampleTest
 
-NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
-SIDE_BY_SIDE = 5  # classes, or pairs, in a row of a figure that has a panel for each
-MEANS = 12  # mean images in a row
-MOST_BESIDE = 20  # classes of a panel that has another beside it
+NOUN = COMPETITION.noun
+PAIRS = 2  # of images, in a row of their sheet
+LINE = 0.36  # inches of an image in a line of them
 BINS = 32  # of the intensities that have ink
-BRIGHT = 0.9  # of white: the inside of a stroke
 FRAME = PALETTE[1]
 ON_WHITE = {"fc": "white", "ec": "none", "pad": 0.5}  # so that a line behind a text does not strike it out
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 @styled
-def label_distribution(counts: np.ndarray, classes: np.ndarray, note: str) -> Figure:
-    """Rows of each class: counts int (classes,), labels (classes,)."""
+def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
+    """Rows of each class, and their share; dashed an even one: counts int (classes,), labels (classes,)."""
     width = bars_width(len(classes))
-    room = (width - 1) / len(classes)
-    figure, (axes,) = canvas(1, width=width, height=4 + name_width(classes))
+    room = (width - 0.8) / len(classes)
+    figure, (axes,) = canvas(height=3.3 + name_width(classes), width=width)
     rows = int(counts.sum())
     bars = axes.bar(range(len(classes)), counts, color=PALETTE[0], width=0.7)
     write_over_bars(axes, bars, [(f"{count:,}", f"{count / rows:.1%}") for count in counts], room, bbox=ON_WHITE)
     axes.axhline(rows / len(classes), color="#444444", ls="--", lw=0.8)
     name_ticks(axes.xaxis, classes, room)
-    axes.set(title=f"Rows of each {NOUN}", xlabel=f"{NOUN} (label)", ylabel="training rows")
+    axes.set(xlabel=f"{NOUN} (label)", ylabel="training rows")
     axes.yaxis.set_major_formatter(THOUSANDS)
     axes.grid(axis="x", visible=False)
-    caption(figure, f"{rows:,} labelled rows. {note} Dashed: an even share, {1 / len(classes):.1%}.")
     return figure
 
 
 @styled
-def class_samples(images: np.ndarray, classes: np.ndarray, rows: int) -> Figure:
-    """Images of every class, uint8 (classes, k, height, width, channels), drawn from so many rows, a line a class."""
-    note = f"{images.shape[1]} training images of each {NOUN}, drawn at random from {rows:,} rows and not selected"
-    return _lines(images, classes, f"Images of each {NOUN}", note)
+def class_samples(images: np.ndarray, classes: np.ndarray) -> Figure:
+    """Images of every class, uint8 (classes, k, height, width, channels), a line a class."""
+    return _lines(images, classes)
 
 
 @styled
-def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray, settings: Augmentation) -> Figure:
-    """An image of every class, and what augmentation makes of it each time.
+def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray) -> Figure:
+    """An image of every class, framed, and what augmentation makes of it each time.
 
-    originals: uint8 (classes, *shape). draws: of each, uint8 (classes, k, *shape). settings: that they were drawn with.
+    originals: uint8 (classes, *shape). draws: of each, uint8 (classes, k, *shape).
     """
-    images = np.concatenate([originals[:, None], draws], axis=1)
-    ink = draws.mean() / max(originals.mean(), 1e-9)
-    moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
-    text = f"in the mean a draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink"
-    note = f"framed: the original; beside it {draws.shape[1]} independent draws: {_ranges(settings)}; {text}"
-    return _lines(images, classes, "Augmentation", note, framed=True)
+    return _lines(np.concatenate([originals[:, None], draws], axis=1), classes, framed=True)
 
 
-def _ranges(settings: Augmentation) -> str:
-    """Say what the settings turn on."""
-    strengths = {
-        f"rotation up to {settings.rotation:g}°": settings.rotation,
-        f"shift up to {settings.shift:.0%}": settings.shift,
-        f"zoom up to {settings.zoom:.0%}": settings.zoom,
-        f"shear up to {settings.shear:g}°": settings.shear,
-        f"elastic distortion of {settings.elastic.probability:.0%} of the images": settings.elastic.probability,
-        f"grid distortion of {settings.grid.probability:.0%} of the images": settings.grid.probability,
-        f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability,
-    }
-    return ", ".join(name for name, strength in strengths.items() if strength) or "nothing is on"
-
-
-def _lines(images: np.ndarray, classes: np.ndarray, title: str, note: str, framed: bool = False) -> Figure:
+def _lines(images: np.ndarray, classes: np.ndarray, framed: bool = False) -> Figure:
     """Images, uint8 (lines, k, *shape), with a name before every line; the first of each framed if so asked."""
     lines, count, height = images.shape[:3]
-    figure = Figure(figsize=(0.52 * count + 0.6, 0.52 * lines + 1.0), layout="constrained")
+    names = name_width(classes)
+    figure = Figure(figsize=(max(WIDTH, LINE * count + names + 0.2), LINE * lines + 0.6), layout="constrained")
     axes = figure.subplots()
     draw_tile(axes, images.reshape(-1, *images.shape[2:]), count, (np.arange(lines * count) % count == 0) & framed)
     for index, label in enumerate(classes):
         middle = index * (height + GAP) + GAP + height / 2
-        axes.text(-3, middle, shortened(label), ha="right", va="center", fontsize=11)
-    axes.set_title(title)
-    caption(figure, note)
+        axes.text(-3, middle, shortened(label), ha="right", va="center", fontsize=LARGEST)
     return figure
 
 
 @styled
-def intensity_histograms(counts: np.ndarray, classes: np.ndarray) -> Figure:
-    """Brightness of the pixels of every class, a panel a class, all classes behind it.
+def intensity_histogram(counts: np.ndarray) -> Figure:
+    """Brightness of the pixels that have ink.
 
-    counts: pixels by class and intensity, int (classes, levels); level 0 is blank.
+    counts: pixels by class and intensity, int (classes, levels); level 0 is blank and left out.
     """
-    rows = -(-len(classes) // SIDE_BY_SIDE)
-    figure = Figure(figsize=(11, 1.9 * rows + 1.1), layout="constrained")
-    panels = figure.subplots(rows, SIDE_BY_SIDE, squeeze=False, sharex=True, sharey=True)
+    figure, (axes,) = canvas(height=2.8)
     edges = np.linspace(1, counts.shape[1], BINS + 1).round().astype(int)
-    shares = np.add.reduceat(counts / counts.sum(axis=1, keepdims=True), edges[:-1], axis=1)
-    overall = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
-    blank = counts[:, 0] / counts.sum(axis=1)
-    for axes in panels.flat[len(classes) :]:
-        axes.set_axis_off()
-    for axes, label, share, empty in zip(panels.flat, classes, shares, blank, strict=False):
-        axes.stairs(share, edges, fill=True, color=PALETTE[0], alpha=0.75)
-        axes.stairs(overall, edges, color="black", lw=0.8)
-        axes.set_title(f"{shortened(label)}: {empty:.1%} blank", fontsize=9)
-        axes.set(yscale="log", xlim=(0, counts.shape[1]))
-    for axes in panels[-1]:
-        axes.set_xlabel("intensity of the pixel")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("share of pixels")
-        axes.yaxis.set_major_formatter(PERCENT)
-    ink = counts.sum(axis=0)[1:]
-    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
-    caption(
-        figure,
-        f"blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, {_range(blank, classes, '.1%')}; "
-        f"of the pixels with ink {bright:.0%} are brighter than {BRIGHT:.0%} of white; black line: all {NOUNS}",
-    )
+    shares = np.add.reduceat(counts.sum(axis=0) / counts.sum(), edges[:-1])
+    axes.stairs(shares, edges, fill=True, color=PALETTE[0])
+    axes.set(yscale="log", xlim=(0, counts.shape[1]), xlabel="intensity of the pixel", ylabel="share of all pixels")
+    log_percent(axes.yaxis)
     return figure
-
-
-def _range(values: np.ndarray, classes: np.ndarray, form: str) -> str:
-    """Say between which classes a value, float (classes,), lies."""
-    ends = (f"{values[index]:{form}} ({classes[index]})" for index in (np.argmin(values), np.argmax(values)))
-    return "from " + " to ".join(ends)
 
 
 @styled
 def class_images(means: np.ndarray, deviations: np.ndarray, classes: np.ndarray) -> Figure:
     """The mean image of every class above the standard deviation of its pixels: float (classes, height, width) each."""
-    columns, lines = min(MEANS, len(classes)), -(-len(classes) // MEANS)
-    figure = Figure(figsize=(1.05 * columns + 1.2, 2.8 * lines + 0.6), layout="constrained")
+    columns = min(len(classes), max(1, int((WIDTH - 0.7) / max(0.41, name_width(classes)))))
+    lines = -(-len(classes) // columns)
+    figure = Figure(figsize=(WIDTH, (0.3 + 2 * (WIDTH - 0.7) / columns) * lines + 0.6), layout="constrained")
     panels = figure.subplots(2 * lines, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    for first, shown, name in ((0, means, "mean"), (1, deviations, "standard\ndeviation")):
+    for first, shown, name in ((0, means, "mean"), (1, deviations, "deviation")):
         for axes, image in zip(panels[first::2].flat, shown, strict=False):
-            drawn = axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
+            axes.imshow(image, cmap="gray_r", vmin=0, vmax=shown.max() or 1)
         for line in panels[first::2]:
-            figure.colorbar(drawn, ax=list(line), aspect=8, pad=0.01, format=PercentFormatter(1, decimals=0))
-            line[0].text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=9, transform=line[0].transAxes)
+            line[0].text(-0.1, 0.5, name, rotation=90, ha="right", va="center", fontsize=8, transform=line[0].transAxes)
     for axes, label in zip(panels[::2].flat, classes, strict=False):
-        axes.set_title(shortened(label), fontsize=12 if name_width(classes) < 0.6 else 9)
-    spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
-    text = f"root mean square difference of a pixel from the mean of its {NOUN}, in shares of white"
-    caption(figure, f"{text}: {_range(spread, classes, '.1%')}")
+        axes.set_title(shortened(label), fontsize=SMALL)
     return figure
 
 
 @styled
-def blank_map(train: np.ndarray, test: np.ndarray) -> Figure:
-    """Map of ink, and of the pixels that never have any: shares of the images, float (height, width) each."""
-    figure, panels = canvas(2, width=4.6, height=4.5)
-    least = min(share[share > 0].min(initial=1) for share in (train, test))
-    for axes, share, name in zip(panels, (train, test), ("training", "test"), strict=True):
-        never = share == 0
-        shown = axes.imshow(np.where(never, np.nan, share), cmap="Blues", norm=LogNorm(min(least, 0.5), 1))
-        axes.add_collection(LineCollection(_outline(never), colors=FRAME, lw=1.6))
-        axes.set(title=f"{name}: {never.sum()} of {never.size} pixels always blank", xticks=[], yticks=[])
-        axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
-        axes.spines[:].set_visible(False)
-        axes.grid(visible=False)
-    bar = figure.colorbar(shown, ax=list(panels), aspect=25, format=PERCENT)
-    bar.set_label("images with ink there")
-    both, only = ((train == 0) & (test == 0)).sum(), ((train == 0) & (test > 0)).sum()
-    text = f"outlined: pixels without ink in any image, {both} of them in both tables"
-    caption(figure, f"{text}; {only} have ink in test images only")
+def blank_map(inked: np.ndarray) -> Figure:
+    """Map of ink, and outlines of the pixels that never have any: shares of the images, float (height, width)."""
+    figure, (axes,) = canvas(height=4.3)
+    never = inked == 0
+    norm = LogNorm(min(inked[~never].min(initial=1), 0.5), 1)
+    shown = axes.imshow(np.where(never, np.nan, inked), cmap="Blues", norm=norm)
+    axes.add_collection(LineCollection(_outline(never), colors=FRAME, lw=1.6))
+    axes.set(xticks=[], yticks=[])
+    axes.set(xlim=(-0.8, never.shape[1] - 0.2), ylim=(never.shape[0] - 0.2, -0.8))
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    figure.colorbar(shown, ax=axes, aspect=25, format=PERCENT).set_label("images with ink there")
     return figure
 
 
@@ -7200,24 +7685,16 @@ def _outline(mask: np.ndarray) -> list[list[tuple[float, float]]]:
 @styled
 def ink_and_slant(ink: np.ndarray, slant: np.ndarray, targets: np.ndarray, classes: np.ndarray) -> Figure:
     """Spread of ink, in shares of white, and slant, in degrees, within every class: float (n,), targets int (n,)."""
-    many = len(classes) > MOST_BESIDE
-    width = bars_width(len(classes)) if many else 5.4
-    figure = Figure(figsize=(width, 8.2) if many else (2 * width, 4.1), layout="constrained")
-    left, right = figure.subplots(2 if many else 1, 1 if many else 2)
-    inks, slants = ([values[targets == target] for target in range(len(classes))] for values in (ink, slant))
-    for axes, groups in ((left, inks), (right, slants)):
-        _violins(axes, groups)
+    width = bars_width(len(classes))
+    figure, (upper, lower) = canvas(2, height=2.8, width=width)
+    for axes, values in ((upper, ink), (lower, slant)):
+        _violins(axes, [values[targets == target] for target in range(len(classes))])
         name_ticks(axes.xaxis, classes, (width - 1) / len(classes))
-        axes.set_xlabel(f"{NOUN} (label)")
         axes.grid(axis="x", visible=False)
-    left.set(title="Ink", ylabel="mean intensity, share of white")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.set(title="Slant", ylabel="degrees from upright, to the right")
-    right.axhline(0, color="#444444", ls="--", lw=0.8)
-    medians = [[np.median(group) for group in groups] for groups in (inks, slants)]
-    text = f"median ink: {_range(medians[0], classes, '.1%')}; median slant in degrees: "
-    text += _range(medians[1], classes, ".1f")
-    caption(figure, f"{text}; box: the middle half of the rows; widths: how many rows have that value")
+    upper.set_ylabel("ink: mean intensity, share of white")
+    upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    lower.set(xlabel=f"{NOUN} (label)", ylabel="slant: degrees to the right")
+    lower.axhline(0, color="#444444", ls="--", lw=0.8)
     return figure
 
 
@@ -7234,61 +7711,42 @@ def _violins(axes: Axes, groups: Sequence[np.ndarray]) -> None:
 
 
 @styled
-def closest_pairs(
-    images: np.ndarray, names: Sequence[Sequence[str]], pairs: pd.DataFrame, limit: float, note: str
-) -> Figure:
+def closest_pairs(images: np.ndarray, names: Sequence[Sequence[str]], pairs: pd.DataFrame, limit: float) -> Figure:
     """Pairs of images side by side, the duplicates framed.
 
     images: uint8 (p, 2, *shape). names: of the two images of each pair. pairs: p of them, see `duplicates`. limit: up
     to which ratio they are duplicates.
     """
-    rows = max(1, -(-len(images) // SIDE_BY_SIDE))
-    figure = Figure(figsize=(2.1 * SIDE_BY_SIDE, 1.62 * rows + 1.0), layout="constrained")
-    figure.suptitle("The closest pairs of images")
-    for axes in figure.subplots(rows, SIDE_BY_SIDE, squeeze=False).flat:
+    rows = max(1, -(-len(images) // PAIRS))
+    figure = Figure(figsize=(WIDTH, 1.85 * rows + 0.6), layout="constrained")
+    for axes in figure.subplots(rows, PAIRS, squeeze=False).flat:
         axes.set_axis_off()
     for axes, both, captions, pair in zip(figure.axes, images, names, pairs.itertuples(), strict=False):
         height, width = both.shape[1:3]
         draw_tile(axes, both, 2)
         for index, name in enumerate(captions):
-            axes.text(index * (width + GAP) + GAP + width / 2, 0, name, ha="center", va="bottom", fontsize=7.5)
+            axes.text(index * (width + GAP) + GAP + width / 2, 0, name, ha="center", va="bottom", fontsize=SMALL)
         text = f"distance {pair.distance:.2f}, ratio {pair.ratio:.2f}" if pair.distance else "the same image"
-        axes.text(width + 1.5 * GAP, height + 2 * GAP, text, ha="center", va="top", fontsize=7.5)
+        axes.text(width + 1.5 * GAP, height + 2 * GAP, text, ha="center", va="top", fontsize=SMALL)
         if pair.ratio <= limit:
             size = (2 * width + 3 * GAP - 1, height + 2 * GAP - 1)
             axes.add_patch(Rectangle((0, 0), *size, fill=False, ec=FRAME, lw=1.8))
-    caption(
-        figure,
-        f"{note} Ratio: the distance over that to the tenth neighbour of the same image, up to {limit:g} in near "
-        "duplicates. Framed: duplicates, all of them or the closest.",
-    )
     return figure
 
 
 @styled
-def two_sample_test(test: TwoSampleTest, note: str) -> Figure:
-    """How well a classifier tells test rows from training rows: its ROC curve, and its scores for either table."""
-    figure, (left, right) = canvas(2, width=4.8, height=4.1)
-    order = np.argsort(-test.scores, kind="stable")
-    found, wrong = (np.append(0, np.cumsum(mask[order]) / mask.sum()) for mask in (test.is_test, ~test.is_test))
-    left.plot([0, 1], [0, 1], color="#444444", ls="--", lw=0.8, label="chance")
-    left.plot(wrong, found, color=PALETTE[0], label=f"classifier, AUC {test.auc.value:.4f}")
-    left.set(title="ROC", xlabel="training rows taken for test rows", ylabel="test rows found", aspect="equal")
-    left.legend(loc="lower right")
-    for axis in (left.xaxis, left.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+def two_sample_test(test: TwoSampleTest) -> Figure:
+    """Scores that a classifier gives to rows of either table: the probability of being a test row."""
+    figure, (axes,) = canvas()
     bins = int(np.clip(np.sqrt(len(test.scores) / 2), 5, 40))
     edges = np.histogram_bin_edges(test.scores, bins)
     for mask, name, colour in ((~test.is_test, "training rows", PALETTE[0]), (test.is_test, "test rows", PALETTE[1])):
-        right.hist(test.scores[mask], edges, histtype="step", color=colour, lw=1.6, label=name)
-    right.axvline(0.5, color="#444444", ls="--", lw=0.8)
-    right.xaxis.set_major_locator(MaxNLocator(5))
-    right.set(title="Scores", xlabel="probability of being a test row", ylabel="rows")
-    right.yaxis.set_major_formatter(THOUSANDS)
-    right.legend(loc="upper left", fontsize=8)
-    size = len(test.is_test) // 2
-    text = f"Boosted trees were fitted to {size:,} rows of each table and judged on {size:,} others of each"
-    caption(figure, f"{note} {text}; chance is 50 %.")
+        axes.hist(test.scores[mask], edges, histtype="step", color=colour, lw=1.6, label=name)
+    axes.axvline(0.5, color="#444444", ls="--", lw=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set(xlabel="probability of being a test row", ylabel="rows")
+    axes.yaxis.set_major_formatter(THOUSANDS)
+    axes.legend(loc="upper left")
     return figure
 '''
 
@@ -7298,10 +7756,18 @@ FILES["digits/stages/eda/findings.py"] = r'''"""Findings of an exploration, in s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from digits.competition import COMPETITION
+from digits.figures.caption import Caption
 
+if TYPE_CHECKING:
+    from digits.config import Augmentation
+
+NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
+BRIGHT = 0.9  # of white: the inside of a stroke
 TABLES = ("train", "test", "across")  # where the two rows of a pair are
 
 
@@ -7340,9 +7806,111 @@ def drift(record: Mapping[str, Any]) -> str:
     low, high = found["auc_interval"]
     verdict = "can" if found["differ"] else "cannot"
     return (
-        f"A classifier {verdict} tell test rows from training rows: AUC {found['auc']:.4f} (95 % interval {low:.4f} to "
+        f"A classifier {verdict} tell test rows from training rows: AUC {found['auc']:.4f} (95% interval {low:.4f} to "
         f"{high:.4f}), {found['accuracy']:.2%} right, p = {found['p_value']:.2g}."
     )
+
+
+# --- captions ----------------------------------------------------------------------------------------------
+
+
+def captions(record: Mapping[str, Any]) -> dict[str, Caption]:
+    """Words of the figures that show what `metrics.json` says, by name."""
+    rows, classes, blank, found = record["rows"], record["classes"], record["blank"], record["duplicates"]
+    names = np.array([each["class"] for each in classes])
+    ink, slant = (
+        _between(np.array([each[name] for each in classes]), names, form)
+        for name, form in (("ink", ".1%"), ("slant", ".1f"))
+    )
+    captions = {
+        "labels": Caption(
+            f"Training rows of each {NOUN}",
+            f"{rows['train']:,} labelled rows. {labels(record)} Dashed: an even share, {1 / len(classes):.1%}.",
+        ),
+        "blank": Caption(
+            "Share of training images with ink, by pixel",
+            f"Outlined: the {blank['train']:,} pixels that are blank in every training image; {blank['test']:,} are in "
+            f"every test image, {blank['both']:,} in both; {blank['train_only']:,} have ink in test images only.",
+        ),
+        "ink_slant": Caption(
+            f"Ink and slant of each {NOUN}",
+            f"Median ink {ink}; median slant in degrees {slant}. Boxes: the middle half of the rows; widths: "
+            "how many rows have that value.",
+        ),
+        "duplicates": Caption(
+            "The closest pairs of images",
+            f"{duplicates(record)} Ratio: the distance over that to the {found['neighbours']}th neighbour of the same "
+            f"image, up to {found['limit']:g} in near duplicates. Framed: duplicates, all of them or the closest.",
+        ),
+    }
+    if record["drift"] is not None:
+        size = record["drift"]["judged_rows"] // 2
+        captions["drift"] = Caption(
+            "Can a classifier tell test from training rows?",
+            f"{drift(record)} Boosted trees were fitted to {size:,} rows of each table and judged on {size:,} others "
+            "of each; chance is 50%. The less the two lines differ, the more alike the tables are.",
+        )
+    return captions
+
+
+def samples(count: int, rows: int) -> Caption:
+    """Words of the images of each class: how many of each, of so many rows."""
+    return Caption(
+        f"Training images of each {NOUN}", f"{count} of each, drawn at random from {rows:,} rows and not selected."
+    )
+
+
+def intensities(counts: np.ndarray, classes: np.ndarray) -> Caption:
+    """Words of the histogram of intensities: pixels, int (classes, levels), level 0 being blank."""
+    blank, ink = counts[:, 0] / counts.sum(axis=1), counts.sum(axis=0)[1:]
+    bright = ink[int(BRIGHT * len(ink)) :].sum() / max(ink.sum(), 1)
+    return Caption(
+        "Brightness of the pixels with ink",
+        f"Blank pixels are left out: {counts[:, 0].sum() / counts.sum():.1%} of all, "
+        f"{_between(blank, classes, '.1%')}. Of the pixels with ink {bright:.0%} are brighter than {BRIGHT:.0%} of "
+        "white.",
+    )
+
+
+def means(deviations: np.ndarray, classes: np.ndarray) -> Caption:
+    """Words of the mean images: standard deviations of their pixels, float (classes, height, width)."""
+    spread = np.sqrt((deviations**2).mean(axis=(1, 2)))
+    return Caption(
+        f"Mean image of each {NOUN}, and its deviation",
+        f"Root mean square difference of a pixel from the mean of its {NOUN}, in shares of white: "
+        f"{_between(spread, classes, '.1%')}.",
+    )
+
+
+def augmentation(originals: np.ndarray, draws: np.ndarray, settings: Augmentation) -> Caption:
+    """Words of the sheet of augmented images: uint8 (classes, *shape) and (classes, k, *shape)."""
+    ink = draws.mean() / max(originals.mean(), 1e-9)
+    moved = np.abs(draws - originals[:, None].astype(float)).mean() / max(originals.mean(), 1e-9)
+    return Caption(
+        "What augmentation makes of an image",
+        f"Framed: the original; beside it {draws.shape[1]} independent draws: {_turned_on(settings)}. In the mean a "
+        f"draw has {ink:.0%} of the original's ink, and differs from it by {moved:.0%} of that ink.",
+    )
+
+
+def _turned_on(settings: Augmentation) -> str:
+    """Say what the settings turn on."""
+    strengths = {
+        f"rotation up to {settings.rotation:g}°": settings.rotation,
+        f"shift up to {settings.shift:.0%}": settings.shift,
+        f"zoom up to {settings.zoom:.0%}": settings.zoom,
+        f"shear up to {settings.shear:g}°": settings.shear,
+        f"elastic distortion of {settings.elastic.probability:.0%} of the images": settings.elastic.probability,
+        f"grid distortion of {settings.grid.probability:.0%} of the images": settings.grid.probability,
+        f"erasing in {settings.erasing.probability:.0%} of the images": settings.erasing.probability,
+    }
+    return ", ".join(name for name, strength in strengths.items() if strength) or "nothing is on"
+
+
+def _between(values: np.ndarray, classes: np.ndarray, form: str) -> str:
+    """Say between which classes a value, float (classes,), lies."""
+    ends = (f"{values[index]:{form}} ({classes[index]})" for index in (np.argmin(values), np.argmax(values)))
+    return "from " + " to ".join(ends)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -7364,6 +7932,7 @@ from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
 from digits.figures import folder as figure_folder
+from digits.figures.folder import Captioned
 from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
@@ -7374,9 +7943,9 @@ from digits.stages.eda.exploration import Shapes
 from digits.stages.eda.findings import TABLES
 from digits.training.augment import augment
 
-SAMPLES = 14  # images of a class on the sheet of samples
-DRAWS = 12  # of augmentation, of one image of each class
-SHOWN = 20  # pairs on their sheet
+SAMPLES = 12  # images of a class on the sheet of samples
+DRAWS = 11  # of augmentation, of one image of each class
+SHOWN = 12  # pairs on their sheet
 RECORDED = 100  # pairs in the metrics; duplicates.csv has all
 HEADER = (
     "kind", "first_table", "first_row", "first_label", "second_table", "second_row", "second_label", "distance",
@@ -7552,33 +8121,31 @@ def _drift(measured: MeasuredData) -> dict[str, Any] | None:
 # --- figures and files -------------------------------------------------------------------------------------
 
 
-def _figures(
-    measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]
-) -> Iterator[tuple[str, Figure]]:
-    """Every figure with the name of its file."""
-    data, seed = measured.dataset, measured.seed
+def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[str, Any]) -> Iterator[Captioned]:
+    """Every figure with the name of its file and its caption."""
+    data, seed, captions = measured.dataset, measured.seed, findings.captions(record)
     targets, classes = data.targets, data.classes
-    counts = np.bincount(targets)
-    yield "labels", figures.label_distribution(counts, classes, findings.labels(record))
+    yield "labels", figures.label_distribution(np.bincount(targets), classes), captions["labels"]
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes, measured.train_rows)
+    yield "samples", figures.class_samples(samples, classes), findings.samples(SAMPLES, measured.train_rows)
     grey = exploration.grey(data.train_images)
-    yield (
-        "intensities",
-        figures.intensity_histograms(exploration.intensity_counts(grey, targets, len(classes)), classes),
-    )
-    yield "means", figures.class_images(*exploration.class_images(grey, targets, len(classes)), classes)
-    yield "blank", figures.blank_map(*measured.inked)
+    counts = exploration.intensity_counts(grey, targets, len(classes))
+    yield "intensities", figures.intensity_histogram(counts), findings.intensities(counts, classes)
+    means, deviations = exploration.class_images(grey, targets, len(classes))
+    yield "means", figures.class_images(means, deviations, classes), findings.means(deviations, classes)
+    yield "blank", figures.blank_map(measured.inked[0]), captions["blank"]
     ink, slant = (values[: measured.train_rows] for values in measured.shapes)
-    yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes)
-    yield "duplicates", _pair_sheet(measured, findings.duplicates(record))
+    yield "ink_slant", figures.ink_and_slant(ink, slant, targets, classes), captions["ink_slant"]
+    if len(measured.shown):
+        yield "duplicates", _pair_sheet(measured), captions["duplicates"]
     if measured.test is not None:
-        yield "drift", figures.two_sample_test(measured.test, findings.drift(record))
+        yield "drift", figures.two_sample_test(measured.test), captions["drift"]
     originals = _samples(data, 1, derive(seed, "originals"))[:, 0]
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
     draws = draws.reshape(len(classes), DRAWS, *data.shape)
-    yield "augmentation", figures.augmentation_sheet(originals, draws, classes, settings)
+    figure = figures.augmentation_sheet(originals, draws, classes)
+    yield "augmentation", figure, findings.augmentation(originals, draws, settings)
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
@@ -7591,11 +8158,11 @@ def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.n
     return samples
 
 
-def _pair_sheet(measured: MeasuredData, note: str) -> Figure:
+def _pair_sheet(measured: MeasuredData) -> Figure:
     pairs = measured.shown
     images = [[measured.image(row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
     names = [[_name(measured, row) for row in pair] for pair in zip(pairs["first"], pairs["second"], strict=True)]
-    return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT, note)
+    return figures.closest_pairs(np.array(images), names, pairs, duplicates.LIMIT)
 
 
 def _name(measured: MeasuredData, row: int) -> str:
@@ -7657,56 +8224,56 @@ from collections.abc import Mapping, Sequence
 from math import isqrt
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from digits.competition import COMPETITION
 from digits.figures.sheets import fitted, sheet
-from digits.figures.style import PALETTE, canvas, caption, log_percent, name_ticks, shortened, styled
-from digits.stages.evaluate import findings
+from digits.figures.style import (
+    PALETTE,
+    SMALL,
+    WIDTH,
+    canvas,
+    log_percent,
+    name_ticks,
+    name_width,
+    plain_log,
+    shortened,
+    styled,
+    write_cells,
+)
 from digits.stages.evaluate.measures import (
     Agreement,
-    CoverageCurve,
     Evaluation,
     Predictions,
     Rescue,
     binned,
     coverage_curve,
+    populated_edges,
 )
 
-WIDTHS = np.arange(0.1, 0.95, 0.1)  # edges of the bins on a plain axis of confidence
 LEAST = 1e-8  # doubt that differs from none: the logits were float32
-COLOURS = (PALETTE[1], PALETTE[0], PALETTE[2])  # of the steps of calibration
-MARKERS = ("s", "o", "D")
-SIZES = (5, 9, 4)  # so that one shows through where two are the same
-MOST_LEGIBLE = 12  # members whose shares are written in a size that can be read
 SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
 LETTERS_OF_NAME = 11  # so that a probability stands beside it
-ROOM = 0.34  # inches for the scores of a class
+ROOM = 0.3  # inches for the score of a class
+MOST_SIDE = 15.0  # inches of a matrix
 
 
 @styled
 def class_scores(evaluation: Evaluation) -> Figure:
-    """Precision, recall and F1 of every class with their 95 % intervals; a class without rows has no dot."""
+    """F1 of every class with its 95% interval; a class without rows has no dot."""
     labels, accuracy = evaluation.labels, evaluation.accuracy
-    figure, panels = canvas(3, width=3.9, height=ROOM * len(labels) + 1.9)
-    for axes, name in zip(panels, ("precision", "recall", "f1"), strict=True):
-        for y, scores in enumerate(evaluation.classes):
-            score = getattr(scores, name)
-            if np.isfinite(score.value):
-                axes.plot([score.low, score.high], [y, y], color=PALETTE[0], lw=2, alpha=0.45)
-                axes.plot(score.value, y, "o", color=PALETTE[0], ms=5)
-        axes.axvline(accuracy.value, color="#444444", ls="--", lw=0.8)
-        axes.set(title="F1" if name == "f1" else name.capitalize(), ylim=(len(labels) - 0.5, -0.5))
-        name_ticks(axes.yaxis, labels, ROOM)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    panels[0].set_ylabel(COMPETITION.noun)
-    key = f"Lines: 95 % intervals. Dashed: accuracy of all rows, {accuracy.value:.3%}."
-    caption(figure, " ".join([*findings.classes(evaluation)[:1], key]))
+    figure, (axes,) = canvas(height=ROOM * len(labels) + 1.2)
+    for y, scores in enumerate(evaluation.classes):
+        if np.isfinite(scores.f1.value):
+            axes.plot([scores.f1.low, scores.f1.high], [y, y], color=PALETTE[0], lw=2)
+            axes.plot(scores.f1.value, y, "o", color=PALETTE[0], ms=5)
+    axes.axvline(accuracy.value, color="#444444", ls="--", lw=0.8)
+    axes.set(xlabel="F1", ylabel=COMPETITION.noun, ylim=(len(labels) - 0.5, -0.5))
+    name_ticks(axes.yaxis, labels, ROOM)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 
@@ -7726,55 +8293,27 @@ def mistake_sheet(predictions: Predictions, images: np.ndarray, labels: Sequence
         likely = [f"{names[choice]}: {predictions.probabilities[index, choice]:.3f}" for choice in choices]
         row = fitted(names[target], f"row {predictions.rows[index]}", between=", ")
         captions.append(f"{row}\n{fitted(*likely)}")
-    count = len(predictions.mistakes)
-    title = f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong"
-    note = (
-        f"Over each image: its label and row, then the two most probable {COMPETITION.nouns}; the surest mistake first."
-    )
-    if not count:
-        title, note = "No out-of-fold row is wrong", "The ensemble chose the label of every row that it had not seen."
-    if len(shown) < count:
-        note += f" The first {len(shown):,} are shown."
-    return sheet(images[predictions.rows[shown]], captions, title, note, max(COLUMNS, isqrt(len(shown) // 2)))
+    return sheet(images[predictions.rows[shown]], captions, max(COLUMNS, isqrt(len(shown) // 2)))
 
 
 @styled
-def reliability_diagram(steps: Mapping[str, Predictions], evaluation: Evaluation) -> Figure:
-    """How often the choices are right against how sure they are; left all rows, right by the nines.
-
-    steps: predictions after at most three steps of calibration, such as before and after scaling.
-    """
-    figure = Figure(figsize=(11.5, 6.6), layout="constrained")
-    (plain, nines), (below, rows) = figure.subplots(2, 2, height_ratios=(3, 1), sharex="col")
-    for axes, ends in ((plain, [0, 1]), (nines, [1, LEAST])):
-        axes.plot(ends, ends, color="#444444", ls="--", lw=0.8)
-    least, lowest = 1.0, 1.0
-    for number, (name, predictions) in enumerate(steps.items()):
-        style = {"color": COLOURS[number], "marker": MARKERS[number], "ms": SIZES[number], "lw": 1}
-        bins = binned(predictions.confidence, predictions.right, WIDTHS)
-        span = [bins["accuracy"] - bins["low"], bins["high"] - bins["accuracy"]]
-        label = f"{name}: ECE {evaluation.calibration.stages[name].ece:.4f}"
-        plain.errorbar(bins["confidence"], bins["accuracy"], span, label=label, **style)
-        below.plot(bins["confidence"], bins["rows"], **style)
-        bins = binned(predictions.confidence, predictions.right, _nines(predictions.confidence))
-        doubt = _doubt(bins["confidence"])
-        lowest = min(lowest, _draw_doubt(nines, bins, style))
-        rows.plot(doubt, bins["rows"], **style)
-        least = min(least, doubt.min())
-    plain.set(title="All confidences", xlim=(0, 1), ylim=(0, 1.02), ylabel="share that was right")
-    plain.legend(fontsize=8, loc="lower right")
-    below.set(xlabel="confidence", ylabel="rows", yscale="log")
-    for axis in (plain.yaxis, below.xaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    nines.set(title="By the nines of confidence", yscale="log", ylim=(lowest / 2, 1), ylabel="share that was wrong")
-    log_percent(nines.yaxis)
-    rows.set(ylabel="rows", yscale="log")
-    _confidence_axis(rows, least / 2)
-    key = (
-        "On the dashed line confidence is accuracy. Bars: 95 % intervals. Open triangles: no mistake in the bin; the "
-        "upper end of its interval."
-    )
-    caption(figure, " ".join([findings.calibration(evaluation)[0], key]))
+def reliability_diagram(predictions: Predictions) -> Figure:
+    """How often the choices are wrong, by the nines of their confidence, with 95% intervals."""
+    figure, (axes,) = canvas(height=3.8)
+    doubt = _doubt(predictions.confidence)
+    bins = binned(predictions.confidence, predictions.right, populated_edges(predictions.confidence, _nines(doubt)))
+    doubts, accuracy = _doubt(bins["confidence"].to_numpy()), bins["accuracy"].to_numpy()
+    some = accuracy < 1
+    span = [(bins["high"] - accuracy)[some], (accuracy - bins["low"])[some]]
+    axes.errorbar(doubts[some], 1 - accuracy[some], span, color=PALETTE[0], marker="o", ms=5, ls="none")
+    upper = 1 - bins["low"].to_numpy()
+    axes.plot(doubts[~some], upper[~some], color=PALETTE[0], marker="v", ms=6, ls="none", mfc="white")
+    lowest = np.concatenate([1 - bins["high"].to_numpy()[some], upper[~some], doubts])
+    least = min(0.05, float(lowest[lowest > 0].min()) / 2)
+    axes.plot([1, LEAST], [1, LEAST], color="#444444", ls="--", lw=0.8)
+    axes.set(yscale="log", ylim=(least, 1.3), ylabel="share that was wrong")
+    log_percent(axes.yaxis)
+    _confidence_axis(axes, float(doubts.min()) / 2)
     return figure
 
 
@@ -7783,140 +8322,97 @@ def _doubt(confidence: np.ndarray) -> np.ndarray:
     return np.maximum(1 - confidence, LEAST)
 
 
-def _nines(confidence: np.ndarray) -> np.ndarray:
-    """Inner edges of bins between 50 %, 90 %, 99 %, ..., three to a decade, as far as there are rows."""
-    steps = np.arange(1, np.ceil(-3 * np.log10(_doubt(confidence).min())) + 1)
+def _nines(doubt: np.ndarray) -> np.ndarray:
+    """Inner edges of bins between 50%, 90%, 99%, ..., three to a decade, as far as there are rows."""
+    steps = np.arange(1, np.ceil(-3 * np.log10(doubt.min())) + 1)
     return 1 - 10 ** (-steps / 3)
-
-
-def _draw_doubt(axes: Axes, bins: pd.DataFrame, style: Mapping[str, object]) -> float:
-    """Draw the share of wrong rows by doubt, and return the lowest that is shown.
-
-    A bin without any shows how many there might be by a triangle.
-    """
-    doubt, accuracy = _doubt(bins["confidence"]), bins["accuracy"]
-    some = accuracy < 1
-    span = [(bins["high"] - accuracy)[some], (accuracy - bins["low"])[some]]
-    axes.errorbar(doubt[some], 1 - accuracy[some], span, **style)
-    axes.plot(doubt[~some], 1 - bins["low"][~some], color=style["color"], marker="v", ms=5, ls="none", mfc="white")
-    shown = 1 - bins["high"].where(some, bins["low"])
-    return float(shown[shown > 0].min())
 
 
 def _confidence_axis(axes: Axes, least: float) -> None:
     """Make the horizontal axis one of doubt, 1 minus confidence: logarithmic, from 1 down to `least`.
 
-    Its labels are confidences. Nearly all rows of a good classifier lie beyond 99 %, where a plain axis shows nothing.
+    Its labels are confidences. Nearly all rows of a good classifier lie beyond 99%, where a plain axis shows nothing.
     """
-    doubts = [0.5, *(10.0**-decade for decade in range(1, 13))]
-    axes.set(xscale="log", xlim=(1, least), xlabel="confidence (%)")
+    doubts = [0.5] * int(least > 1e-4) + [10.0**-decade for decade in (1, 2, 3, 4, 6, 8, 10, 12)]
+    axes.set(xscale="log", xlim=(1, least), xlabel="confidence")
     axes.xaxis.set_major_locator(FixedLocator([doubt for doubt in doubts if doubt >= least]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda doubt, _: _confidence(doubt)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params("x", labelsize=SMALL)
 
 
 def _confidence(doubt: float) -> str:
-    """Such as `99.9`, or `6 nines` where so many digits would run into each other."""
+    """Such as `99.9%`, or `6 nines` where so many digits would run into each other."""
     nines = round(-np.log10(doubt))
-    return f"{100 * (1 - doubt):.6g}" if nines < 5 else f"{nines} nines"
+    return f"{100 * (1 - doubt):.6g}%" if nines < 5 else f"{nines} nines"
 
 
 @styled
 def confidence_histogram(predictions: Predictions) -> Figure:
     """How sure the ensemble was of its right and of its wrong choices."""
-    figure, (axes,) = canvas(1, width=7.5, height=4.2)
+    figure, (axes,) = canvas()
     right, doubt = predictions.right, _doubt(predictions.confidence)
     least = 10 ** np.floor(np.log10(doubt.min()))
     edges = 10 ** np.arange(np.log10(least), 0.05, 0.1)
     axes.hist(doubt[right], edges, color=PALETTE[0], alpha=0.55, label=f"right: {right.sum():,}")
     axes.hist(doubt[~right], edges, color=PALETTE[1], alpha=0.85, label=f"wrong: {(~right).sum():,}")
     axes.set(yscale="log", ylim=(0.7, None), ylabel="rows")
+    plain_log(axes.yaxis)
     _confidence_axis(axes, least)
     axes.legend(loc="upper left")
-    above, wrong = predictions.confidence > 0.99, predictions.confidence[~right]
-    mistakes = f"{(wrong > 0.9).sum()} of the {len(wrong):,} mistakes above 90 %, {(wrong > 0.99).sum()} above 99 %"
-    end = "no row is wrong" if right.all() else f"so have {mistakes}"
-    caption(figure, f"{above.mean():.1%} of the rows have a confidence above 99 %; {end}.")
     return figure
 
 
 @styled
 def coverage(predictions: Predictions, evaluation: Evaluation) -> Figure:
-    """Error rate where only the most confident rows are decided, over all rows and over the last few."""
+    """Error rate of the most confident rows, by how many of them are decided: the last ones, where it rises."""
     curve, promised = coverage_curve(predictions.confidence, predictions.right), evaluation.coverage.promised_accuracy
-    figure, (left, right) = canvas(2, width=5.6, height=4.2)
+    figure, (axes,) = canvas()
     widest = curve.widest(promised)
     first = 0.9 if widest is None else max(0.0, min(0.95, curve.shares[widest] - 0.01))
     points = {curve.at(0.99)} | ({widest} if widest is not None else set())
     marked = [point for point in sorted(points) if curve.accuracy[point] < 1]
-    for axes in (left, right):
-        _draw_coverage(axes, curve, promised, marked)
-    left.set(title="All rows", ylabel="share of them that is wrong", xlim=(0, 1.01))
-    right.set(title="The last rows", xlim=(first, 1 + (1 - first) / 50))
-    for point in marked:
-        text = f"  {curve.accuracy[point]:.3%} right of {curve.shares[point]:.2%}  "
-        side = "right" if curve.shares[point] > (1 + first) / 2 else "left"
-        right.annotate(text, (curve.shares[point], 1 - curve.accuracy[point]), ha=side, va="bottom")
-    heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
-    right.set_ylim(heights[heights > 0].min() / 1.6, heights.max() * 1.6)
-    for axes in (left, right):
-        log_percent(axes.yaxis)
-    caption(figure, f"{findings.coverage(evaluation.coverage)[0]} Dashed: {1 - promised:.1%} wrong.")
-    return figure
-
-
-def _draw_coverage(axes: Axes, curve: CoverageCurve, promised: float, marked: list[int]) -> None:
     shown = curve.accuracy < 1  # a logarithmic axis has no place for 0
     axes.plot(curve.shares[shown], 1 - curve.accuracy[shown], color=PALETTE[0], lw=1.6)
     axes.axhline(1 - promised, color="#444444", ls="--", lw=0.8)
     axes.plot(curve.shares[marked], 1 - curve.accuracy[marked], "o", color=PALETTE[1])
-    axes.set(xlabel="rows decided, the most confident first", yscale="log")
+    heights = np.append(1 - curve.accuracy[curve.shares >= first], 1 - promised)
+    axes.set(
+        xlabel="rows decided, the most confident first",
+        ylabel="share of them that is wrong",
+        yscale="log",
+        xlim=(first, 1 + (1 - first) / 50),
+        ylim=(heights[heights > 0].min() / 1.6, heights.max() * 1.6),
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-
-
-@styled
-def agreement_matrix(groups: Mapping[str, Agreement]) -> Figure:
-    """How often two members choose differently: a panel for each kind of rows, which is its title."""
-    sides = [max(4.6, 0.36 * len(group.members) + 2.2) for group in groups.values()]
-    figure = Figure(figsize=(sum(sides), max(sides) * 0.92 + 0.5), layout="constrained")
-    panels = figure.subplots(1, len(groups), squeeze=False, width_ratios=sides)[0]
-    matrices = [np.where(np.eye(len(group.members)), np.nan, 1 - group.shares) for group in groups.values()]
-    most = max(np.nan_to_num(matrix).max() for matrix in matrices)
-    least = min(np.nan_to_num(matrix, nan=1).min() for matrix in matrices)
-    norm = Normalize(0.8 * least, most) if most else Normalize(0, 1)
-    for axes, (title, group), matrix in zip(panels, groups.items(), matrices, strict=True):
-        axes.imshow(matrix, cmap="Blues", norm=norm)
-        size = 9 if len(group.members) <= MOST_LEGIBLE else 6
-        for (row, column), share in np.ndenumerate(matrix):
-            if row != column:
-                colour = "white" if norm(share) > 0.6 else "black"
-                axes.text(column, row, f"{100 * share:.2f}", ha="center", va="center", fontsize=size, color=colour)
-        axes.set_xticks(range(len(group.members)), group.members, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(group.members)), group.members, fontsize=8)
-        axes.set_title(title, fontsize=10)
-        axes.grid(visible=False)
-    notes = [_most_apart(title, group) for title, group in groups.items()]
-    caption(figure, f"In every cell: rows (%) for which two choose differently; {'; '.join(notes)}.")
+    log_percent(axes.yaxis)
     return figure
 
 
-def _most_apart(title: str, group: Agreement) -> str:
-    if group.mean is None:
-        return f"{title}: there is no pair"
-    row, column = np.unravel_index(group.shares.argmin(), group.shares.shape)
-    most = f"{group.members[row]} and {group.members[column]} ({1 - group.shares[row, column]:.2%})"
-    return f"{title}: {1 - group.mean:.2%} on average, most {most}"
+@styled
+def agreement_matrix(group: Agreement) -> Figure:
+    """How often two members choose differently; two at least."""
+    count, names = len(group.members), name_width(group.members)
+    side = float(np.clip(0.42 * count, WIDTH - names - 0.5, MOST_SIDE))
+    figure, (axes,) = canvas(width=side + names + 0.5, height=side + names + 0.8)
+    matrix = np.where(np.eye(count, dtype=bool), np.nan, 1 - group.shares)
+    most, least = np.nanmax(matrix), np.nanmin(matrix)
+    norm = Normalize(0.8 * least, most) if most else Normalize(0, 1)
+    axes.imshow(matrix, cmap="Blues", norm=norm)
+    texts = [["" if np.isnan(share) else f"{share:.2%}" for share in row] for row in matrix]
+    write_cells(axes, texts, np.where(norm(np.nan_to_num(matrix)) > 0.6, "white", "black"), side / count)
+    name_ticks(axes.xaxis, group.members, side / count)
+    name_ticks(axes.yaxis, group.members, side / count)
+    return figure
 
 
 @styled
-def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
+def rescued_bars(rescues: Mapping[str, Rescue]) -> Figure:
     """What the ensemble rescued and spoilt out of fold, against each network of an architecture and seed.
 
-    Args:
-        rescues: by architecture and seed, all folds together.
-        mistakes: of the ensemble.
+    rescues: by architecture and seed, all folds together.
     """
-    figure, (axes,) = canvas(1, width=8, height=0.6 * len(rescues) + 2)
+    figure, (axes,) = canvas(height=0.5 * len(rescues) + 1.8)
     ys = np.arange(len(rescues))
     rescued = np.array([rescue.rescued for rescue in rescues.values()])
     spoilt = np.array([rescue.spoilt for rescue in rescues.values()])
@@ -7926,24 +8422,15 @@ def rescued_bars(rescues: Mapping[str, Rescue], mistakes: int) -> Figure:
         axes.annotate(f" {rescue.rescued}", (rescue.rescued, y), va="center", ha="left")
         axes.annotate(f"{rescue.spoilt} ", (-rescue.spoilt, y), va="center", ha="right")
     reach = max(1, *rescued, *spoilt)
-    axes.set_yticks(ys, [f"{name}\n{rescue.mistakes:,} mistakes alone" for name, rescue in rescues.items()])
-    axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 7, reach * 8 / 7))
+    axes.set_yticks(ys, [f"{name}\n{rescue.mistakes:,} wrong alone" for name, rescue in rescues.items()])
+    axes.set(xlabel="out-of-fold rows", xlim=(-spoilt.max() - reach / 5, reach * 6 / 5))
     axes.set_ylim(len(rescues) - 0.5, -0.5)
     axes.axvline(0, color="#444444", lw=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
     axes.grid(axis="y", visible=False)
-    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    caption(figure, f"The ensemble has {mistakes:,} mistakes; {_compared(rescues)}.")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0))
     return figure
-
-
-def _compared(rescues: Mapping[str, Rescue]) -> str:
-    if len(rescues) == 1:
-        return "each row has one network that never saw it, so out of fold there is nothing to rescue"
-    ranked = sorted(rescues, key=lambda name: rescues[name].mistakes)
-    few, many = rescues[ranked[0]].mistakes, rescues[ranked[-1]].mistakes
-    return f"alone, {ranked[0]} has the fewest ({few:,}) and {ranked[-1]} the most ({many:,})"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -7952,11 +8439,24 @@ FILES["digits/stages/evaluate/findings.py"] = r'''"""Findings of an evaluation, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan, sqrt
+from math import isnan
 from typing import Any
 
+import numpy as np
+
 from digits.competition import COMPETITION
-from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Coverage, Evaluation, Pair
+from digits.figures.caption import Caption
+from digits.stages.evaluate.measures import (
+    RAW,
+    SCALED,
+    SHARPENED,
+    Agreement,
+    Coverage,
+    Evaluation,
+    Pair,
+    Predictions,
+    Rescue,
+)
 
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
@@ -7982,7 +8482,7 @@ def scores(evaluation: Evaluation, metrics: Mapping[str, Any], tuned: bool = Fal
     rows, accuracy = evaluation.rows, evaluation.accuracy
     sentences = [
         f"Of {rows:,} training rows, each predicted only by networks that never saw it, {evaluation.mistakes:,} are "
-        f"wrong: an accuracy of {accuracy.value:.5f} (95 % interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
+        f"wrong: an accuracy of {accuracy.value:.5f} (95% interval {accuracy.low:.5f} to {accuracy.high:.5f}).",
         _prediction(metrics),
     ]
     singles = metrics["oof_accuracy_by_architecture"]
@@ -8008,13 +8508,16 @@ def _prediction(metrics: Mapping[str, Any]) -> str:
 
 
 def _spread(metrics: Mapping[str, Any], folds: int) -> str:
-    """Say whether the folds differ by more than rows drawn at random would."""
+    """Say whether the folds differ by more than rows drawn at random would: a chi-squared test of equal accuracies."""
+    from scipy.stats import chi2  # takes longer to import than everything else here
+
     accuracy, deviation = metrics["oof_accuracy"], metrics["oof_accuracy_std"]
-    chance = sqrt(accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds))
-    verdict = "no more than" if deviation < 1.5 * chance else "more than"
+    variance = accuracy * (1 - accuracy) / (metrics["oof_rows"] / folds)
+    chance = float(chi2.sf((folds - 1) * deviation**2 / variance, folds - 1))
+    verdict = "no more than" if chance >= CHANCE else "more than"
     return (
         f"The accuracies of the {folds} folds have a standard deviation of {deviation:.5f}, {verdict} chance explains "
-        f"({chance:.5f})."
+        f"({np.sqrt(variance):.5f}; p = {chance:.2g})."
     )
 
 
@@ -8043,7 +8546,7 @@ def _confusion(pair: Pair, mistakes: int) -> str:
     forth, back = pair.first_as_second, pair.second_as_first
     share = f"{pair.rows} of {mistakes:,} mistakes ({pair.rows / mistakes:.0%})"
     if binomtest(forth, pair.rows).pvalue >= CHANCE:
-        direction = f"{first} taken for {second} {forth} times, the other way round {back} times: no clear direction"
+        direction = f"{first} taken for {second}: {forth}, {second} for {first}: {back}; no clear direction"
     else:
         label, chosen = pair.classes if forth > back else (second, first)
         direction = f"mostly {label} is taken for {chosen} ({max(forth, back)} times)"
@@ -8104,6 +8607,72 @@ def ensemble(evaluation: Evaluation) -> list[str]:
             )
         sentences.append(f"On {evaluation.rescued.all_wrong:,} rows all of them are wrong.")
     return sentences
+
+
+def next_step(run: str) -> str:
+    """Say where to look now."""
+    return f"Next: make report RUN={run} for all of this on one page, or make explore RUN={run} to look at each mistake"
+
+
+# --- captions ----------------------------------------------------------------------------------------------
+
+
+def captions(predictions: Predictions, evaluation: Evaluation) -> dict[str, Caption]:
+    """Words of each figure, by its name."""
+    noun, accuracy = COMPETITION.noun, evaluation.accuracy.value
+    key = f"Lines: 95% intervals. Dashed: accuracy of all rows, {accuracy:.3%}."
+    promised = 1 - evaluation.coverage.promised_accuracy
+    return {
+        "classes": Caption(f"F1 score of every {noun}", " ".join([*classes(evaluation)[:1], key])),
+        "mistakes": _mistakes(predictions),
+        "confidence": Caption("Confidence in right and in wrong choices", _confidence(predictions)),
+        "reliability": Caption(
+            "Share of wrong choices, by confidence",
+            f"{calibration(evaluation)[0]} On the dashed line confidence is accuracy. Bars: 95% intervals. Open "
+            "triangles: no mistake in the bin; the upper end of its interval.",
+        ),
+        "coverage": Caption(
+            "Error rate if only the surest rows are decided",
+            f"{coverage(evaluation.coverage)[0]} Dashed: {promised:.1%} wrong.",
+        ),
+        "agreement": Caption(
+            "Share of test rows for which two networks differ", _most_apart(evaluation.agreement["test"])
+        ),
+        "rescued": Caption(
+            "Rows that the ensemble rescued and spoilt",
+            f"The ensemble has {evaluation.mistakes:,} mistakes; {_compared(evaluation.rescued.architectures)}.",
+        ),
+    }
+
+
+def _mistakes(predictions: Predictions) -> Caption:
+    count = len(predictions.mistakes)
+    if not count:
+        text = "The ensemble chose the label of every row that it had not seen."
+        return Caption("No out-of-fold row is wrong", text)
+    text = f"Over each image: its label and row, then the two most probable {COMPETITION.nouns}; the surest first."
+    return Caption(f"{count:,} of {len(predictions.rows):,} out-of-fold rows are wrong", text)
+
+
+def _confidence(predictions: Predictions) -> str:
+    above, wrong = predictions.confidence > 0.99, predictions.confidence[~predictions.right]
+    mistakes = f"{(wrong > 0.9).sum()} of the {len(wrong):,} mistakes above 90%, {(wrong > 0.99).sum()} above 99%"
+    end = f"so have {mistakes}" if len(wrong) else "no row is wrong"
+    return f"{above.mean():.1%} of the rows have a confidence above 99%; {end}."
+
+
+def _most_apart(group: Agreement) -> str:
+    if group.mean is None:
+        return "There is one network alone."
+    row, column = np.unravel_index(group.shares.argmin(), group.shares.shape)
+    most = f"{group.members[row]} and {group.members[column]} ({1 - group.shares[row, column]:.2%})"
+    return f"{1 - group.mean:.2%} on average, most {most}."
+
+
+def _compared(rescues: Mapping[str, Rescue]) -> str:
+    ranked = sorted(rescues, key=lambda name: rescues[name].mistakes)
+    few, many = rescues[ranked[0]].mistakes, rescues[ranked[-1]].mistakes
+    return f"alone, {ranked[0]} has the fewest ({few:,}) and {ranked[-1]} the most ({many:,})"
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -8124,6 +8693,7 @@ from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
 
 BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+FEWEST = 30  # rows of a bin whose share of mistakes is drawn
 DRAWS = 200  # simulations of a perfectly calibrated classifier
 PROMISED = 0.999  # accuracy whose coverage is reported
 NEARLY_ALL = 0.99  # coverage whose accuracy is reported
@@ -8190,7 +8760,7 @@ class Evaluation:
     coverage: Coverage
     agreement: dict[str, Agreement]
     rescued: Rescues
-    intervals: str = "95 %: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
+    intervals: str = "95%: Wilson's for accuracy, precision and recall; F1 by Wilson's interval of its Jaccard index"
 
 
 def evaluate(
@@ -8328,13 +8898,24 @@ def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.D
 
     Returns:
         For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
-        and low and high, its 95 % interval (Wilson).
+        and low and high, its 95% interval (Wilson).
     """
     rows = pd.DataFrame({"confidence": confidence, "right": right})
     groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
     bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
     shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
     return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
+
+
+def populated_edges(confidence: np.ndarray, edges: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
+    """Those of ascending inner edges, float (at most b,), between which there are `fewest` rows or more."""
+    ordered, kept, below = np.sort(confidence), [], 0
+    for edge in edges:
+        count = int(np.searchsorted(ordered, edge))
+        if min(count - below, len(ordered) - count) >= fewest:
+            kept.append(float(edge))
+            below = count
+    return np.array(kept)
 
 
 def _gap(bins: pd.DataFrame) -> float:
@@ -8347,7 +8928,7 @@ class CalibrationError:
     """Distance of the confidence in the choices from their accuracy.
 
     ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
-    every confidence were true; 95 % of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
+    every confidence were true; 95% of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
     of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
     """
 
@@ -8596,7 +9177,8 @@ from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
 from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
 
-HEADINGS = ("rows", "precision", "recall", "F1", "95 % interval of F1", "most often taken for")  # after the class
+Histories = dict[str, dict[int, list[np.ndarray]]]
+HEADINGS = ("rows", "precision", "recall", "F1", "95% interval of F1", "most often taken for")  # after the class
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -8626,7 +9208,11 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("figures and files"):
         figure_folder.clear(run.evaluation)
         grey = ["mistakes"] if run.dataset.shape[-1] == 1 else []
-        captions = figure_folder.draw(run.evaluation, _figures(run, predictions, evaluation), grey)
+        histories = _histories(run)
+        captions = findings.captions(predictions[SCALED], evaluation) | history.captions(histories)
+        captions["confusion"] = confusion.caption(evaluation.confusion, labels)
+        drawn = _figures(run, predictions[SCALED], evaluation, histories)
+        captions = figure_folder.draw(run.evaluation, ((name, each, captions[name]) for name, each in drawn), grey)
         _write_classes(run, evaluation)
         _write_mistakes(run, predictions[SCALED], choices["out_of_fold"])
     record = {
@@ -8693,26 +9279,28 @@ def _choices(members: list[Logits], rows: np.ndarray) -> dict[str, dict[str, np.
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _figures(run: Run, steps: Mapping[str, Predictions], evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
-    """Every figure with the name of its file."""
-    predictions = steps[SCALED]
+def _figures(
+    run: Run, predictions: Predictions, evaluation: Evaluation, histories: Histories
+) -> Iterator[tuple[str, Figure]]:
+    """Every figure that has something to show, with the name of its file."""
     yield "confusion", confusion.confusion_matrix(evaluation.confusion, run.dataset.classes)
     yield "classes", figures.class_scores(evaluation)
-    yield "mistakes", figures.mistake_sheet(predictions, run.dataset.train_images, evaluation.labels)
+    if evaluation.mistakes:
+        yield "mistakes", figures.mistake_sheet(predictions, run.dataset.train_images, evaluation.labels)
+        yield "coverage", figures.coverage(predictions, evaluation)
     yield "confidence", figures.confidence_histogram(predictions)
-    yield "reliability", figures.reliability_diagram(steps, evaluation)
-    yield "coverage", figures.coverage(predictions, evaluation)
-    matrices = {"test rows": evaluation.agreement["test"]}
-    if len(evaluation.agreement["out_of_fold"].members) > 1:
-        matrices["out-of-fold rows"] = evaluation.agreement["out_of_fold"]
-    yield "agreement", figures.agreement_matrix(matrices)
-    yield "rescued", figures.rescued_bars(evaluation.rescued.architectures, evaluation.mistakes)
-    yield "history", history.fold_histories(_histories(run))
+    yield "reliability", figures.reliability_diagram(predictions)
+    if len(evaluation.agreement["test"].members) > 1:
+        yield "agreement", figures.agreement_matrix(evaluation.agreement["test"])
+    if len(evaluation.rescued.architectures) > 1:  # else each row has one network: nothing to rescue
+        yield "rescued", figures.rescued_bars(evaluation.rescued.architectures)
+    for architecture, folds in histories.items():
+        yield f"history_{architecture}", history.fold_histories(folds)
 
 
-def _histories(run: Run) -> dict[str, dict[int, list[np.ndarray]]]:
+def _histories(run: Run) -> Histories:
     """Training histories by architecture and fold."""
-    histories: dict[str, dict[int, list[np.ndarray]]] = {}
+    histories: Histories = {}
     for member in run.members:
         folds = histories.setdefault(member.architecture, {})
         folds.setdefault(member.fold, []).append(run.history(member))
@@ -9007,80 +9595,361 @@ def _literal(line: str) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/point_map.py"] = r'''"""The map in the page: some rows as points, with their images on one sprite, drawn by `figures/map.js`."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from digits import figures
+from digits.competition import COMPETITION
+from digits.ensemble.logits import are_rows_of
+from digits.errors import UserError
+from digits.figures.style import SERIES
+from digits.files import arrays, records
+from digits.runs import Run
+
+MAPS = ("tsne", "umap", "pca")  # the first that is there is shown
+SIDE = 28  # pixels of an image on the sprite, at most
+MOST_POINTS = 6_000
+MOST_BYTES = 2_500_000  # of the sprite; with more there are fewer points
+QUALITY = 60  # of WebP
+WRONG = "#D40000"  # a mistake
+STEPS = 10_000  # on each axis of the map
+START = """
+const data = JSON.parse(document.getElementById("map-data").textContent);
+const columns = data.points;
+data.points = { getChild: (name) => ({ toArray: () => columns[name], get: (i) => columns[name][i] }) };
+const root = document.querySelector(".map");
+const map = new DigitMap(root);
+map.update(data, () => {});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.draw());
+"""
+PRINTED = """
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+"""
+
+
+@dataclass(frozen=True)
+class Points:
+    """What the script draws, as JSON holds it. title: of the map. count: points."""
+
+    title: str
+    count: int
+    data: dict[str, Any]
+
+
+def script() -> str:
+    """JavaScript of the page: that of the map, where there is one, and what opens all parts for the printer."""
+    source = Path(figures.__file__).with_name("map.js").read_text(encoding="utf-8")
+    return f'{source}\n{PRINTED}\nif (document.getElementById("map-data")) {{{START}}}\n'
+
+
+def of_run(run: Run) -> Points:
+    """The map of a clustered run: at most `MOST_POINTS` rows, all mistakes among them.
+
+    Raises:
+        UserError: the map or the probabilities are missing or damaged.
+    """
+    name, rows, points = _read(run)
+    oof, data = arrays.read_probabilities(run.oof), run.dataset
+    if not are_rows_of(oof["rows"], len(data.train_labels)) or not np.isin(rows, oof["rows"]).all():
+        raise _damaged(run)
+    probabilities = oof["probabilities"][np.searchsorted(oof["rows"], rows)]
+    targets, chosen = data.targets[rows], probabilities.argmax(axis=1)
+    wrong = chosen != targets
+    order = np.lexsort((np.random.default_rng(0).random(len(rows)), ~wrong))  # mistakes first, all else at random
+    count, (sprite, side, across) = _most(data.train_images[rows[order]])
+    kept = order[:count][::-1]  # what is drawn last is on top
+    low, span = points.min(axis=0), np.ptp(points, axis=0).max() or 1.0
+    places = np.rint((points[kept] - low) / span * STEPS).astype(int)
+    labels = [str(label) for label in data.classes]
+    record = records.read_json(run.clusters / "metrics.json", captions=dict)
+    return Points(
+        title=str(record["captions"][f"map_{name}.png"]["title"]),
+        count=len(kept),
+        data={
+            "points": {
+                "x": places[:, 0].tolist(),
+                "y": places[:, 1].tolist(),
+                "row": rows[kept].tolist(),
+                "image": list(range(len(kept)))[::-1],
+                "colour": np.where(wrong, len(labels), targets)[kept].tolist(),
+                "label": [labels[target] for target in targets[kept]],
+                "prediction": [labels[choice] for choice in chosen[kept]],
+                "confidence": [round(float(value), 4) for value in probabilities[kept].max(axis=1)],
+            },
+            "names": [*labels, "mistakes"],
+            "colours": [*(SERIES[index % len(SERIES)] for index in range(len(labels))), WRONG],
+            "labels": _names(places, targets[kept], labels),
+            "selected": [],
+            "sprite": sprite,
+            "side": side,
+            "across": across,
+            "tip": {"label": COMPETITION.noun, "prediction": "predicted", "confidence": "with"},
+            "view": name,
+            "star": None,
+        },
+    )
+
+
+def _read(run: Run) -> tuple[str, np.ndarray, np.ndarray]:
+    """Name of the map, its rows int (m,), and its points float (m, 2)."""
+    path = run.clustered() / "embedding.npz"
+    try:
+        stored = arrays.read(path, rows="i1", fingerprint="U0")
+    except ValueError:
+        raise _damaged(run) from None
+    rows, name = stored["rows"], next((name for name in MAPS if name in stored), None)
+    points = stored[name] if name else np.empty(0)
+    fits = points.shape == (len(rows), 2) and points.dtype.kind == "f" and len(rows) and np.isfinite(points).all()
+    known = str(stored["fingerprint"]) == run.dataset.fingerprint and are_rows_of(rows, len(run.dataset.train_labels))
+    if not fits or not known:
+        raise _damaged(run)
+    return name, rows, points.astype(float)
+
+
+def _damaged(run: Run) -> UserError:
+    name = run.folder.name
+    return UserError(f"{run.clusters}: its map is damaged; make it anew: make cluster RUN={name}")
+
+
+def _names(places: np.ndarray, targets: np.ndarray, labels: list[str]) -> list[tuple[str, int, int]]:
+    """Name of each class with the middle of its points, (m, 2)."""
+    middles = {target: np.median(places[targets == target], axis=0) for target in np.unique(targets)}
+    return [(labels[target], *map(int, middle)) for target, middle in middles.items()]
+
+
+def _most(images: np.ndarray) -> tuple[int, tuple[str, int, int]]:
+    """As many of the first images as the page has room for, and their sprite."""
+    count = min(len(images), MOST_POINTS)
+    while True:
+        sprite = _sprite(images[:count])
+        if len(sprite[0]) <= MOST_BYTES or count < 2:
+            return count, sprite
+        count //= 2
+
+
+def _sprite(images: np.ndarray) -> tuple[str, int, int]:
+    """Images side by side as a WebP: its URI, the pixels of a side of each, and how many stand side by side."""
+    count, height, width, channels = images.shape
+    side, across = min(SIDE, max(height, width)), int(np.ceil(np.sqrt(count)))
+    sheet = Image.new("RGB", (across * side, -(-count // across) * side), "white")
+    for index, pixels in enumerate(images):
+        image = Image.fromarray(255 - pixels[..., 0] if channels == 1 else pixels)
+        if image.size != (side, side):
+            image = image.resize((side, side), Image.Resampling.BOX)
+        sheet.paste(image, (index % across * side, index // across * side))
+    file = io.BytesIO()
+    sheet.save(file, "WEBP", quality=QUALITY, method=2)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii"), side, across
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; connect-src data:; style-src 'unsafe-inline'; script-src 'sha256-{{ checksum }}'">
 <title>{{ title }}</title>
 <style>
-  :root { --ink: #1c2733; --soft: #5a6672; --line: #e3e7eb; --accent: #0072b2; }
+  :root { --ink: #1c2733; --soft: #55616d; --line: #dfe4e9; --accent: #0b66a3; --paper: #ffffff; --card: #f4f7f9; color-scheme: light dark; }
+  @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #a3adb8; --line: #343a41; --accent: #6db8f2; --paper: #141414; --card: #1f2429; } }
   * { box-sizing: border-box; }
-  body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+  html { scroll-padding-top: 3.4rem; }
+  body { margin: 0; color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
   header, main { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; }
-  header { padding-top: 2.5rem; }
-  h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; overflow-wrap: anywhere; }
-  h2 { font-size: 1.35rem; margin: 3rem 0 .8rem; padding-top: .6rem; border-top: 2px solid var(--accent); }
-  nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; }
+  header { padding-top: 1.75rem; }
+  h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .6rem; overflow-wrap: anywhere; }
+  h2 { font-size: 1.35rem; line-height: 1.3; margin: 0; overflow-wrap: anywhere; }
+  section { margin: 2.2rem 0; }
+  section > h2 { padding-top: .6rem; border-top: 2px solid var(--accent); margin-bottom: .6rem; }
+  details { border-top: 1px solid var(--line); padding: .55rem 0; }
+  details[open] { padding-bottom: 1.5rem; }
+  summary { cursor: pointer; padding: .2rem 0; }
+  summary h2 { display: inline; font-size: 1.15rem; }
+  nav { position: sticky; top: 0; z-index: 5; background: var(--paper); border-bottom: 1px solid var(--line); }
+  nav div { display: flex; gap: .9rem; overflow-x: auto; max-width: 68rem; margin: 0 auto; padding: .55rem 1.25rem; font-size: .92rem; white-space: nowrap; scrollbar-width: thin; }
   a { color: var(--accent); text-decoration: none; }
   a:hover { text-decoration: underline; }
-  p { max-width: 46rem; margin: .5rem 0; }
-  .scroll { overflow-x: auto; margin: 1rem 0; }
+  p { max-width: 46rem; margin: .5rem 0; overflow-wrap: anywhere; }
+  code { background: var(--card); padding: .1rem .35rem; border-radius: 4px; overflow-wrap: anywhere; }
+  dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; background: var(--card); padding: .8rem 1rem; border-radius: 8px; max-width: 46rem; }
+  dt { color: var(--soft); }
+  dd { margin: 0; overflow-wrap: anywhere; }
+  .scroll { overflow-x: auto; margin: 1rem 0; background:
+    linear-gradient(to right, var(--paper) 30%, transparent) 0 0 / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--paper) 30%, transparent) 100% 0 / 3rem 100% no-repeat local,
+    radial-gradient(farthest-side at 0 50%, #0007, transparent) 0 0 / .9rem 100% no-repeat scroll,
+    radial-gradient(farthest-side at 100% 50%, #0007, transparent) 100% 0 / .9rem 100% no-repeat scroll; }
   table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-  th, td { padding: .32rem 1.4rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-  thead ~ tbody td, th { white-space: nowrap; }
-  th { color: var(--soft); font-weight: 600; }
-  td:first-child { color: var(--soft); }
-  .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
-  figure { margin: .6rem 0; max-width: 100%; }
+  th, td { padding: .32rem 1.4rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
+  thead th, thead ~ tbody > tr > * { white-space: nowrap; }
+  thead th { color: var(--soft); font-weight: 600; }
+  tbody th { color: var(--soft); }
+  .figures { display: flex; flex-wrap: wrap; gap: .8rem 2rem; align-items: flex-start; }
+  figure { margin: .6rem 0; max-width: 100%; width: 30rem; }
+  figure.wide { width: auto; }
+  figure.wide div { overflow-x: auto; }
   figure img { display: block; max-width: 100%; height: auto; }
-  figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
-  @media (min-width: 46rem) { figcaption { display: none; } }
-  @media (max-width: 46rem) { h1 { font-size: 1.5rem; } header { padding-top: 1.25rem; } td, th { padding-right: .8rem; } }
-  @media print { nav { display: none; } figure, table { break-inside: avoid; } h2 { break-after: avoid; } body { font-size: 11pt; } }
+  figure.wide img { max-width: none; }
+  figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; overflow-wrap: anywhere; }
+  figure .close { display: none; }
+  figure:target { position: fixed; inset: 0; z-index: 9; margin: 0; width: auto; padding: 3rem 1rem 1rem; overflow: auto; background: var(--paper); }
+  figure:target img { max-width: none; width: 60rem; }
+  figure.wide:target img { width: auto; }
+  figure:target .close { display: block; position: fixed; top: .6rem; right: 1rem; padding: .3rem .8rem; background: var(--card); border-radius: 6px; }
+  .scores { display: flex; flex-wrap: wrap; gap: .8rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .9rem; color: var(--soft); }
+  .scores li { background: var(--card); border-radius: 8px; padding: .7rem 1.1rem; }
+  .scores b { display: block; font-size: 1.8rem; line-height: 1.3; color: var(--ink); font-variant-numeric: tabular-nums; }
+  .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.2rem, 1fr)); gap: .9rem .6rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .8rem; line-height: 1.35; color: var(--soft); }
+  .images img { display: block; height: 4.5rem; border: 1px solid var(--line); image-rendering: pixelated; }
+  .images b { display: block; color: var(--ink); overflow-wrap: anywhere; }
+  .inner { border: 0; }
+  .map { position: relative; --st-text-color: var(--ink); --st-background-color: var(--paper); }
+  .map > canvas { display: block; width: 100%; height: clamp(320px, 65vh, 720px); touch-action: none; cursor: grab; border: 1px solid var(--line); border-radius: 8px; }
+  .lassoing > canvas { cursor: crosshair; }
+  .map button { font: inherit; font-size: .85rem; color: inherit; background: var(--card); padding: 2px 9px; border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
+  .tools { position: absolute; top: 6px; right: 6px; display: flex; gap: 4px; }
+  .tip { position: absolute; pointer-events: none; padding: 6px; border-radius: 6px; display: flex; gap: 8px; z-index: 4; background: var(--paper); border: 1px solid var(--line); white-space: pre; font-size: .85rem; }
+  .tip[hidden] { display: none; }
+  .legend { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 6px; }
+  .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
+  @media (max-width: 46rem) { h1 { font-size: 1.5rem; } td, th { padding-right: .8rem; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .4rem; } }
+  @media screen and (prefers-color-scheme: dark) { figure img, .images.grey img { filter: invert(.92) hue-rotate(180deg); } }
+  @media print {
+    :root { --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --card: #f4f4f4; color-scheme: light; }
+    @page { margin: 16mm 14mm; @bottom-center { content: counter(page) " of " counter(pages); font: 9pt sans-serif; } }
+    body { font-size: 10pt; }
+    nav, .map, .tools, .inner summary { display: none; }
+    details::details-content { content-visibility: visible; height: auto; }
+    summary { list-style: none; }
+    figure, tr, li, dl { break-inside: avoid; }
+    h2, summary { break-after: avoid; }
+    .scroll, figure.wide div { overflow: visible; background: none; }
+    .figures, .images { display: block; } /* browsers break lines between pages, but not rows of a flexbox */
+    figure { display: inline-block; vertical-align: top; width: 47%; margin-right: 2%; }
+    .images li { display: inline-block; vertical-align: top; width: 18%; margin: 0 1% .6rem 0; }
+    figure.wide, figure.wide img { width: auto; max-width: 100%; }
+    thead th, thead ~ tbody > tr > * { white-space: normal; }
+    h2 { break-inside: avoid; }
+    h2::after { content: ""; display: block; height: 9cm; margin-bottom: -9cm; } /* no heading without what it heads */
+    summary h2 { display: block; }
+  }
 </style>
 </head>
-<body>
-<header>
-<h1>{{ title }}</h1>
-<p>{{ prose }}</p>
-<nav>
-{% for section in sections %}
-<a href="#{{ section.anchor }}">{{ section.title }}</a>
-{% endfor %}
-</nav>
-</header>
-<main>
-{% for section in sections %}
-<section id="{{ section.anchor }}">
-<h2>{{ section.title }}</h2>
-{% for sentence in section.sentences %}
-<p>{{ sentence }}</p>
-{% endfor %}
-{% if section.rows %}
-<div class="scroll"><table>
-{% if section.headings %}
-<thead><tr>{% for heading in section.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
-{% endif %}
-<tbody>
-{% for row in section.rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody>
-</table></div>
-{% endif %}
+{% macro figures(section) %}
 <div class="figures">
 {% for picture in section.pictures %}
-<figure>
-<img src="{{ picture.uri }}" alt="{{ picture.caption or section.title }}" width="{{ picture.width }}" height="{{ picture.height }}">
+<figure id="{{ picture.name }}"{% if picture.is_wide %} class="wide"{% endif %}>
+<a class="close" href="#{{ section.anchor }}">Close</a>
+<div><a href="#{{ picture.name }}" title="Show it in full size"><img src="{{ picture.uri }}" alt="{{ picture.title }}" width="{{ picture.width }}" height="{{ picture.height }}"></a></div>
 {% if picture.caption %}<figcaption>{{ picture.caption }}</figcaption>{% endif %}
 
 </figure>
 {% endfor %}
 </div>
+{% endmacro %}
+{% macro gallery(images) %}
+<ul class="images{{ " grey" if grey }}">
+{% for image in images %}
+<li><img src="{{ image.uri }}" alt="{{ image.lines | join(", ") }}"><b>{{ image.lines[0] }}</b>{% for line in image.lines[1:] %}{{ line }}{% endfor %}</li>
+{% endfor %}
+</ul>
+{% endmacro %}
+{% macro content(section) %}
+{% if section.missing %}
+<p>Not made yet. To make it: <code>{{ section.missing }}</code>, then <code>make report</code> again.</p>
+{% endif %}
+{% if section.scores %}
+<ul class="scores">
+{% for name, value, interval in section.scores %}
+<li>{{ name }}<b>{{ value }}</b>{{ interval }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% for sentence in section.sentences %}
+<p>{{ sentence }}</p>
+{% endfor %}
+{% if section.rows %}
+<div class="scroll" tabindex="0" role="region" aria-label="{{ section.title }}"><table>
+{% if section.headings %}
+<thead><tr>{% for heading in section.headings %}<th scope="col">{{ heading }}</th>{% endfor %}</tr></thead>
+{% endif %}
+<tbody>
+{% for row in section.rows %}
+<tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table></div>
+{% endif %}
+{% if section.pictures %}
+{{ figures(section) }}
+{% endif %}
+{% if section.images %}
+{{ gallery(section.first_images) }}
+{% if section.more_images %}
+<details class="inner"><summary>{{ section.more_images | length }} more</summary>
+{{ gallery(section.more_images) }}
+</details>
+{% endif %}
+{% endif %}
+{% if section.points %}
+<div class="map">
+<canvas tabindex="0" role="img" aria-label="{{ section.points.title }}"></canvas>
+<div class="tools"><button name="in" title="Zoom in">+</button><button name="out" title="Zoom out">&minus;</button><button name="all" title="Show all">All</button></div>
+<div class="tip" hidden><canvas></canvas><span></span></div>
+<div class="legend"></div>
+</div>
+<script type="application/json" id="map-data">{{ section.points.data | tojson }}</script>
+{% endif %}
+{% endmacro %}
+<body>
+<header>
+<h1>{{ title }}</h1>
+<p>{{ prose }}</p>
+<dl>
+{% for name, value in card %}
+<dt>{{ name }}</dt><dd>{{ value }}</dd>
+{% endfor %}
+</dl>
+<details class="inner"><summary>How to read this page</summary>
+{% for sentence in reading %}
+<p>{{ sentence }}</p>
+{% endfor %}
+</details>
+</header>
+<nav aria-label="Contents"><div>
+{% for section in sections %}
+<a href="#{{ section.anchor }}">{{ section.title }}</a>
+{% endfor %}
+</div></nav>
+<main>
+{% for section in sections %}
+{% if section.folded %}
+<details><summary><h2>{{ section.title }}</h2></summary>
+<div id="{{ section.anchor }}">
+{{ content(section) }}
+</div>
+</details>
+{% else %}
+<section id="{{ section.anchor }}">
+<h2>{{ section.title }}</h2>
+{{ content(section) }}
 </section>
+{% endif %}
 {% endfor %}
 </main>
+<script type="module">{{ script }}</script>
 </body>
 </html>
 '''
@@ -9091,14 +9960,19 @@ FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a 
 from __future__ import annotations
 
 import base64
+import csv
+import hashlib
 import io
+import itertools
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
 from digits.competition import COMPETITION
@@ -9109,16 +9983,29 @@ from digits.files import records
 from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
-from digits.stages.report import model_card
+from digits.stages.report import model_card, point_map
 
 logger = logging.getLogger(__name__)
 
-WIDEST = 1400  # pixels of a figure
+DOTS = 200 / 96  # of a figure, in a pixel of the page
+WIDEST = 1400  # dots of a figure in the page
+PHONE = 560  # pixels: what is wider is not shrunk to a phone, but scrolled
 MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
 QUALITY = 82  # of WebP; text stays sharp
+LARGEST_IMAGE = 64  # pixels of a side of an image of the data
+FIRST, MOST_IMAGES = 24, 240  # images of a gallery that are shown at once, and at most
+MOST_RUNS = 20  # that are compared
 MOST_CLASSES = 50  # that the model card lists
-CLUSTERS = ("map_tsne", "map_umap", "map_pca", "matrix", "silhouettes", "sizes", "means", "controls", "label_queue")
-SEARCH = ("progress", "importance", "parallel", "slices")
+MAPS = ("map_tsne", "map_umap", "map_pca")  # the first that is there is shown
+CLUSTERS = ("matrix", "silhouettes", "means", "controls")
+READING = (
+    "Out of fold: each training row is predicted only by networks that never saw it. All scores here are of such rows.",
+    "95% interval: where the score would lie for other rows drawn the same way. Where two intervals overlap a lot, the "
+    "difference may be chance.",
+    "Expected score: of the test rows, whose labels nobody knows; the networks of all folds together do a little "
+    "better than one.",
+    "Confidence: the probability that the networks give to what they chose.",
+)
 RECIPE = {  # what a reader wants to know of a config
     "networks averaged": "members",
     "corrected labels": "data.corrections",
@@ -9144,27 +10031,61 @@ RECIPE = {  # what a reader wants to know of a config
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A picture of the page: its data as a URI, its size in pixels, what to see."""
+    """A figure of the page: its data as a URI, its size in pixels of the page, its words.
 
+    name: in the address of its full size.
+    """
+
+    name: str
     uri: str
     width: int
     height: int
+    title: str
     caption: str
+
+    @property
+    def is_wide(self) -> bool:
+        return self.width > PHONE
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """An image of the data: a URI, and lines below it."""
+
+    uri: str
+    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """A part of the page: sentences, a table and pictures."""
+    """A part of the page: sentences, a table, images of the data, and figures.
+
+    scores: name, value and interval of each, in large letters. folded: opened by a click. missing: the command that
+    makes what it would show.
+    """
 
     title: str
     sentences: Sequence[str] = ()
+    scores: Sequence[tuple[str, str, str]] = ()
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     pictures: Sequence[PagePicture] = ()
+    images: Sequence[PageImage] = ()
+    points: point_map.Points | None = None
+    folded: bool = False
+    missing: str = ""
 
     @property
     def anchor(self) -> str:
-        return self.title.lower().replace(" ", "-")
+        return "-".join(self.title.lower().split())
+
+    @property
+    def first_images(self) -> Sequence[PageImage]:
+        return self.images[:FIRST]
+
+    @property
+    def more_images(self) -> Sequence[PageImage]:
+        return self.images[FIRST:]
 
 
 def run(run: Run, eda: Path, searches: Path) -> Path:
@@ -9187,7 +10108,7 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
         name = run.folder.name
         raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
-        text = _render(f"{run.dataset.name}: run {run.folder.name}", _sections(run, eda, searches))
+        text = _render(run, _sections(run, eda, searches))
         card = _card(run)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(
@@ -9204,9 +10125,12 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
 
 
 def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """`make eda` wrote the folder for these rows, and every file's checksum matches."""
+    """`make eda` of this version wrote the folder for these rows, and every file's checksum matches."""
     path = folder / "metrics.json"
-    return _is_whole(path) and records.read_json(path, data=dict)["data"].get("train") == dataset.fingerprint
+    if not _is_whole(path):
+        return False
+    record = records.read_json(path, data=dict)
+    return _has_captions(record) and record["data"].get("train") == dataset.fingerprint
 
 
 def is_evaluated(run: Run) -> bool:
@@ -9215,7 +10139,13 @@ def is_evaluated(run: Run) -> bool:
     if not run.oof.exists() or not _is_whole(path):
         return False
     record = records.read_json(path)
-    return "findings" in record and record.get("oof") == records.checksum(run.oof)
+    return "findings" in record and _has_captions(record) and record.get("oof") == records.checksum(run.oof)
+
+
+def _has_captions(record: Mapping[str, Any]) -> bool:
+    """A stage of this version wrote the record: its figures have titles."""
+    captions = record.get("captions")
+    return isinstance(captions, dict) and all(isinstance(caption, dict) for caption in captions.values())
 
 
 def _is_whole(record: Path) -> bool:
@@ -9225,16 +10155,44 @@ def _is_whole(record: Path) -> bool:
     return whole
 
 
-def _render(title: str, sections: Sequence[PageSection]) -> str:
+def _render(run: Run, sections: Sequence[PageSection]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html").render(title=title, prose=COMPETITION.prose, sections=sections)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the order of lines at the mouse
+    script = point_map.script()
+    return environment.get_template("report.html").render(
+        title=f"{run.dataset.name}: run {run.folder.name}",
+        prose=COMPETITION.prose,
+        card=_about(run),
+        reading=READING,
+        sections=sections,
+        grey=run.dataset.shape[-1] == 1,
+        script=Markup(script),
+        checksum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _about(run: Run) -> list[tuple[str, str]]:
+    """What the page is about, in a few lines."""
+    data, config = run.dataset, run.config
+    height, width, _ = data.shape
+    folds, seeds = len(config.folds.trained), config.seeds
+    names = ", ".join(each.label for each in config.architectures)
+    times = f"{folds} {'fold' if folds == 1 else 'folds'} x {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    size = f"{len(data.train_labels):,} training and {len(data.test_images):,} test rows, {height} x {width} pixels"
+    return [
+        ("data", f"{data.name}: {size}, {len(data.classes)} {COMPETITION.nouns}"),
+        ("networks", f"{names} x {times}"),
+        ("command", f"make report RUN={run.folder.name}"),
+        ("written", time.strftime("%Y-%m-%d %H:%M")),
+    ]
 
 
 # --- sections ----------------------------------------------------------------------------------------------
 
 
 def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
+    """What most readers came for; then, folded, all else."""
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
@@ -9242,19 +10200,94 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
     def pictures(*names: str) -> list[PagePicture]:
         return _pictures(run.evaluation, names, evaluation)
 
+    histories = [Path(name).stem for name in evaluation["captions"] if name.startswith("history_")]
     return [
-        PageSection("Result", found["scores"], rows=_scores(metrics)),
-        *_explored(run.dataset, eda),
-        PageSection("Recipe", rows=_recipe(run.config, metrics)),
-        PageSection("Training", pictures=pictures("history")),
-        _classes(evaluation, pictures("confusion", "classes")),
-        PageSection("Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage")),
-        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued")),
+        PageSection("Result", found["scores"], _headline(metrics, evaluation), rows=_scores(metrics)),
+        _mistakes(run, evaluation, pictures("confusion")),
+        _compared(run, metrics),
+        *_mapped(run),
+        _classes(evaluation, pictures("classes")),
+        PageSection(
+            "Confidence", found["confidence"], pictures=pictures("reliability", "confidence", "coverage"), folded=True
+        ),
+        PageSection("Ensemble", found["ensemble"], pictures=pictures("agreement", "rescued"), folded=True),
         *_clustered(run),
+        PageSection("Training", pictures=pictures(*histories), folded=True),
+        *_explored(run.dataset, eda),
+        PageSection("Recipe", rows=_recipe(run.config, metrics), folded=True),
         *_searched(run.dataset, searches),
-        PageSection("Mistakes", pictures=pictures("mistakes")),
-        PageSection("How it was made", rows=_origin(run)),
+        PageSection("Versions", rows=_origin(run), folded=True),
     ]
+
+
+def _headline(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    low, high = evaluation["accuracy_interval"]
+    expected = f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    return [
+        ("Accuracy out of fold", f"{evaluation['accuracy']:.5f}", f"{low:.5f} to {high:.5f}"),
+        ("Expected score of the test rows", f"{metrics['predicted_score']:.5f}", expected),
+        ("Mistakes", f"{evaluation['mistakes']:,}", f"of {evaluation['rows']:,} rows"),
+    ]
+
+
+def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
+    """The confusion matrix, and the images of the surest mistakes."""
+    caption = evaluation["captions"].get("mistakes.png", {})
+    sentences = [f"{caption['title']}; the surest are below."] if caption else ["No row is wrong."]
+    images = []
+    for line in _lines(run.evaluation / "mistakes.csv"):
+        sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
+        images.append(_image(run, line["row"], f"{line['label']}, taken for {line['first']}", sure))
+    return PageSection("Mistakes", sentences, pictures=pictures, images=images)
+
+
+def _compared(run: Run, metrics: Mapping[str, Any]) -> PageSection:
+    """This run and others on the same rows, those that are published too, the best first."""
+    rows = [_line(run.folder.name, metrics) | {"run": f"{run.folder.name} (this run)"}]
+    known = {run.folder.name}
+    folders = run.folder.parent.glob("*/metrics.json"), run.folder.parent.glob("published/*/metrics.json")
+    for path in itertools.chain(*map(sorted, folders)):
+        if path.parent.name in known or len(rows) > MOST_RUNS:
+            continue
+        try:
+            other = records.read_json(path, oof_accuracy=float, predicted_score=float, core_seconds=float)
+            data = other.get("data") or records.read_twice(path.with_name("run.json"), data=dict)["data"]
+            if data["train"] == run.dataset.fingerprint:
+                rows.append(_line(path.parent.name, other))
+                known.add(path.parent.name)
+        except (UserError, KeyError, TypeError, ValueError, AttributeError):
+            logger.warning("%s is damaged or of an earlier version, and is not compared", path.parent)
+    rows.sort(key=lambda row: row["expected score"], reverse=True)
+    text = f"To compare two of them row by row: make compare A={run.folder.name} B=<other>"
+    alone = "There is no other run on these rows yet."
+    headings = list(rows[0])
+    cells = [[row[name] for name in headings] for row in rows]
+    return PageSection("Comparison", [text if len(rows) > 1 else alone], headings=headings, rows=cells)
+
+
+def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
+    singles = metrics["oof_accuracy_by_architecture"]
+    return {
+        "run": name,
+        "networks": f"{metrics['members']} ({', '.join(singles)})",
+        "accuracy, out of fold": f"{metrics['oof_accuracy']:.5f}",
+        "best single network": f"{max(singles.values()):.5f}",
+        "expected score": f"{metrics['predicted_score']:.5f}",
+        "95% interval": f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}",
+        "training, core time": duration(metrics["core_seconds"]),
+    }
+
+
+def _mapped(run: Run) -> Iterator[PageSection]:
+    """The interactive map."""
+    if _clusters(run) is None:
+        return
+    points = point_map.of_run(run)
+    text = (
+        f"{points.count:,} rows, the mistakes in red. Move the mouse over a point to see its image; drag to move, turn "
+        "the wheel to zoom: from near, images stand for the points."
+    )
+    yield PageSection("Map", [f"{points.title}: {text}"], points=points)
 
 
 def _card(run: Run) -> str:
@@ -9287,7 +10320,7 @@ def _data(dataset: Dataset) -> list[list[str]]:
 
 def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
     accuracy = f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds"
-    interval = f"95 % interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    interval = f"95% interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
     rows = [
         ["out-of-fold accuracy", accuracy],
         ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, {interval}"],
@@ -9315,30 +10348,60 @@ def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
-    headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95 % interval of F1"]
+    headings = [COMPETITION.noun, "rows", "precision", "recall", "F1", "95% interval of F1"]
     rows = []
     for scores in evaluation["classes"]:
         cells = ["-" if scores[name] is None else f"{scores[name]:.4f}" for name in ("precision", "recall", "f1")]
         low, high = scores["f1_interval"]
         rows.append([str(scores["class"]), f"{scores['support']:,}", *cells, f"{low:.4f} to {high:.4f}"])
-    return PageSection(COMPETITION.nouns.capitalize(), evaluation["findings"]["classes"], headings, rows, pictures)
+    title = COMPETITION.nouns.capitalize()
+    sentences = evaluation["findings"]["classes"]
+    return PageSection(title, sentences, headings=headings, rows=rows, pictures=pictures, folded=True)
 
 
 def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
-    if is_explored(eda, dataset):
-        record = records.read_json(eda / "metrics.json", captions=dict)
-        names = [Path(name).stem for name in record["captions"]]
-        yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record))
+    if not is_explored(eda, dataset):
+        yield PageSection("Data", folded=True, missing="make eda")
+        return
+    record = records.read_json(eda / "metrics.json", captions=dict)
+    names = [Path(name).stem for name in record["captions"]]
+    yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record), folded=True)
 
 
 def _clustered(run: Run) -> Iterator[PageSection]:
-    if (run.clusters / "metrics.json").exists():
-        record = records.read_json(run.clustered() / "metrics.json", purity=float)
-        yield PageSection("Clusters", record.get("findings", []), pictures=_pictures(run.clusters, CLUSTERS, record))
+    """The clusters, and the labels that may be wrong."""
+    record = _clusters(run)
+    if record is None:
+        yield PageSection("Clusters", folded=True, missing=f"make cluster RUN={run.folder.name}")
+        return
+    maps = [name for name in MAPS if f"{name}.png" in record["captions"]][:1]
+    pictures = _pictures(run.clusters, [*maps, *CLUSTERS], record)
+    yield PageSection("Clusters", record.get("findings", []), pictures=pictures, folded=True)
+    caption = record["captions"].get("label_queue.png")
+    if caption:
+        images = [
+            _image(run, line["row"], f"{line['label']}, or {line['prediction']}?", f"row {line['row']}")
+            for line in _lines(run.clusters / "label_queue.csv")
+        ]
+        text = f"{caption['text']} Judge them: make explore RUN={run.folder.name}"
+        yield PageSection("Doubtful labels", [text], images=images, folded=True)
+
+
+def _clusters(run: Run) -> dict[str, Any] | None:
+    """Record of `make cluster`; None where it was not run, or by an earlier version.
+
+    Raises:
+        UserError: something of it is damaged.
+    """
+    if not (run.clusters / "metrics.json").exists():
+        return None
+    record = records.read_json(run.clustered() / "metrics.json", purity=float)
+    return record if _has_captions(record) else None
 
 
 def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
     """A section for each search on the same rows."""
+    found = False
     for results in sorted(searches.glob("*/results.json")):
         search = results.parent
         if records.read_twice(search / "search.json", data=str)["data"] != dataset.fingerprint:
@@ -9346,10 +10409,13 @@ def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
         if not records.is_whole(search, results.name):
             logger.warning("search %s is damaged or half written, and is left out; mend it: make tune", search)
             continue
+        found = True
         record = records.read_json(results)
-        yield PageSection(
-            f"Tuning {search.name}", record.get("findings", []), pictures=_pictures(search, SEARCH, record)
-        )
+        names = [Path(name).stem for name in record.get("captions", {})]
+        pictures = _pictures(search, names, record)
+        yield PageSection(f"Tuning {search.name}", record.get("findings", []), pictures=pictures, folded=True)
+    if not found:
+        yield PageSection("Tuning", folded=True, missing="make tune")
 
 
 def _origin(run: Run) -> list[list[str]]:
@@ -9362,15 +10428,41 @@ def _origin(run: Run) -> list[list[str]]:
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
+def _lines(path: Path) -> list[dict[str, str]]:
+    """First lines of a CSV.
+
+    Raises:
+        UserError: it is missing, or no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(itertools.islice(csv.DictReader(file), MOST_IMAGES))
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({shown(str(error))}); make it anew") from None
+
+
+def _image(run: Run, row: str, *lines: str) -> PageImage:
+    """A training image within the page, ink dark, no larger than is of use; row: its number."""
+    if int(row) < 0:
+        raise ValueError(f"there is no row {shown(row)}")
+    pixels = run.dataset.train_images[int(row)]
+    grey = pixels.shape[-1] == 1
+    image = Image.fromarray(255 - pixels[..., 0] if grey else pixels)
+    image.thumbnail((LARGEST_IMAGE, LARGEST_IMAGE))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return PageImage(_uri("png", file), lines)
+
+
 def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
-    """Embed the named pictures that are in the folder, whose record holds captions by file name."""
+    """Embed the named figures that are in the folder, whose record holds captions by file name."""
     captions = record.get("captions", {})
     files = [f"{name}.png" for name in names]
-    return [_embedded(folder / file, captions.get(file, "")) for file in files if (folder / file).exists()]
+    return [_embedded(folder / file, captions[file]) for file in files if file in captions and (folder / file).exists()]
 
 
-def _embedded(path: Path, caption: str) -> PagePicture:
-    """A picture within the page, no wider than is of use.
+def _embedded(path: Path, caption: Mapping[str, str]) -> PagePicture:
+    """A figure within the page, no finer than is of use.
 
     Raises:
         UserError: it cannot be read.
@@ -9382,12 +10474,17 @@ def _embedded(path: Path, caption: str) -> PagePicture:
             rgb = picture.convert("RGB")
     except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
         raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
+    size = round(rgb.width / DOTS), round(rgb.height / DOTS)
     if rgb.width > WIDEST:
         rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     rgb.save(file, "WEBP", quality=QUALITY, method=4)
-    uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return PagePicture(uri, rgb.width, rgb.height, caption)
+    name = f"{path.parent.name}-{path.stem}"
+    return PagePicture(name, _uri("webp", file), *size, caption["title"], caption["text"])
+
+
+def _uri(kind: str, file: io.BytesIO) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode("ascii")
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9419,7 +10516,7 @@ from digits.seeds import derive
 from digits.training import cost
 
 # The geometric mean of calibrated probabilities, for what averaging gains: unbiased where the arithmetic mean, which is
-# less sure than it is right, misses a sixth of the gain (README, "The predicted score").
+# less sure than it is right, misses a sixth of the gain (docs/train.md, "The predicted score").
 GAIN_BELIEFS = "logits"
 
 
@@ -9562,12 +10659,13 @@ def _kaggle_score(run: Run) -> dict[str, Any]:
 
 def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
-    from digits.figures.confusion import confusion_matrix
+    from digits.figures import confusion, folder
 
     oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
     counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
-    with replacing(run.folder / "confusion.png") as temporary:
-        confusion_matrix(counts, classes).savefig(temporary)
+    folder.draw(
+        run.folder, [("confusion", confusion.confusion_matrix(counts, classes), confusion.caption(counts, classes))]
+    )
 
 
 def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
@@ -9575,11 +10673,12 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     table = Table(show_header=False, title=f"run {run.folder}", title_justify="left")
     table.add_row("data", f"{data.name}: {len(data.train_labels):,} training rows, {len(data.test_images):,} test rows")
     table.add_row("members", f"{count if count == total else f'{count} of {total}'}: {_recipe(run.config)}")
-    for name, score in record["oof_accuracy_by_architecture"].items():
+    several = len(run.config.architectures) * run.config.seeds > 1  # networks for each row: else it has no ensemble
+    for name, score in record["oof_accuracy_by_architecture"].items() if several else ():
         spread = record["oof_accuracy_std_by_architecture"][name]
         table.add_row(f"OOF accuracy, single {name}", f"{score:.5f} ± {spread:.5f} between its networks")
     spread = f"± {record['oof_accuracy_std']:.5f} between the folds, {record['oof_rows']:,} rows"
-    table.add_row("OOF accuracy, ensemble", f"{record['oof_accuracy']:.5f} {spread}")
+    table.add_row("OOF accuracy" + ", ensemble" * several, f"{record['oof_accuracy']:.5f} {spread}")
     table.add_row("OOF log loss, calibrated", f"{record['oof_log_loss']:.5f}")
     table.add_row("predicted leaderboard score", _expected(record))
     if "kaggle_score" in record:
@@ -9587,7 +10686,7 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     if data.corrected is not None:
         table.add_row("corrections", corrections.sentence(data))
     if run.config.tuned_on == data.fingerprint:
-        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (see README)")
+        table.add_row("tuned", "the config was chosen on these rows, so the scores above are optimistic (docs/tune.md)")
     if "true_score" in record:
         table.add_row("true score", f"{record['true_score']:.5f} (this data set's test labels are known)")
     times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in record["seconds"].items())
@@ -9612,7 +10711,7 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
 
 def _expected(record: dict[str, Any]) -> str:
     """The predicted score, its interval and what they come from."""
-    interval = f"95 % interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
+    interval = f"95% interval {record['predicted_low']:.5f} to {record['predicted_high']:.5f}"
     if COMPETITION.metric == "accuracy":
         source = (
             f"(OOF accuracy + {record['fold_gain']:.5f} for averaging over folds, from calibrated probabilities;\n"
@@ -9645,8 +10744,7 @@ import numpy as np
 
 from digits.config import Config
 from digits.errors import UserError
-from digits.figures import history
-from digits.files.atomic import replacing
+from digits.figures import folder, history
 from digits.runs import Member, Run, training_order
 from digits.seeds import derive
 from digits.training import member
@@ -9694,16 +10792,15 @@ def run(run: Run, resources: Resources | None = None, after: Callable[[list[Memb
                     after(outcome.trained)
     if outcome.trained:
         histories = {done.name: run.history(done) for done in outcome.trained}
-        with replacing(run.folder / "history.png") as temporary:
-            history.training_history(histories).savefig(temporary)
+        folder.draw(run.folder, [("history", history.training_history(histories), history.CAPTION)])
     return outcome
 
 
 def _is_trained(run: Run, wanted: Member) -> bool:
     """The member is there, and every file of it has its checksum."""
-    folder = run.member(wanted)
-    trained = folder.exists() and member.is_complete(folder)
-    if folder.exists() and not trained:
+    path = run.member(wanted)
+    trained = path.exists() and member.is_complete(path)
+    if path.exists() and not trained:
         logger.warning("member %s is damaged and is trained anew", wanted.name)
     return trained
 
