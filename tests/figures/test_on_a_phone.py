@@ -16,7 +16,7 @@ from digits.stages.evaluate import figures as evaluate
 from digits.stages.evaluate.measures import Rescue, agreement
 from digits.stages.report import stage
 
-PHONE, SMALLEST = 350, 8  # pixels
+PHONE, SMALLEST = 350, 7.5  # pixels
 WIDE = stage.PHONE / 96  # inches
 TEN = np.arange(10)
 DRAW = np.random.default_rng(0)

@@ -262,7 +262,9 @@ def test_what_an_earlier_version_wrote_is_made_anew(copy, change):
     name, value = next(iter(change.items()))
     explored = copy.folder.parent / "eda/demo"
     for folder in (copy.evaluation, copy.clusters, explored):
-        forge(folder / "metrics.json", lambda record: record.pop(name) if value is None else record.update(change))
+        forge(
+            folder / "metrics.json", lambda record: record.pop(name, None) if value is None else record.update(change)
+        )
     assert not report.is_evaluated(copy)
     assert report.is_explored(explored, DATA) == (value is None)
     assert (report._clusters(copy) is None) == (value is not None)
