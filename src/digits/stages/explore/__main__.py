@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 from typing import Any
 
@@ -30,4 +31,7 @@ if __name__ == "__main__":
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(Output(1, "w", closefd=False)), line_buffering=True)
     logging.getLogger(LOGGER).addFilter(lambda record: record.msg != CLOSED_TAB)
     sys.argv[0] = "streamlit"
-    cli.main()
+    try:
+        cli.main()
+    except SystemExit as ended:  # without waiting for a map that nobody will see; files are whole or absent
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
