@@ -299,7 +299,7 @@ class DigitMap {
     const [paper, ...palette] = [this.paper, ...this.data.colours].map((colour) => bytes(colour, ink));
     const pale = palette.map((colour) => colour.map((part, k) => Math.round(0.2 * part + 0.8 * paper[k])));
     const any = this.data.selected.length > 0;
-    const crowd = Math.max(1.3, Math.min(3, 2.4 * (10_000 / this.x.length) ** 0.25));
+    const crowd = Math.max(1.2, Math.min(3, (0.28 * Math.sqrt((width * height) / this.x.length)) / ratio));
     const size = Math.min(5, crowd * Math.sqrt(Math.max(1, this.scale / this.fitted)));
     for (const marked of any ? [false, true] : [false]) {
       const shades = (any && !marked ? pale : palette).map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
