@@ -27,6 +27,8 @@ if PATH:
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder, to look at every page
 SECONDS = 180_000  # milliseconds that a page may take on a slow machine
+if PATH:
+    expect.set_options(timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def _opened(browser: Browser, address: str, path: str = "", **options: object) -
     opened.on("request", lambda request: requested.append(request.url))
     opened.set_default_timeout(SECONDS)
     opened.goto(f"{address}/{path}")
-    expect(opened.get_by_role("heading", level=2).first).to_be_visible(timeout=SECONDS)
+    expect(opened.get_by_role("heading", level=2).first).to_be_visible()
     _settled(opened)
     yield opened
     opened.close()
@@ -96,13 +98,13 @@ def _opened(browser: Browser, address: str, path: str = "", **options: object) -
 def _settled(page: Page) -> None:
     """Wait until the script has run through."""
     page.wait_for_timeout(300)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=SECONDS)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     page.wait_for_timeout(300)
 
 
 def _go(page: Page, name: str) -> None:
     page.get_by_role("link", name=name).click()
-    expect(page.get_by_role("heading", name=name, level=2)).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_role("heading", name=name, level=2)).to_be_visible()
     _settled(page)
 
 
@@ -114,7 +116,7 @@ def _nothing_broke(page: Page) -> None:
 def _map(page: Page) -> Locator:
     """The map, drawn, with the images of its rows."""
     found = page.locator(".map")
-    expect(found).to_have_attribute("data-painted", re.compile("dots|images"), timeout=SECONDS)
+    expect(found).to_have_attribute("data-painted", re.compile("dots|images"))
     page.wait_for_function("map => map.map.sprite", arg=found.element_handle())
     return found
 
@@ -161,11 +163,11 @@ def test_it_opens_on_the_map_of_the_run_with_its_scores(page):
 def test_another_k_makes_other_clusters_and_stays_on_other_pages(page):
     before = _map(page).bounding_box()["y"]
     page.get_by_role("slider", name="Number of clusters k").press("ArrowRight")
-    expect(page.get_by_text("1,078 rows in 11 clusters")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("1,078 rows in 11 clusters")).to_be_visible()
     assert _map(page).bounding_box()["y"] == before
     _go(page, "Clusters")
     _go(page, "Map")
-    expect(page.get_by_text("1,078 rows in 11 clusters")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("1,078 rows in 11 clusters")).to_be_visible()
     _nothing_broke(page)
 
 
@@ -205,15 +207,15 @@ def test_the_mouse_shows_the_image_of_a_row(page):
 def test_a_click_shows_a_row_and_its_neighbours_and_the_address_keeps_it(page, browser, address):
     row, x, y = _row(page)
     page.mouse.click(x, y)
-    expect(page.get_by_role("heading", name=f"Row {row}")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_role("heading", name=f"Row {row}")).to_be_visible()
     expect(page.get_by_text("Nearest in feature space")).to_be_visible()
     expect(page).to_have_url(re.compile(rf"rows={row}$"))
     page.get_by_role("button", name="Select them").click()
-    expect(page.get_by_text("12 selected")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("12 selected")).to_be_visible()
     _go(page, "Clusters")
     expect(page).to_have_url(re.compile(r"clusters\?rows=[\d%2C,]+$"))
     with _opened(browser, address, page.url.removeprefix(f"{address}/clusters")) as other:
-        expect(other.get_by_text("12 selected")).to_be_visible(timeout=SECONDS)
+        expect(other.get_by_text("12 selected")).to_be_visible()
         other.get_by_role("button", name="Clear").click()
         expect(other.get_by_text("12 selected")).to_have_count(0)
     _nothing_broke(page)
@@ -222,9 +224,9 @@ def test_a_click_shows_a_row_and_its_neighbours_and_the_address_keeps_it(page, b
 def test_a_lasso_shows_images_a_table_and_a_file(page):
     _map(page).get_by_role("button", name="Lasso").click()
     _lasso(page)
-    expect(page.get_by_text("1,078 selected")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("1,078 selected")).to_be_visible()
     expect(page.get_by_test_id("stImage").first).to_be_visible()
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     lines = Path(download.value.path()).read_text().splitlines()
@@ -236,11 +238,11 @@ def test_a_lasso_shows_images_a_table_and_a_file(page):
 
 def test_a_name_selects_its_points_and_a_filter_leaves_the_others_out(page):
     _map(page).locator(".legend button", has_text="3").click()
-    expect(page.get_by_text(re.compile(r"Labels: \d+ x 3$"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(r"Labels: \d+ x 3$"))).to_be_visible()
     _settled(page)
     page.get_by_text("Filter", exact=True).click()
     page.get_by_role("radio", name="wrong", exact=True).click()
-    expect(page.get_by_text(re.compile(r"\d+ of 1,078 rows in"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(r"\d+ of 1,078 rows in"))).to_be_visible()
     _nothing_broke(page)
 
 
@@ -269,7 +271,7 @@ def test_a_phone_shows_the_map_on_its_first_screen(browser, address):
         assert box["y"] + box["height"] < 844
         row, x, y = _row(page)
         page.touchscreen.tap(x, y)
-        expect(page.get_by_role("heading", name=f"Row {row}")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_role("heading", name=f"Row {row}")).to_be_visible()
         _nothing_broke(page)
 
 
@@ -277,8 +279,8 @@ def test_a_cluster_shows_its_members(page):
     _go(page, "Clusters")
     page.get_by_test_id("stSelectbox").get_by_role("combobox").click()
     page.get_by_role("option", name="3", exact=True).click()
-    expect(page.get_by_text(re.compile("of them labelled 3"))).to_be_visible(timeout=SECONDS)
-    expect(page.get_by_test_id("stImage").first).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile("of them labelled 3"))).to_be_visible()
+    expect(page.get_by_test_id("stImage").first).to_be_visible()
     _nothing_broke(page)
 
 
@@ -287,7 +289,7 @@ def test_the_mistakes_are_shown_with_their_probabilities(page):
     expect(page.get_by_text(re.compile(r"\d+ of 1,078 out-of-fold rows are wrong"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"row \d+: label \d, predicted \d")).first).to_be_visible()
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text(re.compile(r"Page 2 of \d+"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(r"Page 2 of \d+"))).to_be_visible()
     _nothing_broke(page)
 
 
@@ -301,7 +303,7 @@ def test_every_verdict_is_saved_at_once(page, output):
     expect(page.get_by_text("Probability of the label")).to_be_visible()
     expect(page.get_by_text("Nearest in feature space")).to_be_visible()
     page.get_by_role("button", name="as given").click()
-    expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible()
     lines = path.read_text().splitlines()
     assert lines[0] == "row,label,given,fingerprint"
     assert lines[1].startswith(f"{queue[0]},")
@@ -309,16 +311,16 @@ def test_every_verdict_is_saved_at_once(page, output):
     expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible()
     _settled(page)
     page.keyboard.press("u")
-    expect(page.get_by_text(f"2 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(f"2 of {len(queue)} judged")).to_be_visible()
     _go(page, "Mistakes")
     _go(page, "Label queue")
     expect(page.get_by_text(f"2 of {len(queue)} judged")).to_be_visible()
     expect(page.get_by_text(f"Row {queue[2]}: label")).to_be_visible()
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible(timeout=SECONDS)
-    expect(page.get_by_role("button", name="Open again")).to_be_enabled(timeout=SECONDS)
+    expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible()
+    expect(page.get_by_role("button", name="Open again")).to_be_enabled()
     page.keyboard.press("o")
-    expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible()
     assert [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]] == queue[:1]
     _nothing_broke(page)
 
@@ -351,8 +353,8 @@ def test_an_uploaded_digit_is_predicted_and_placed(page, tmp_path):
     label = _picture(tmp_path / "mine.png", 5)
     _go(page, "Your digit")
     _upload(page, tmp_path / "mine.png")
-    expect(page.get_by_text(re.compile(rf"{label}, with probability [01]\.\d+"))).to_be_visible(timeout=SECONDS)
-    expect(page.get_by_text("Its neighbours")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(rf"{label}, with probability [01]\.\d+"))).to_be_visible()
+    expect(page.get_by_text("Its neighbours")).to_be_visible()
     assert _map(page).evaluate("map => map.map.data.star.length") == 2
 
 
@@ -361,36 +363,34 @@ def test_the_last_input_wins_and_clear_takes_it_away(page, tmp_path):
     _go(page, "Your digit")
     expect(page.get_by_text("Draw a digit, or upload")).to_be_visible()
     _draw(page, 0.5)
-    expect(page.get_by_text("Judged: your drawing")).to_be_visible(timeout=SECONDS)
-    expect(page.get_by_text(re.compile(r"\d, with probability [01]\.\d+"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("Judged: your drawing")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d, with probability [01]\.\d+"))).to_be_visible()
     _upload(page, tmp_path / "mine.png")
-    expect(page.get_by_text("Judged: mine.png")).to_be_visible(timeout=SECONDS)
-    expect(page.get_by_text(re.compile(rf"{label}, with probability"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("Judged: mine.png")).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"{label}, with probability"))).to_be_visible()
     _draw(page, 0.3)
-    expect(page.get_by_text("Judged: your drawing")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("Judged: your drawing")).to_be_visible()
     expect(page.get_by_text("mine.png")).to_have_count(0)
     page.get_by_role("button", name="Clear").click()
-    expect(page.get_by_text("Draw a digit, or upload")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("Draw a digit, or upload")).to_be_visible()
 
 
 def test_several_digits_are_told_as_the_command_line_does(page, tmp_path):
     _go(page, "Your digit")
     _draw(page, 0.2, 0.8)
-    expect(page.get_by_text("not a digit: several things: 2 of them; SPLIT=1 reads them all")).to_be_visible(
-        timeout=SECONDS
-    )
+    expect(page.get_by_text("not a digit: several things: 2 of them; SPLIT=1 reads them all")).to_be_visible()
     page.get_by_text("Several side by side").click()
-    expect(page.get_by_text(re.compile(r"\d\d, with probability"))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(r"\d\d, with probability"))).to_be_visible()
     cv2.imwrite(str(tmp_path / "empty.png"), np.full((90, 90), 255, np.uint8))
     _upload(page, tmp_path / "empty.png")
-    expect(page.get_by_text("not a digit: there is no ink")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("not a digit: there is no ink")).to_be_visible()
 
 
 def test_what_is_no_picture_is_said_in_a_line(page, tmp_path):
     (tmp_path / "text.png").write_text("no picture at all")
     _go(page, "Your digit")
     _upload(page, tmp_path / "text.png")
-    expect(page.get_by_text("no picture that can be read")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("no picture that can be read")).to_be_visible()
 
 
 def test_a_run_that_went_away_gets_a_page_that_says_so(page, output):
@@ -398,7 +398,7 @@ def test_a_run_that_went_away_gets_a_page_that_says_so(page, output):
     whole.rename(aside)
     try:
         page.reload()
-        expect(page.get_by_text("there is no run")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_text("there is no run")).to_be_visible()
         expect(page.get_by_test_id("stException")).to_have_count(0)
     finally:
         aside.rename(whole)
