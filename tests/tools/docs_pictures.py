@@ -196,7 +196,7 @@ def _explorer(browser: Browser, run: Run, data_source: str | None) -> Image.Imag
         try:
             next(line for line in process.stdout if "URL" in line)
             page = _page(browser, f"http://127.0.0.1:{port}")
-            page.get_by_role("heading", name="Map").first.wait_for()
+            page.locator(".map[data-painted]").wait_for()
             return _screenshot(page)
         finally:
             process.kill()  # not by Ctrl-C, which a job in the background ignores
