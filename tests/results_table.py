@@ -17,7 +17,7 @@ from digits.data import submission
 
 FILES = ["epochs.csv", "metrics.json", "submission.csv"]
 CONFIG = re.compile(r"(?:\[`(?P<linked>[^`]+)`\]\(output/published/(?P<folder>[^/)]+)/?\)|`(?P<unlinked>[^`]+)`)")
-ACCURACY = re.compile(r"(\d\.\d+) ± (\d\.\d+)")
+ACCURACY = re.compile(r"(\d\.\d+)(?: ± (\d\.\d+)|, one fold)")
 PREDICTED = re.compile(r"(\d\.\d+) \[(\d\.\d+), (\d\.\d+)\]")
 TIME = re.compile(r"(?:(\d+) h )?(\d+) min")
 
@@ -75,7 +75,7 @@ def disagreements(readme: str, published: Path) -> list[str]:
             if not numbers:
                 found.append(f"{name}: '{cell}' is not of the form {pattern.pattern}")
                 continue
-            for key, shown in zip(keys, numbers.groups(), strict=True):
+            for key, shown in zip(keys, numbers.groups("0.0000"), strict=True):  # one fold has no deviation
                 measured = f"{metrics[key]:.{len(shown.partition('.')[2])}f}"
                 if shown != measured:
                     found.append(f"{name}: {key} is {measured}, the table shows {shown}")

@@ -316,9 +316,11 @@ def test_every_verdict_is_saved_at_once(page, output):
     _go(page, "Label queue")
     expect(page.get_by_text(f"2 of {len(queue)} judged")).to_be_visible()
     expect(page.get_by_text(f"Row {queue[2]}: label")).to_be_visible()
+    _settled(page)
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_text(f"Row {queue[1]}: label")).to_be_visible()
     expect(page.get_by_role("button", name="Open again")).to_be_enabled()
+    _settled(page)
     page.keyboard.press("o")
     expect(page.get_by_text(f"1 of {len(queue)} judged")).to_be_visible()
     assert [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]] == queue[:1]
