@@ -10120,7 +10120,7 @@ def run(run: Run, eda: Path, searches: Path) -> Path:
     for path, content in ((run.folder / "MODEL_CARD.md", card), (page, text)):
         with replacing(path) as temporary:
             temporary.write_text(content, encoding="utf-8", errors="replace")
-        print(f"Written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+        print(f"Written: {path} ({path.stat().st_size / 1e3:,.0f} kB)")
     return page
 
 
