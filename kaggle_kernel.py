@@ -3206,7 +3206,7 @@ from typing import NamedTuple
 
 
 class Caption(NamedTuple):
-    """What is seen, which is the title and the alternative text of a figure; and what to see in it."""
+    """Title of a figure, which is its alternative text too, and a sentence on what to see in it."""
 
     title: str
     text: str
@@ -8298,7 +8298,7 @@ def mistake_sheet(predictions: Predictions, images: np.ndarray, labels: Sequence
 
 @styled
 def reliability_diagram(predictions: Predictions) -> Figure:
-    """How often the choices are wrong, by the nines of their confidence, with 95% intervals."""
+    """Share of wrong choices by the nines of their confidence, with 95% intervals."""
     figure, (axes,) = canvas(height=3.8)
     doubt = _doubt(predictions.confidence)
     bins = binned(predictions.confidence, predictions.right, populated_edges(predictions.confidence, _nines(doubt)))
@@ -8391,7 +8391,7 @@ def coverage(predictions: Predictions, evaluation: Evaluation) -> Figure:
 
 @styled
 def agreement_matrix(group: Agreement) -> Figure:
-    """How often two members choose differently; two at least."""
+    """Share of rows on which two members choose differently; needs two members."""
     count, names = len(group.members), name_width(group.members)
     side = float(np.clip(0.42 * count, WIDTH - names - 0.5, MOST_SIDE))
     figure, (axes,) = canvas(width=side + names + 0.5, height=side + names + 0.8)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Caption(NamedTuple):
-    """What is seen, which is the title and the alternative text of a figure; and what to see in it."""
+    """Title of a figure, which is its alternative text too, and a sentence on what to see in it."""
 
     title: str
     text: str

@@ -64,7 +64,7 @@ class Job:
         return self.cancelled or (self._outcome.done() and self._outcome.exception() is not None)
 
     def result(self) -> Any:
-        """What the call gave, or the error that it raised; waits for it."""
+        """Wait for the call; return its result or raise its error."""
         return self._outcome.result()
 
     @property
@@ -75,7 +75,7 @@ class Job:
 
     @property
     def state(self) -> str:
-        """What it does, how far it is, and how long it still takes."""
+        """Title, share done and estimated time left, as one line."""
         taken, share = time.monotonic() - self.started, self.share
         if share < 0.05:  # too early to tell
             return f"{self.title}: {taken:.0f} s"

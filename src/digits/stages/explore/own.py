@@ -137,7 +137,7 @@ def _predict(results: ClusteredRun, ensemble: Ensemble, images: np.ndarray) -> P
 
 
 def _show_reading(results: ClusteredRun, reading: Reading) -> None:
-    """What was judged, what the networks saw, and what they read, in the words of the command line."""
+    """Show the picture, the networks' input and their prediction, in the words of the command line."""
     given, seen, read = st.columns([1, 1, 2])
     given.caption(f"Judged: {literal(reading.picture.name)}")
     given.image(reading.picture.thumbnail)
