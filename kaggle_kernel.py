@@ -9639,7 +9639,7 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 
 @dataclass(frozen=True)
 class Points:
-    """What the script draws, as JSON holds it. title: of the map. count: points."""
+    """Input of the script, ready for JSON. title: of the map. count: points."""
 
     title: str
     count: int
@@ -10173,7 +10173,7 @@ def _render(run: Run, sections: Sequence[PageSection]) -> str:
 
 
 def _about(run: Run) -> list[tuple[str, str]]:
-    """What the page is about, in a few lines."""
+    """Data, networks, command and date, in a few lines."""
     data, config = run.dataset, run.config
     height, width, _ = data.shape
     folds, seeds = len(config.folds.trained), config.seeds
@@ -10192,7 +10192,7 @@ def _about(run: Run) -> list[tuple[str, str]]:
 
 
 def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
-    """What most readers came for; then, folded, all else."""
+    """Sections of the page: scores, mistakes, comparison and map; then all others, folded."""
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]

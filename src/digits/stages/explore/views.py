@@ -30,12 +30,12 @@ class Choice:
 
     @property
     def drawn(self) -> tuple[str, str, int, int]:
-        """What the map depends on."""
+        """Settings that decide the map."""
         return self.kind, self.space, self.rows, self.perplexity if self.kind == "tsne" else 0
 
     @property
     def clustered(self) -> tuple[str, int, str, int]:
-        """What the clusters depend on."""
+        """Settings that decide the clusters."""
         return self.space, self.rows, self.method, self.k
 
 
@@ -50,7 +50,7 @@ class View(NamedTuple):
 
 
 def first(results: ClusteredRun) -> Choice:
-    """What `make cluster` has computed already, as far as it can be chosen."""
+    """Choice of the map and clusters that `make cluster` has computed, as far as it can be made here."""
     record = results.record
     space = record.space if record.space in SPACES else next(iter(SPACES))
     return Choice(results.first_map, space, len(results.mapped), int(record.perplexity), record.method, record.k)

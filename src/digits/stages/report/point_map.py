@@ -42,7 +42,7 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 
 @dataclass(frozen=True)
 class Points:
-    """What the script draws, as JSON holds it. title: of the map. count: points."""
+    """Input of the script, ready for JSON. title: of the map. count: points."""
 
     title: str
     count: int

@@ -216,7 +216,7 @@ def _render(run: Run, sections: Sequence[PageSection]) -> str:
 
 
 def _about(run: Run) -> list[tuple[str, str]]:
-    """What the page is about, in a few lines."""
+    """Data, networks, command and date, in a few lines."""
     data, config = run.dataset, run.config
     height, width, _ = data.shape
     folds, seeds = len(config.folds.trained), config.seeds
@@ -235,7 +235,7 @@ def _about(run: Run) -> list[tuple[str, str]]:
 
 
 def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
-    """What most readers came for; then, folded, all else."""
+    """Sections of the page: scores, mistakes, comparison and map; then all others, folded."""
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
