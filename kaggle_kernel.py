@@ -191,7 +191,7 @@ augmentation:
 tta: none  # shifts: average the logits of an image and of its moves by a pixel, for the 2 % that are least sure
 
 ensemble:
-  rule: mean  # of the softmax outputs; logits (of the mean logits: their geometric mean), vote
+  rule: mean  # of the calibrated probabilities; logits (of the mean logits: their geometric mean), vote
 
 cluster:                  # what `make cluster` does with a finished run
   method: kmeans          # gaussian_mixture, ward, dbscan, hdbscan, spectral
@@ -200,7 +200,7 @@ cluster:                  # what `make cluster` does with a finished run
   rows: null              # a sample of that many; null takes all that the method can take in reasonable time
   minibatch_from: 200000  # rows from which k-means goes in mini-batches: all of them at once would take minutes
   maps: [tsne, umap]      # drawn of a sample
-  map_rows: 10000         # of that size: about a minute each
+  map_rows: 10000         # of that size: half a minute to a minute each
   perplexity: 30.0        # of t-SNE; between 10 and 50 the maps look alike
   table_rows: 5000        # what METHODS= and SPACES= are compared on
 
@@ -5184,14 +5184,15 @@ def report(run: Run) -> None:
     """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda
     from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import inputs
     from digits.stages.report import stage as report
 
     output = run.folder.parent
     explored = explored_folder(output, run.dataset)
     with run.locked(), locked(explored):
-        if not report.is_evaluated(run):
+        if not inputs.is_evaluated(run):
             evaluate.run(run)
-        if not report.is_explored(explored, run.dataset):
+        if not inputs.is_explored(explored, run.dataset):
             eda.run(run.config, run.dataset, explored)
         page = report.run(run, explored, output / "tune")
     print(f"Next: open {page.resolve().as_uri()} in a browser; it needs no other file", flush=True)
@@ -8216,6 +8217,226 @@ FILES["digits/stages/evaluate/__init__.py"] = r'''"""Say how good a finished run
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/calibration.py"] = r'''"""How far confidence can be trusted: calibration error, and accuracy where only the most confident rows are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from digits.ensemble import metrics
+from digits.ensemble.interval import Interval, wilson
+from digits.stages.evaluate.predictions import Predictions
+
+BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+FEWEST = 30  # rows of a bin whose share of mistakes is drawn
+DRAWS = 200  # simulations of a perfectly calibrated classifier
+NEARLY_ALL = 0.99  # coverage whose accuracy is reported
+
+
+def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
+    ordered = np.sort(confidence)
+    starts = np.arange(1, bins) * len(ordered) // bins
+    return np.unique(ordered[starts])
+
+
+def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
+    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
+
+    Args:
+        confidence: float (n,), of the choice.
+        right: bool (n,), whether it was right.
+        edges: float (b - 1,).
+
+    Returns:
+        For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
+        and low and high, its 95% interval (Wilson).
+    """
+    rows = pd.DataFrame({"confidence": confidence, "right": right})
+    groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
+    bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
+    return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
+
+
+def populated_edges(confidence: np.ndarray, edges: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
+    """Those of ascending inner edges, float (at most b,), between which there are `fewest` rows or more."""
+    ordered, kept, below = np.sort(confidence), [], 0
+    for edge in edges:
+        count = int(np.searchsorted(ordered, edge))
+        if min(count - below, len(ordered) - count) >= fewest:
+            kept.append(float(edge))
+            below = count
+    return np.array(kept)
+
+
+def _gap(bins: pd.DataFrame) -> float:
+    """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
+    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["rows"]))
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationError:
+    """Distance of the confidence in the choices from their accuracy.
+
+    ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
+    every confidence were true; 95% of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
+    of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
+    """
+
+    ece: float
+    if_calibrated: float
+    if_calibrated_high: float
+    equal_width: float
+    bins: int
+    mean_confidence: float
+    accuracy: float
+    log_loss: float
+    reliability: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration errors by step, and the temperatures of the steps. cross_fitted: there is more than one fold."""
+
+    stages: dict[str, CalibrationError]
+    temperatures: Mapping[str, Any]
+    cross_fitted: bool
+    estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
+
+
+def calibration_error(predictions: Predictions, seed: int) -> CalibrationError:
+    """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
+
+    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
+    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
+    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
+    has: a perfect classifier does not get 0. What it does get is simulated (consistency resampling, J. Broecker and
+    L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
+    """
+    confidence, right = predictions.confidence, predictions.right
+    edges = equal_mass_edges(confidence)
+    reliability = binned(confidence, right, edges)
+    numbers = np.searchsorted(edges, confidence, side="right")
+    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
+    generator, gaps = np.random.default_rng(seed), np.empty(DRAWS)
+    for draw in range(DRAWS):
+        hits = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
+        gaps[draw] = np.abs(hits - expected).sum() / len(confidence)
+    return CalibrationError(
+        ece=_gap(reliability),
+        if_calibrated=float(gaps.mean()),
+        if_calibrated_high=float(np.quantile(gaps, 0.95)),
+        equal_width=_gap(binned(confidence, right, np.arange(1, BINS) / BINS)),
+        bins=BINS,
+        mean_confidence=float(confidence.mean()),
+        accuracy=float(right.mean()),
+        log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
+        reliability=reliability,
+    )
+
+
+# --- coverage: what could be left to people ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class CoverageCurve:
+    """Accuracy where only the most confident rows are decided; a point wherever the confidence changes.
+
+    rows: decided, int (k,), ascending. accuracy: of these, float (k,). threshold: confidence of the least confident of
+    them, float (k,).
+    """
+
+    rows: np.ndarray
+    accuracy: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Decided rows as shares of all, float (k,)."""
+        return self.rows / self.rows[-1]
+
+    def widest(self, accuracy: float) -> int | None:
+        """Index of the last point that reaches the accuracy; None where none does."""
+        reached = np.flatnonzero(self.accuracy >= accuracy)
+        return int(reached[-1]) if len(reached) else None
+
+    def at(self, share: float) -> int:
+        """Index of the first point that decides at least this share of the rows."""
+        return int(np.argmax(self.shares >= share))
+
+
+def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
+    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    decided = last + 1
+    return CoverageCurve(decided, np.cumsum(right[order])[last] / decided, ordered[last])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows whose confidence reaches a threshold that was chosen on other rows: their share of all, their accuracy."""
+
+    coverage: float
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of the rows that can be decided with a promised accuracy: the most confident, from a threshold on.
+
+    threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
+    accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
+    """
+
+    promised_accuracy: float
+    coverage: float
+    threshold: float | None
+    cross_fitted: Selection | None
+    nearly_all: float
+    accuracy_of_nearly_all: float
+
+
+def coverage(predictions: Predictions, promised: float) -> Coverage:
+    """Find the rows that can be decided with this accuracy."""
+    curve = coverage_curve(predictions.confidence, predictions.right)
+    widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
+    return Coverage(
+        promised_accuracy=promised,
+        coverage=0.0 if widest is None else float(curve.shares[widest]),
+        threshold=None if widest is None else float(curve.threshold[widest]),
+        cross_fitted=cross_fitted_selection(predictions, promised),
+        nearly_all=float(curve.shares[most]),
+        accuracy_of_nearly_all=float(curve.accuracy[most]),
+    )
+
+
+def cross_fitted_selection(predictions: Predictions, accuracy: float) -> Selection | None:
+    """Decide each fold's rows above the threshold that keeps the accuracy on the other folds; None of one fold alone.
+
+    A threshold that is read off the rows that are then scored keeps its promise there by construction.
+    """
+    confidence, right, folds = predictions.confidence, predictions.right, predictions.folds
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        return None
+    decided = np.zeros(len(folds), bool)
+    for fold in numbers:
+        others = coverage_curve(confidence[folds != fold], right[folds != fold])
+        point = others.widest(accuracy)
+        if point is not None:
+            decided |= (folds == fold) & (confidence >= others.threshold[point])
+    return Selection(float(decided.mean()), wilson(int(right[decided].sum()), int(decided.sum())))
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/evaluate/figures.py"] = r'''"""Figures of an evaluation: scores by class, mistakes, calibration and coverage, and what the members add."""
 
 from __future__ import annotations
@@ -8244,15 +8465,9 @@ from digits.figures.style import (
     styled,
     write_cells,
 )
-from digits.stages.evaluate.measures import (
-    Agreement,
-    Evaluation,
-    Predictions,
-    Rescue,
-    binned,
-    coverage_curve,
-    populated_edges,
-)
+from digits.stages.evaluate.calibration import binned, coverage_curve, populated_edges
+from digits.stages.evaluate.measures import Agreement, Evaluation, Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 LEAST = 1e-8  # doubt that differs from none: the logits were float32
 SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least
@@ -8446,17 +8661,9 @@ import numpy as np
 
 from digits.competition import COMPETITION
 from digits.figures.caption import Caption
-from digits.stages.evaluate.measures import (
-    RAW,
-    SCALED,
-    SHARPENED,
-    Agreement,
-    Coverage,
-    Evaluation,
-    Pair,
-    Predictions,
-    Rescue,
-)
+from digits.stages.evaluate.calibration import Coverage
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Agreement, Evaluation, Pair, Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 
@@ -8682,7 +8889,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -8691,53 +8897,13 @@ import pandas as pd
 
 from digits.ensemble import metrics
 from digits.ensemble.interval import Interval, wilson
+from digits.stages.evaluate.calibration import Calibration, Coverage, calibration_error, coverage
+from digits.stages.evaluate.predictions import Predictions
 
-BINS = 15  # of the expected calibration error, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
-FEWEST = 30  # rows of a bin whose share of mistakes is drawn
-DRAWS = 200  # simulations of a perfectly calibrated classifier
 PROMISED = 0.999  # accuracy whose coverage is reported
-NEARLY_ALL = 0.99  # coverage whose accuracy is reported
 RAW, SCALED, SHARPENED = "unscaled", "scaled by architecture", "also as an ensemble"  # steps of calibration
 
 Label = int | str
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """The ensemble's predictions for the out-of-fold rows.
-
-    rows: row numbers, int (n,), ascending. folds: int (n,). targets, chosen: class indices, int (n,). probabilities:
-    float (n, c); where the ensemble votes, those of the mean.
-    """
-
-    rows: np.ndarray
-    folds: np.ndarray
-    targets: np.ndarray
-    chosen: np.ndarray
-    probabilities: np.ndarray
-
-    @cached_property
-    def right(self) -> np.ndarray:
-        """Each row's choice is its label, bool (n,)."""
-        return self.chosen == self.targets
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Probability of each row's choice, float (n,)."""
-        return self.probabilities[np.arange(len(self.rows)), self.chosen]
-
-    @cached_property
-    def second(self) -> np.ndarray:
-        """The most probable class other than each row's choice, int (n,)."""
-        others = self.probabilities.copy()
-        others[np.arange(len(self.rows)), self.chosen] = -1
-        return others.argmax(axis=1)
-
-    @cached_property
-    def mistakes(self) -> np.ndarray:
-        """Indices of the wrong rows, the most confident first, int (w,)."""
-        wrong = np.flatnonzero(~self.right)
-        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -8878,207 +9044,6 @@ def confused_pairs(counts: np.ndarray, labels: Sequence[Label]) -> list[Pair]:
     return sorted((pair for pair in pairs if pair.rows), key=lambda pair: -pair.rows)
 
 
-# --- calibration -------------------------------------------------------------------------------------------
-
-
-def equal_mass_edges(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Inner edges of `bins` bins of nearly as many rows each, float (at most bins - 1,); equals stay together."""
-    ordered = np.sort(confidence)
-    starts = np.arange(1, bins) * len(ordered) // bins
-    return np.unique(ordered[starts])
-
-
-def binned(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
-    """Rows in the bins between ascending inner edges; a row on an edge belongs to the bin above it.
-
-    Args:
-        confidence: float (n,), of the choice.
-        right: bool (n,), whether it was right.
-        edges: float (b - 1,).
-
-    Returns:
-        For each bin that has rows, the least confident first: rows, mean confidence, accuracy (share that was right),
-        and low and high, its 95% interval (Wilson).
-    """
-    rows = pd.DataFrame({"confidence": confidence, "right": right})
-    groups = rows.groupby(np.searchsorted(edges, confidence, side="right"))
-    bins = groups.agg(rows=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
-    shares = [wilson(int(hits), int(count)) for hits, count in zip(groups["right"].sum(), bins["rows"], strict=True)]
-    return bins.assign(low=[share.low for share in shares], high=[share.high for share in shares])
-
-
-def populated_edges(confidence: np.ndarray, edges: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
-    """Those of ascending inner edges, float (at most b,), between which there are `fewest` rows or more."""
-    ordered, kept, below = np.sort(confidence), [], 0
-    for edge in edges:
-        count = int(np.searchsorted(ordered, edge))
-        if min(count - below, len(ordered) - count) >= fewest:
-            kept.append(float(edge))
-            below = count
-    return np.array(kept)
-
-
-def _gap(bins: pd.DataFrame) -> float:
-    """Mean distance of confidence and accuracy, each bin with the weight of its rows."""
-    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["rows"]))
-
-
-@dataclass(frozen=True, eq=False)
-class CalibrationError:
-    """Distance of the confidence in the choices from their accuracy.
-
-    ece: expected calibration error in bins of equal mass. if_calibrated: what the same rows would show on average if
-    every confidence were true; 95% of simulations stay below if_calibrated_high. equal_width: the ECE in as many bins
-    of equal width, the form that most papers give. log_loss: mean, in nats. reliability: the bins of equal mass.
-    """
-
-    ece: float
-    if_calibrated: float
-    if_calibrated_high: float
-    equal_width: float
-    bins: int
-    mean_confidence: float
-    accuracy: float
-    log_loss: float
-    reliability: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Calibration errors by step, and the temperatures of the steps. cross_fitted: there is more than one fold."""
-
-    stages: dict[str, CalibrationError]
-    temperatures: Mapping[str, Any]
-    cross_fitted: bool
-    estimator: str = f"ECE of the choices in {BINS} bins of equal mass; if_calibrated: by chance alone"
-
-
-def calibration_error(predictions: Predictions, seed: int) -> CalibrationError:
-    """Mean distance of confidence and accuracy over bins that hold nearly as many rows each.
-
-    With bins of equal width nearly all rows of a good classifier fall into one (K. Nguyen and B. O'Connor, EMNLP 2015,
-    for bins of equal mass). The estimator errs in two ways. What lies too high and too low within one bin cancels, so
-    it understates. And chance alone moves every bin off its confidence, so it overstates, the more the fewer rows a bin
-    has: a perfect classifier does not get 0. What it does get is simulated (consistency resampling, J. Broecker and
-    L. A. Smith, Weather and Forecasting 22, 2007); an ECE of that size is no evidence of any miscalibration.
-    """
-    confidence, right = predictions.confidence, predictions.right
-    edges = equal_mass_edges(confidence)
-    reliability = binned(confidence, right, edges)
-    numbers = np.searchsorted(edges, confidence, side="right")
-    expected = np.bincount(numbers, weights=confidence, minlength=len(edges) + 1)
-    generator, gaps = np.random.default_rng(seed), np.empty(DRAWS)
-    for draw in range(DRAWS):
-        hits = np.bincount(numbers, weights=generator.random(len(confidence)) < confidence, minlength=len(expected))
-        gaps[draw] = np.abs(hits - expected).sum() / len(confidence)
-    return CalibrationError(
-        ece=_gap(reliability),
-        if_calibrated=float(gaps.mean()),
-        if_calibrated_high=float(np.quantile(gaps, 0.95)),
-        equal_width=_gap(binned(confidence, right, np.arange(1, BINS) / BINS)),
-        bins=BINS,
-        mean_confidence=float(confidence.mean()),
-        accuracy=float(right.mean()),
-        log_loss=metrics.log_loss(predictions.probabilities, predictions.targets),
-        reliability=reliability,
-    )
-
-
-# --- coverage: what could be left to people ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class CoverageCurve:
-    """Accuracy where only the most confident rows are decided; a point wherever the confidence changes.
-
-    rows: decided, int (k,), ascending. accuracy: of these, float (k,). threshold: confidence of the least confident of
-    them, float (k,).
-    """
-
-    rows: np.ndarray
-    accuracy: np.ndarray
-    threshold: np.ndarray
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Decided rows as shares of all, float (k,)."""
-        return self.rows / self.rows[-1]
-
-    def widest(self, accuracy: float) -> int | None:
-        """Index of the last point that reaches the accuracy; None where none does."""
-        reached = np.flatnonzero(self.accuracy >= accuracy)
-        return int(reached[-1]) if len(reached) else None
-
-    def at(self, share: float) -> int:
-        """Index of the first point that decides at least this share of the rows."""
-        return int(np.argmax(self.shares >= share))
-
-
-def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
-    """Accuracy against coverage: confidence float (n,), right bool (n,). Rows of equal confidence come together."""
-    order = np.argsort(-confidence, kind="stable")
-    ordered = confidence[order]
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    decided = last + 1
-    return CoverageCurve(decided, np.cumsum(right[order])[last] / decided, ordered[last])
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Rows whose confidence reaches a threshold that was chosen on other rows: their share of all, their accuracy."""
-
-    coverage: float
-    accuracy: Interval
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Share of the rows that can be decided with a promised accuracy: the most confident, from a threshold on.
-
-    threshold: None where the accuracy is never reached. cross_fitted: what the threshold of the other folds gives.
-    accuracy_of_nearly_all: of the most confident rows, `nearly_all` their share.
-    """
-
-    promised_accuracy: float
-    coverage: float
-    threshold: float | None
-    cross_fitted: Selection | None
-    nearly_all: float
-    accuracy_of_nearly_all: float
-
-
-def coverage(predictions: Predictions, promised: float) -> Coverage:
-    """Find the rows that can be decided with this accuracy."""
-    curve = coverage_curve(predictions.confidence, predictions.right)
-    widest, most = curve.widest(promised), curve.at(NEARLY_ALL)
-    return Coverage(
-        promised_accuracy=promised,
-        coverage=0.0 if widest is None else float(curve.shares[widest]),
-        threshold=None if widest is None else float(curve.threshold[widest]),
-        cross_fitted=cross_fitted_selection(predictions, promised),
-        nearly_all=float(curve.shares[most]),
-        accuracy_of_nearly_all=float(curve.accuracy[most]),
-    )
-
-
-def cross_fitted_selection(predictions: Predictions, accuracy: float) -> Selection | None:
-    """Decide each fold's rows above the threshold that keeps the accuracy on the other folds; None of one fold alone.
-
-    A threshold that is read off the rows that are then scored keeps its promise there by construction.
-    """
-    confidence, right, folds = predictions.confidence, predictions.right, predictions.folds
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        return None
-    decided = np.zeros(len(folds), bool)
-    for fold in numbers:
-        others = coverage_curve(confidence[folds != fold], right[folds != fold])
-        point = others.widest(accuracy)
-        if point is not None:
-            decided |= (folds == fold) & (confidence >= others.threshold[point])
-    return Selection(float(decided.mean()), wilson(int(right[decided].sum()), int(decided.sum())))
-
-
 # --- members and the ensemble ------------------------------------------------------------------------------
 
 
@@ -9152,6 +9117,55 @@ def _rescue(alone: np.ndarray, together: np.ndarray) -> Rescue:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/evaluate/predictions.py"] = r'''"""The out-of-fold predictions that everything here measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The ensemble's predictions for the out-of-fold rows.
+
+    rows: row numbers, int (n,), ascending. folds: int (n,). targets, chosen: class indices, int (n,). probabilities:
+    float (n, c); where the ensemble votes, those of the mean.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: np.ndarray
+    chosen: np.ndarray
+    probabilities: np.ndarray
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Each row's choice is its label, bool (n,)."""
+        return self.chosen == self.targets
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Probability of each row's choice, float (n,)."""
+        return self.probabilities[np.arange(len(self.rows)), self.chosen]
+
+    @cached_property
+    def second(self) -> np.ndarray:
+        """The most probable class other than each row's choice, int (n,)."""
+        others = self.probabilities.copy()
+        others[np.arange(len(self.rows)), self.chosen] = -1
+        return others.argmax(axis=1)
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """Indices of the wrong rows, the most confident first, int (w,)."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/evaluate/stage.py"] = r'''"""Evaluate a finished run: class by class, how far its probabilities can be trusted, where it errs."""
 
 from __future__ import annotations
@@ -9175,7 +9189,8 @@ from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
-from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation
+from digits.stages.evaluate.predictions import Predictions
 
 Histories = dict[str, dict[int, list[np.ndarray]]]
 HEADINGS = ("rows", "precision", "recall", "F1", "95% interval of F1", "most often taken for")  # after the class
@@ -9502,23 +9517,101 @@ FILES["digits/stages/report/__init__.py"] = r'''"""Write all that is known about
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/inputs.py"] = r'''"""What the other stages left for the report: whole, and of this version."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from digits.data import Dataset
+from digits.errors import UserError, shown
+from digits.files import records
+from digits.runs import Run
+
+logger = logging.getLogger(__name__)
+
+
+def is_explored(folder: Path, dataset: Dataset) -> bool:
+    """`make eda` of this version wrote the folder for these rows, and every file's checksum matches."""
+    path = folder / "metrics.json"
+    if not _is_whole(path):
+        return False
+    record = records.read_json(path, data=dict)
+    return _has_captions(record) and record["data"].get("train") == dataset.fingerprint
+
+
+def is_evaluated(run: Run) -> bool:
+    """`make evaluate` of this version evaluated the run's probabilities as they are, and every checksum matches."""
+    path = run.evaluation / "metrics.json"
+    if not run.oof.exists() or not _is_whole(path):
+        return False
+    record = records.read_json(path)
+    return "findings" in record and _has_captions(record) and record.get("oof") == records.checksum(run.oof)
+
+
+def clusters(run: Run) -> dict[str, Any] | None:
+    """Record of `make cluster`; None where it was not run, or by an earlier version.
+
+    Raises:
+        UserError: something of it is damaged.
+    """
+    if not (run.clusters / "metrics.json").exists():
+        return None
+    record = records.read_json(run.clustered() / "metrics.json", purity=float)
+    return record if _has_captions(record) else None
+
+
+def first_lines(path: Path, most: int) -> list[dict[str, str]]:
+    """The first lines of a CSV, at most so many.
+
+    Raises:
+        UserError: it is missing, or no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(itertools.islice(csv.DictReader(file), most))
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({shown(str(error))}); make it anew") from None
+
+
+def _has_captions(record: Mapping[str, Any]) -> bool:
+    """A stage of this version wrote the record: its figures have titles."""
+    captions = record.get("captions")
+    return isinstance(captions, dict) and all(isinstance(caption, dict) for caption in captions.values())
+
+
+def _is_whole(record: Path) -> bool:
+    whole = records.is_whole(record.parent, record.name)
+    if record.exists() and not whole:
+        logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
+    return whole
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/report/model_card.py"] = r'''"""A run's model card: Markdown with a YAML head, in the form of Hugging Face's model cards."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from digits.competition import COMPETITION
 from digits.data import Dataset
 from digits.errors import one_line
+from digits.files import records
+from digits.runs import Run
+from digits.stages.report import sections
+from digits.stages.report.page import PageSection
 
-if TYPE_CHECKING:
-    from digits.stages.report.stage import PageSection
-
+MOST_CLASSES = 50  # that are listed
 LICENCE = "mit"  # of the project
 LIMITS = (
     "The scores hold for images that were made as the training images were; others may do worse.",
@@ -9536,27 +9629,56 @@ print([classes[best] for best in session.run(["probabilities"], {{"images": imag
 """
 
 
-def text(name: str, dataset: Dataset, metrics: Mapping[str, Any], sections: Sequence[PageSection]) -> str:
+def of_run(run: Run) -> str:
+    """Text of the model card."""
+    metrics = records.read_json(run.metrics, oof_accuracy=float)
+    found = records.read_json(run.evaluation / "metrics.json", findings=dict)["findings"]
+    left_out = ["The exported file leaves out the test-time augmentation, with which the scores were made."]
+    limits = [*LIMITS, *left_out * (run.config.tta != "none"), *found["classes"], *found["confidence"]]
+    parts = [
+        PageSection("Data", rows=_data(run.dataset)),
+        PageSection("Recipe", rows=sections.recipe(run.config, metrics)),
+        PageSection("Scores", found["scores"], rows=sections.scores(metrics)),
+        PageSection("Limits", limits),
+        PageSection("How it was made", rows=sections.origin(run)),
+    ]
+    return _text(run.folder.name, run.dataset, metrics, parts)
+
+
+def _data(dataset: Dataset) -> list[list[str]]:
+    height, width, channels = dataset.shape
+    classes = ", ".join(map(str, dataset.classes[:MOST_CLASSES]))
+    more = f" and {len(dataset.classes) - MOST_CLASSES} more" * (len(dataset.classes) > MOST_CLASSES)
+    return [
+        ["data set", f"{dataset.name}; the data belong to their owners"],
+        ["images", f"uint8, {height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"],
+        ["classes", f"{classes}{more}"],
+        *([f"fingerprint, {table}", fingerprint] for table, fingerprint in dataset.fingerprints.items()),
+    ]
+
+
+def _text(name: str, dataset: Dataset, metrics: Mapping[str, Any], parts: Sequence[PageSection]) -> str:
     """The card of a run.
 
     Args:
         name: of the run.
         dataset: of the run.
         metrics: of the run.
-        sections: of the report that the card repeats, without their pictures.
+        parts: sections of the card.
     """
     head = yaml.safe_dump(_head(name, dataset, metrics), sort_keys=False, allow_unicode=True)
     height, width, channels = dataset.shape
     use = USE.format(height=height, width=width, channels=channels)
-    parts = [
-        f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
-        f"{COMPETITION.prose}\n",
-        *(part for section in sections for part in _section(section)),
-        f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
-        "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
-        use,
-    ]
-    return "\n".join(parts)
+    return "\n".join(
+        [
+            f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
+            f"{COMPETITION.prose}\n",
+            *(part for section in parts for part in _section(section)),
+            f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
+            "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
+            use,
+        ]
+    )
 
 
 def _head(name: str, dataset: Dataset, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -9592,6 +9714,200 @@ def _section(section: PageSection) -> Iterator[str]:
 def _literal(line: str) -> str:
     """Markdown that shows a text as it is: no HTML, link or picture, for runs come from other people too."""
     return re.sub(r"([\\`\[\]<|])", r"\\\1", one_line(line))
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/page.py"] = r'''"""The page: its sections and pictures, and the template that they fill."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from digits.competition import COMPETITION
+from digits.runs import Run
+from digits.stages.report import point_map
+
+PHONE = 560  # pixels: what is wider is not shrunk to a phone, but scrolled
+FIRST = 24  # images of a gallery that are shown at once
+READING = (
+    "Out of fold: each training row is predicted only by networks that never saw it. All scores here are of such rows.",
+    "95% interval: where the score would lie for other rows drawn the same way. Where two intervals overlap a lot, the "
+    "difference may be chance.",
+    "Expected score: of the test rows, whose labels nobody knows; the networks of all folds together do a little "
+    "better than one.",
+    "Confidence: the probability that the networks give to what they chose.",
+)
+
+
+@dataclass(frozen=True)
+class PagePicture:
+    """A figure of the page: its data as a URI, its size in pixels of the page, its words.
+
+    name: in the address of its full size.
+    """
+
+    name: str
+    uri: str
+    width: int
+    height: int
+    title: str
+    caption: str
+
+    @property
+    def is_wide(self) -> bool:
+        return self.width > PHONE
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """An image of the data: a URI, and lines below it."""
+
+    uri: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """A part of the page: sentences, a table, images of the data, and figures.
+
+    scores: name, value and interval of each, in large letters. folded: opened by a click. missing: the command that
+    makes what it would show.
+    """
+
+    title: str
+    sentences: Sequence[str] = ()
+    scores: Sequence[tuple[str, str, str]] = ()
+    headings: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    pictures: Sequence[PagePicture] = ()
+    images: Sequence[PageImage] = ()
+    points: point_map.Points | None = None
+    folded: bool = False
+    missing: str = ""
+
+    @property
+    def anchor(self) -> str:
+        return "-".join(self.title.lower().split())
+
+    @property
+    def first_images(self) -> Sequence[PageImage]:
+        return self.images[:FIRST]
+
+    @property
+    def more_images(self) -> Sequence[PageImage]:
+        return self.images[FIRST:]
+
+
+def render(run: Run, sections: Sequence[PageSection]) -> str:
+    """The page as HTML, without any reference to the network."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the order of lines at the mouse
+    script = point_map.script()
+    return environment.get_template("report.html").render(
+        title=f"{run.dataset.name}: run {run.folder.name}",
+        prose=COMPETITION.prose,
+        card=_about(run),
+        reading=READING,
+        sections=sections,
+        grey=run.dataset.shape[-1] == 1,
+        script=Markup(script),
+        checksum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _about(run: Run) -> list[tuple[str, str]]:
+    """Data, networks, command and date, in a few lines."""
+    data, config = run.dataset, run.config
+    height, width, _ = data.shape
+    folds, seeds = len(config.folds.trained), config.seeds
+    names = ", ".join(each.label for each in config.architectures)
+    times = f"{folds} {'fold' if folds == 1 else 'folds'} x {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    size = f"{len(data.train_labels):,} training and {len(data.test_images):,} test rows, {height} x {width} pixels"
+    return [
+        ("data", f"{data.name}: {size}, {len(data.classes)} {COMPETITION.nouns}"),
+        ("networks", f"{names} x {times}"),
+        ("command", f"make report RUN={run.folder.name}"),
+        ("written", time.strftime("%Y-%m-%d %H:%M")),
+    ]
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/pictures.py"] = r'''"""Pictures within the page: figures of the stages, and images of the data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from digits.errors import UserError, shown
+from digits.runs import Run
+from digits.stages.report.page import PageImage, PagePicture
+
+DOTS = 200 / 96  # of a figure, in a pixel of the page
+WIDEST = 1400  # dots of a figure in the page
+MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
+QUALITY = 82  # of WebP; text stays sharp
+LARGEST_IMAGE = 64  # pixels of a side of an image of the data
+
+
+def image(run: Run, row: str, *lines: str) -> PageImage:
+    """A training image within the page, ink dark, no larger than is of use; row: its number."""
+    if int(row) < 0:
+        raise ValueError(f"there is no row {shown(row)}")
+    pixels = run.dataset.train_images[int(row)]
+    grey = pixels.shape[-1] == 1
+    image = Image.fromarray(255 - pixels[..., 0] if grey else pixels)
+    image.thumbnail((LARGEST_IMAGE, LARGEST_IMAGE))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return PageImage(_uri("png", file), lines)
+
+
+def figures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
+    """Embed the named figures that are in the folder, whose record holds captions by file name."""
+    captions = record.get("captions", {})
+    files = [f"{name}.png" for name in names]
+    return [_embedded(folder / file, captions[file]) for file in files if file in captions and (folder / file).exists()]
+
+
+def _embedded(path: Path, caption: Mapping[str, str]) -> PagePicture:
+    """A figure within the page, no finer than is of use.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError("it has too many pixels")
+            rgb = picture.convert("RGB")
+    except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
+        raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
+    size = round(rgb.width / DOTS), round(rgb.height / DOTS)
+    if rgb.width > WIDEST:
+        rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    rgb.save(file, "WEBP", quality=QUALITY, method=4)
+    name = f"{path.parent.name}-{path.stem}"
+    return PagePicture(name, _uri("webp", file), *size, caption["title"], caption["text"])
+
+
+def _uri(kind: str, file: io.BytesIO) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode("ascii")
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -9955,57 +10271,34 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a run into one page that needs nothing else, and most of it into a model card."""
+FILES["digits/stages/report/sections.py"] = r'''"""Sections of the page: scores, mistakes, comparison and map first; all others folded."""
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import itertools
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
-from PIL import Image
 
 from digits.competition import COMPETITION
 from digits.config import Config, value_at
 from digits.data import Dataset
-from digits.errors import UserError, shown
+from digits.errors import UserError
 from digits.files import records
-from digits.files.atomic import replacing
 from digits.progress import duration
 from digits.runs import Run
-from digits.stages.report import model_card, point_map
+from digits.stages.report import point_map
+from digits.stages.report.inputs import clusters, first_lines, is_explored
+from digits.stages.report.page import PagePicture, PageSection
+from digits.stages.report.pictures import figures, image
 
 logger = logging.getLogger(__name__)
 
-DOTS = 200 / 96  # of a figure, in a pixel of the page
-WIDEST = 1400  # dots of a figure in the page
-PHONE = 560  # pixels: what is wider is not shrunk to a phone, but scrolled
-MOST_PIXELS = 64_000_000  # of a picture that is opened: runs come from other people too
-QUALITY = 82  # of WebP; text stays sharp
-LARGEST_IMAGE = 64  # pixels of a side of an image of the data
-FIRST, MOST_IMAGES = 24, 240  # images of a gallery that are shown at once, and at most
+MOST_IMAGES = 240  # of a gallery
 MOST_RUNS = 20  # that are compared
-MOST_CLASSES = 50  # that the model card lists
 MAPS = ("map_tsne", "map_umap", "map_pca")  # the first that is there is shown
 CLUSTERS = ("matrix", "silhouettes", "means", "controls")
-READING = (
-    "Out of fold: each training row is predicted only by networks that never saw it. All scores here are of such rows.",
-    "95% interval: where the score would lie for other rows drawn the same way. Where two intervals overlap a lot, the "
-    "difference may be chance.",
-    "Expected score: of the test rows, whose labels nobody knows; the networks of all folds together do a little "
-    "better than one.",
-    "Confidence: the probability that the networks give to what they chose.",
-)
 RECIPE = {  # what a reader wants to know of a config
     "networks averaged": "members",
     "corrected labels": "data.corrections",
@@ -10029,180 +10322,18 @@ RECIPE = {  # what a reader wants to know of a config
 }
 
 
-@dataclass(frozen=True)
-class PagePicture:
-    """A figure of the page: its data as a URI, its size in pixels of the page, its words.
-
-    name: in the address of its full size.
-    """
-
-    name: str
-    uri: str
-    width: int
-    height: int
-    title: str
-    caption: str
-
-    @property
-    def is_wide(self) -> bool:
-        return self.width > PHONE
-
-
-@dataclass(frozen=True)
-class PageImage:
-    """An image of the data: a URI, and lines below it."""
-
-    uri: str
-    lines: Sequence[str]
-
-
-@dataclass(frozen=True)
-class PageSection:
-    """A part of the page: sentences, a table, images of the data, and figures.
-
-    scores: name, value and interval of each, in large letters. folded: opened by a click. missing: the command that
-    makes what it would show.
-    """
-
-    title: str
-    sentences: Sequence[str] = ()
-    scores: Sequence[tuple[str, str, str]] = ()
-    headings: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    pictures: Sequence[PagePicture] = ()
-    images: Sequence[PageImage] = ()
-    points: point_map.Points | None = None
-    folded: bool = False
-    missing: str = ""
-
-    @property
-    def anchor(self) -> str:
-        return "-".join(self.title.lower().split())
-
-    @property
-    def first_images(self) -> Sequence[PageImage]:
-        return self.images[:FIRST]
-
-    @property
-    def more_images(self) -> Sequence[PageImage]:
-        return self.images[FIRST:]
-
-
-def run(run: Run, eda: Path, searches: Path) -> Path:
-    """Write `report.html` and `MODEL_CARD.md` of a run that was evaluated.
-
-    What other stages found is shown where it is there.
-
-    Args:
-        run: finished and evaluated.
-        eda: folder of what `make eda` wrote for these data.
-        searches: folder of all searches.
-
-    Returns:
-        The page.
-
-    Raises:
-        UserError: the run was not evaluated, or something of it is damaged.
-    """
-    if not is_evaluated(run):
-        name = run.folder.name
-        raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
-    try:
-        text = _render(run, _sections(run, eda, searches))
-        card = _card(run)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UserError(
-            f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
-            f"({shown(f'{type(error).__name__}: {error}')}); make them anew: make evaluate RUN={run.folder.name}, make "
-            "cluster, make eda, make tune"
-        ) from error
-    page = run.folder / "report.html"
-    for path, content in ((run.folder / "MODEL_CARD.md", card), (page, text)):
-        with replacing(path) as temporary:
-            temporary.write_text(content, encoding="utf-8", errors="replace")
-        print(f"Written: {path} ({path.stat().st_size / 1e3:,.0f} kB)")
-    return page
-
-
-def is_explored(folder: Path, dataset: Dataset) -> bool:
-    """`make eda` of this version wrote the folder for these rows, and every file's checksum matches."""
-    path = folder / "metrics.json"
-    if not _is_whole(path):
-        return False
-    record = records.read_json(path, data=dict)
-    return _has_captions(record) and record["data"].get("train") == dataset.fingerprint
-
-
-def is_evaluated(run: Run) -> bool:
-    """`make evaluate` of this version evaluated the run's probabilities as they are, and every checksum matches."""
-    path = run.evaluation / "metrics.json"
-    if not run.oof.exists() or not _is_whole(path):
-        return False
-    record = records.read_json(path)
-    return "findings" in record and _has_captions(record) and record.get("oof") == records.checksum(run.oof)
-
-
-def _has_captions(record: Mapping[str, Any]) -> bool:
-    """A stage of this version wrote the record: its figures have titles."""
-    captions = record.get("captions")
-    return isinstance(captions, dict) and all(isinstance(caption, dict) for caption in captions.values())
-
-
-def _is_whole(record: Path) -> bool:
-    whole = records.is_whole(record.parent, record.name)
-    if record.exists() and not whole:
-        logger.warning("%s: damaged, or of an earlier version; it is made anew", record.parent)
-    return whole
-
-
-def _render(run: Run, sections: Sequence[PageSection]) -> str:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the order of lines at the mouse
-    script = point_map.script()
-    return environment.get_template("report.html").render(
-        title=f"{run.dataset.name}: run {run.folder.name}",
-        prose=COMPETITION.prose,
-        card=_about(run),
-        reading=READING,
-        sections=sections,
-        grey=run.dataset.shape[-1] == 1,
-        script=Markup(script),
-        checksum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-def _about(run: Run) -> list[tuple[str, str]]:
-    """Data, networks, command and date, in a few lines."""
-    data, config = run.dataset, run.config
-    height, width, _ = data.shape
-    folds, seeds = len(config.folds.trained), config.seeds
-    names = ", ".join(each.label for each in config.architectures)
-    times = f"{folds} {'fold' if folds == 1 else 'folds'} x {seeds} {'seed' if seeds == 1 else 'seeds'}"
-    size = f"{len(data.train_labels):,} training and {len(data.test_images):,} test rows, {height} x {width} pixels"
-    return [
-        ("data", f"{data.name}: {size}, {len(data.classes)} {COMPETITION.nouns}"),
-        ("networks", f"{names} x {times}"),
-        ("command", f"make report RUN={run.folder.name}"),
-        ("written", time.strftime("%Y-%m-%d %H:%M")),
-    ]
-
-
-# --- sections ----------------------------------------------------------------------------------------------
-
-
-def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
+def sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
     """Sections of the page: scores, mistakes, comparison and map; then all others, folded."""
     metrics = records.read_json(run.metrics, oof_accuracy=float, predicted_score=float)
     evaluation = records.read_json(run.evaluation / "metrics.json", findings=dict, captions=dict)
     found = evaluation["findings"]
 
     def pictures(*names: str) -> list[PagePicture]:
-        return _pictures(run.evaluation, names, evaluation)
+        return figures(run.evaluation, names, evaluation)
 
     histories = [Path(name).stem for name in evaluation["captions"] if name.startswith("history_")]
     return [
-        PageSection("Result", found["scores"], _headline(metrics, evaluation), rows=_scores(metrics)),
+        PageSection("Result", found["scores"], _headline(metrics, evaluation), rows=scores(metrics)),
         _mistakes(run, evaluation, pictures("confusion")),
         _compared(run, metrics),
         *_mapped(run),
@@ -10214,9 +10345,9 @@ def _sections(run: Run, eda: Path, searches: Path) -> list[PageSection]:
         *_clustered(run),
         PageSection("Training", pictures=pictures(*histories), folded=True),
         *_explored(run.dataset, eda),
-        PageSection("Recipe", rows=_recipe(run.config, metrics), folded=True),
+        PageSection("Recipe", rows=recipe(run.config, metrics), folded=True),
         *_searched(run.dataset, searches),
-        PageSection("Versions", rows=_origin(run), folded=True),
+        PageSection("Versions", rows=origin(run), folded=True),
     ]
 
 
@@ -10235,9 +10366,9 @@ def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePictur
     caption = evaluation["captions"].get("mistakes.png", {})
     sentences = [f"{caption['title']}; the surest are below."] if caption else ["No row is wrong."]
     images = []
-    for line in _lines(run.evaluation / "mistakes.csv"):
+    for line in first_lines(run.evaluation / "mistakes.csv", MOST_IMAGES):
         sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
-        images.append(_image(run, line["row"], f"{line['label']}, taken for {line['first']}", sure))
+        images.append(image(run, line["row"], f"{line['label']}, taken for {line['first']}", sure))
     return PageSection("Mistakes", sentences, pictures=pictures, images=images)
 
 
@@ -10280,7 +10411,7 @@ def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def _mapped(run: Run) -> Iterator[PageSection]:
     """The interactive map."""
-    if _clusters(run) is None:
+    if clusters(run) is None:
         return
     points = point_map.of_run(run)
     text = (
@@ -10288,63 +10419,6 @@ def _mapped(run: Run) -> Iterator[PageSection]:
         "the wheel to zoom: from near, images stand for the points."
     )
     yield PageSection("Map", [f"{points.title}: {text}"], points=points)
-
-
-def _card(run: Run) -> str:
-    """Text of the model card."""
-    metrics = records.read_json(run.metrics, oof_accuracy=float)
-    found = records.read_json(run.evaluation / "metrics.json", findings=dict)["findings"]
-    left_out = ["The exported file leaves out the test-time augmentation, with which the scores were made."]
-    limits = [*model_card.LIMITS, *left_out * (run.config.tta != "none"), *found["classes"], *found["confidence"]]
-    sections = [
-        PageSection("Data", rows=_data(run.dataset)),
-        PageSection("Recipe", rows=_recipe(run.config, metrics)),
-        PageSection("Scores", found["scores"], rows=_scores(metrics)),
-        PageSection("Limits", limits),
-        PageSection("How it was made", rows=_origin(run)),
-    ]
-    return model_card.text(run.folder.name, run.dataset, metrics, sections)
-
-
-def _data(dataset: Dataset) -> list[list[str]]:
-    height, width, channels = dataset.shape
-    classes = ", ".join(map(str, dataset.classes[:MOST_CLASSES]))
-    more = f" and {len(dataset.classes) - MOST_CLASSES} more" * (len(dataset.classes) > MOST_CLASSES)
-    return [
-        ["data set", f"{dataset.name}; the data belong to their owners"],
-        ["images", f"uint8, {height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"],
-        ["classes", f"{classes}{more}"],
-        *([f"fingerprint, {table}", fingerprint] for table, fingerprint in dataset.fingerprints.items()),
-    ]
-
-
-def _scores(metrics: Mapping[str, Any]) -> list[list[str]]:
-    accuracy = f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds"
-    interval = f"95% interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
-    rows = [
-        ["out-of-fold accuracy", accuracy],
-        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, {interval}"],
-        ["out-of-fold log loss", f"{metrics['oof_log_loss']:.5f}"],
-        ["networks", f"{metrics['members']}"],
-        ["training, core time", duration(metrics["core_seconds"])],
-    ]
-    if "true_score" in metrics:
-        rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
-    if "kaggle_score" in metrics:
-        rows.insert(2, ["Kaggle's public score", f"{metrics['kaggle_score']:.5f}"])
-    if COMPETITION.metric != "accuracy":
-        rows.insert(1, [f"out-of-fold {COMPETITION.metric.replace('_', ' ')}", f"{metrics['oof_metric']:.5f}"])
-    return rows
-
-
-def _recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
-    values = config.model_dump(mode="json") | {"members": metrics["members"]}
-    networks = []
-    for architecture in config.architectures:
-        options = ", ".join(f"{name} {value}" for name, value in architecture.options.items())
-        networks.append(f"{architecture.label} ({options})" if options else architecture.label)
-    rows = [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
-    return [["architectures", ", ".join(networks)], *rows]
 
 
 def _classes(evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
@@ -10365,38 +10439,26 @@ def _explored(dataset: Dataset, eda: Path) -> Iterator[PageSection]:
         return
     record = records.read_json(eda / "metrics.json", captions=dict)
     names = [Path(name).stem for name in record["captions"]]
-    yield PageSection("Data", record.get("findings", []), pictures=_pictures(eda, names, record), folded=True)
+    yield PageSection("Data", record.get("findings", []), pictures=figures(eda, names, record), folded=True)
 
 
 def _clustered(run: Run) -> Iterator[PageSection]:
     """The clusters, and the labels that may be wrong."""
-    record = _clusters(run)
+    record = clusters(run)
     if record is None:
         yield PageSection("Clusters", folded=True, missing=f"make cluster RUN={run.folder.name}")
         return
     maps = [name for name in MAPS if f"{name}.png" in record["captions"]][:1]
-    pictures = _pictures(run.clusters, [*maps, *CLUSTERS], record)
+    pictures = figures(run.clusters, [*maps, *CLUSTERS], record)
     yield PageSection("Clusters", record.get("findings", []), pictures=pictures, folded=True)
     caption = record["captions"].get("label_queue.png")
     if caption:
         images = [
-            _image(run, line["row"], f"{line['label']}, or {line['prediction']}?", f"row {line['row']}")
-            for line in _lines(run.clusters / "label_queue.csv")
+            image(run, line["row"], f"{line['label']}, or {line['prediction']}?", f"row {line['row']}")
+            for line in first_lines(run.clusters / "label_queue.csv", MOST_IMAGES)
         ]
         text = f"{caption['text']} Judge them: make explore RUN={run.folder.name}"
         yield PageSection("Doubtful labels", [text], images=images, folded=True)
-
-
-def _clusters(run: Run) -> dict[str, Any] | None:
-    """Record of `make cluster`; None where it was not run, or by an earlier version.
-
-    Raises:
-        UserError: something of it is damaged.
-    """
-    if not (run.clusters / "metrics.json").exists():
-        return None
-    record = records.read_json(run.clustered() / "metrics.json", purity=float)
-    return record if _has_captions(record) else None
 
 
 def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
@@ -10412,79 +10474,99 @@ def _searched(dataset: Dataset, searches: Path) -> Iterator[PageSection]:
         found = True
         record = records.read_json(results)
         names = [Path(name).stem for name in record.get("captions", {})]
-        pictures = _pictures(search, names, record)
+        pictures = figures(search, names, record)
         yield PageSection(f"Tuning {search.name}", record.get("findings", []), pictures=pictures, folded=True)
     if not found:
         yield PageSection("Tuning", folded=True, missing="make tune")
 
 
-def _origin(run: Run) -> list[list[str]]:
+# --- tables that the model card has too --------------------------------------------------------------------
+
+
+def scores(metrics: Mapping[str, Any]) -> list[list[str]]:
+    accuracy = f"{metrics['oof_accuracy']:.5f} ± {metrics['oof_accuracy_std']:.5f} between the folds"
+    interval = f"95% interval {metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}"
+    rows = [
+        ["out-of-fold accuracy", accuracy],
+        ["predicted leaderboard score", f"{metrics['predicted_score']:.5f}, {interval}"],
+        ["out-of-fold log loss", f"{metrics['oof_log_loss']:.5f}"],
+        ["networks", f"{metrics['members']}"],
+        ["training, core time", duration(metrics["core_seconds"])],
+    ]
+    if "true_score" in metrics:
+        rows.insert(2, ["true score", f"{metrics['true_score']:.5f}"])
+    if "kaggle_score" in metrics:
+        rows.insert(2, ["Kaggle's public score", f"{metrics['kaggle_score']:.5f}"])
+    if COMPETITION.metric != "accuracy":
+        rows.insert(1, [f"out-of-fold {COMPETITION.metric.replace('_', ' ')}", f"{metrics['oof_metric']:.5f}"])
+    return rows
+
+
+def recipe(config: Config, metrics: Mapping[str, Any]) -> list[list[str]]:
+    values = config.model_dump(mode="json") | {"members": metrics["members"]}
+    networks = []
+    for architecture in config.architectures:
+        options = ", ".join(f"{name} {value}" for name, value in architecture.options.items())
+        networks.append(f"{architecture.label} ({options})" if options else architecture.label)
+    rows = [[name, str(value_at(values, key))] for name, key in RECIPE.items()]
+    return [["architectures", ", ".join(networks)], *rows]
+
+
+def origin(run: Run) -> list[list[str]]:
     record = records.read_twice(run.origin, versions=dict, machine=dict)
     rows = f"{len(run.dataset.train_labels):,} training and {len(run.dataset.test_images):,} test rows"
     made_by = {**record["machine"], **record["versions"]}
     return [["data", rows], ["seed", str(run.config.seed)], *([name, str(value)] for name, value in made_by.items())]
+'''
+
+# ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/report/stage.py"] = r'''"""Write all that is known about a run into one page that needs nothing else, and most of it into a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digits.errors import UserError, shown
+from digits.files.atomic import replacing
+from digits.runs import Run
+from digits.stages.report import model_card, page, sections
+from digits.stages.report.inputs import is_evaluated
 
 
-# --- pictures ----------------------------------------------------------------------------------------------
+def run(run: Run, eda: Path, searches: Path) -> Path:
+    """Write `report.html` and `MODEL_CARD.md` of a run that was evaluated.
 
+    What other stages found is shown where it is there.
 
-def _lines(path: Path) -> list[dict[str, str]]:
-    """First lines of a CSV.
+    Args:
+        run: finished and evaluated.
+        eda: folder of what `make eda` wrote for these data.
+        searches: folder of all searches.
 
-    Raises:
-        UserError: it is missing, or no CSV.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(itertools.islice(csv.DictReader(file), MOST_IMAGES))
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{path}: damaged ({shown(str(error))}); make it anew") from None
-
-
-def _image(run: Run, row: str, *lines: str) -> PageImage:
-    """A training image within the page, ink dark, no larger than is of use; row: its number."""
-    if int(row) < 0:
-        raise ValueError(f"there is no row {shown(row)}")
-    pixels = run.dataset.train_images[int(row)]
-    grey = pixels.shape[-1] == 1
-    image = Image.fromarray(255 - pixels[..., 0] if grey else pixels)
-    image.thumbnail((LARGEST_IMAGE, LARGEST_IMAGE))
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return PageImage(_uri("png", file), lines)
-
-
-def _pictures(folder: Path, names: Sequence[str], record: Mapping[str, Any]) -> list[PagePicture]:
-    """Embed the named figures that are in the folder, whose record holds captions by file name."""
-    captions = record.get("captions", {})
-    files = [f"{name}.png" for name in names]
-    return [_embedded(folder / file, captions[file]) for file in files if file in captions and (folder / file).exists()]
-
-
-def _embedded(path: Path, caption: Mapping[str, str]) -> PagePicture:
-    """A figure within the page, no finer than is of use.
+    Returns:
+        The page.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the run was not evaluated, or something of it is damaged.
     """
+    if not is_evaluated(run):
+        name = run.folder.name
+        raise UserError(f"run {run.folder} has not been evaluated as it is; do that: make evaluate RUN={name}")
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError("it has too many pixels")
-            rgb = picture.convert("RGB")
-    except Exception as error:  # Pillow raises a dozen kinds, for files that are cut off or made to harm
-        raise UserError(f"{path}: cannot be read ({shown(str(error))}); make it anew") from None
-    size = round(rgb.width / DOTS), round(rgb.height / DOTS)
-    if rgb.width > WIDEST:
-        rgb = rgb.resize((WIDEST, round(rgb.height * WIDEST / rgb.width)), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    rgb.save(file, "WEBP", quality=QUALITY, method=4)
-    name = f"{path.parent.name}-{path.stem}"
-    return PagePicture(name, _uri("webp", file), *size, caption["title"], caption["text"])
-
-
-def _uri(kind: str, file: io.BytesIO) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode("ascii")
+        text = page.render(run, sections.sections(run, eda, searches))
+        card = model_card.of_run(run)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(
+            f"run {run.folder}: its records, or those of a search on its rows, are damaged or of another version "
+            f"({shown(f'{type(error).__name__}: {error}')}); make them anew: make evaluate RUN={run.folder.name}, make "
+            "cluster, make eda, make tune"
+        ) from error
+    report = run.folder / "report.html"
+    for path, content in ((run.folder / "MODEL_CARD.md", card), (report, text)):
+        with replacing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8", errors="replace")
+        print(f"Written: {path} ({path.stat().st_size / 1e3:,.0f} kB)")
+    return report
 '''
 
 # ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ STAGES_OF_A_STAGE = {  # whose measures it uses
 NOT_PURE = {
     "cluster": {"comparison", "features"},
     "predict": {"export", "exported", "networks", "pictures"},
-    "report": {"point_map"},
+    "report": {"inputs", "model_card", "page", "pictures", "point_map", "sections"},
     "tune": {"oracle", "results", "space", "trial"},
     "explore": None,  # pages
     "kaggle": None,

@@ -267,14 +267,15 @@ def report(run: Run) -> None:
     """Write the report of a run, after the evaluation and the exploration of the data if it lacks them."""
     from digits.stages.eda import stage as eda
     from digits.stages.evaluate import stage as evaluate
+    from digits.stages.report import inputs
     from digits.stages.report import stage as report
 
     output = run.folder.parent
     explored = explored_folder(output, run.dataset)
     with run.locked(), locked(explored):
-        if not report.is_evaluated(run):
+        if not inputs.is_evaluated(run):
             evaluate.run(run)
-        if not report.is_explored(explored, run.dataset):
+        if not inputs.is_explored(explored, run.dataset):
             eda.run(run.config, run.dataset, explored)
         page = report.run(run, explored, output / "tune")
     print(f"Next: open {page.resolve().as_uri()} in a browser; it needs no other file", flush=True)

@@ -16,7 +16,7 @@ from digits.figures.confusion import confusion_matrix
 from digits.stages.cluster import figures as cluster
 from digits.stages.eda import figures as eda
 from digits.stages.evaluate import figures as evaluate
-from digits.stages.evaluate.measures import Predictions
+from digits.stages.evaluate.predictions import Predictions
 
 MANY = 47
 NUMBERS = np.arange(MANY)

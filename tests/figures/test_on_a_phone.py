@@ -14,10 +14,10 @@ from digits.stages.cluster.clustering import Sweep
 from digits.stages.eda import figures as eda
 from digits.stages.evaluate import figures as evaluate
 from digits.stages.evaluate.measures import Rescue, agreement
-from digits.stages.report import stage
+from digits.stages.report import page
 
 PHONE, SMALLEST = 350, 7.5  # pixels
-WIDE = stage.PHONE / 96  # inches
+WIDE = page.PHONE / 96  # inches
 TEN = np.arange(10)
 DRAW = np.random.default_rng(0)
 TABLE = np.diag(DRAW.integers(3000, 4700, 10)) + DRAW.integers(0, 9, (10, 10))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from digits import config, data
 from digits.ensemble import comparison, logits, metrics, rules
@@ -188,7 +189,7 @@ def table(results: list[Result]) -> str:
     ]
     for result in sorted(results, key=lambda result: result.training_macs):
         cells = [
-            f"`{result.name}`" + "*" * bool(result.code),
+            f"`{result.name}`" + "†" * bool(result.code),
             f"{result.macs / 1e6:.0f} M",
             str(result.epochs),
             cost.short(result.training_macs),
@@ -258,7 +259,9 @@ def _points(axes: Axes, points: list[tuple[float, Interval]], marker: str, **sty
 def _name(axes: Axes, text: str, at: tuple[float, float], side: str, **style: Any) -> None:
     """Write a name beside a point: to its right or left."""
     offset, align = ((8, 0), "left") if side == "right" else ((-9, 0), "right")
-    axes.annotate(text, at, xytext=offset, textcoords="offset points", ha=align, va="center", fontsize=9, **style)
+    halo = [withStroke(linewidth=3, foreground="white")]  # lines that cross it stay behind
+    style |= {"ha": align, "va": "center", "fontsize": 9, "path_effects": halo}
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **style)
 
 
 if __name__ == "__main__":

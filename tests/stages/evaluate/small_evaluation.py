@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions, evaluate
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, evaluate
+from digits.stages.evaluate.predictions import Predictions
 
 DRAW = np.random.default_rng(0)
 CONFIDENCE = 1 - 10 ** DRAW.uniform(-6, -0.2, 3000)

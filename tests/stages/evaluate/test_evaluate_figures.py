@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_evaluation import CONFIDENCE, LABELS, RIGHT, evaluation, predictions
 
-from digits.stages.evaluate import figures, findings, measures
+from digits.stages.evaluate import calibration, figures, findings, measures
 from digits.stages.evaluate.measures import Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 PERFECT = np.ones(3000, bool)
 FOUND = predictions()
@@ -16,7 +17,7 @@ def drawn(figure, path) -> None:
     figure.savefig(path / "figure.png")
 
 
-def text_of(name: str, found: measures.Predictions) -> str:
+def text_of(name: str, found: Predictions) -> str:
     return findings.captions(found, evaluation(found))[name].text
 
 
@@ -35,7 +36,7 @@ def test_a_class_without_rows_has_no_dot(tmp_path):
     two = np.arange(3000) % 3 < 2
     both = predictions(CONFIDENCE, PERFECT)
     taken = {name: getattr(both, name)[two] for name in ("rows", "folds", "targets", "chosen", "probabilities")}
-    figure = figures.class_scores(evaluation(measures.Predictions(**taken)))
+    figure = figures.class_scores(evaluation(Predictions(**taken)))
     assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 2
     drawn(figure, tmp_path)
 
@@ -43,9 +44,9 @@ def test_a_class_without_rows_has_no_dot(tmp_path):
 def test_the_reliability_diagram_has_no_bin_of_a_few_rows_and_no_line_between_them(tmp_path):
     figure = figures.reliability_diagram(FOUND)
     (axes,) = figure.axes
-    edges = measures.populated_edges(FOUND.confidence, figures._nines(1 - FOUND.confidence))
-    bins = measures.binned(FOUND.confidence, FOUND.right, edges)
-    assert bins["rows"].min() >= measures.FEWEST
+    edges = calibration.populated_edges(FOUND.confidence, figures._nines(1 - FOUND.confidence))
+    bins = calibration.binned(FOUND.confidence, FOUND.right, edges)
+    assert bins["rows"].min() >= calibration.FEWEST
     assert bins["rows"].sum() == 3000
     points = [line for line in axes.lines if line.get_marker() in ("o", "v")]
     assert sum(len(line.get_xdata()) for line in points) == len(bins)
@@ -58,7 +59,7 @@ def test_the_reliability_diagram_has_no_bin_of_a_few_rows_and_no_line_between_th
 
 @pytest.mark.parametrize("fewest", [1, 30, 5000])
 def test_edges_are_left_out_until_every_bin_is_populated(fewest):
-    edges = measures.populated_edges(np.linspace(0, 1, 101), np.array([0.01, 0.02, 0.5, 0.995]), fewest)
+    edges = calibration.populated_edges(np.linspace(0, 1, 101), np.array([0.01, 0.02, 0.5, 0.995]), fewest)
     assert edges.tolist() == {1: [0.01, 0.02, 0.5, 0.995], 30: [0.5], 5000: []}[fewest]
 
 
@@ -81,7 +82,7 @@ def test_a_certain_choice_is_on_the_axis_too(tmp_path):
 @pytest.mark.parametrize("right", [RIGHT, ~PERFECT], ids=["some", "none"])
 def test_coverage_tells_where_the_promise_ends(tmp_path, right):
     found = predictions(CONFIDENCE, right)
-    curve = measures.coverage_curve(found.confidence, found.right)
+    curve = calibration.coverage_curve(found.confidence, found.right)
     point = curve.widest(0.999)
     figure = figures.coverage(found, evaluation(found))
     (axes,) = figure.axes

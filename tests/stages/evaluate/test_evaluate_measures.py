@@ -5,8 +5,9 @@ import pytest
 
 from digits.ensemble import metrics
 from digits.ensemble.interval import wilson
-from digits.stages.evaluate import measures
-from digits.stages.evaluate.measures import Pair, Predictions, Rescue
+from digits.stages.evaluate import calibration, measures
+from digits.stages.evaluate.measures import Pair, Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 COUNTS = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 0]])
 LABELS = ["a", "b", "c"]
@@ -75,8 +76,8 @@ class TestCalibration:
         confidence = draw.uniform(0.6, 1, rows)
         return confidence, draw.random(rows) < confidence - exaggerated
 
-    def error(self, *drawn: np.ndarray) -> measures.CalibrationError:
-        return measures.calibration_error(predictions(*drawn), seed=0)
+    def error(self, *drawn: np.ndarray) -> calibration.CalibrationError:
+        return calibration.calibration_error(predictions(*drawn), seed=0)
 
     def test_true_confidences_have_nearly_none(self):
         error = self.error(*self.drawn(200_000))
@@ -99,7 +100,7 @@ class TestCalibration:
     def test_bins_by_hand(self):
         confidence = np.array([0.9, 0.2, 0.4, 0.9, 0.6, 0.6])
         right = np.array([True, False, True, False, True, True])
-        bins = measures.binned(confidence, right, np.array([0.5, 0.6, 0.95]))
+        bins = calibration.binned(confidence, right, np.array([0.5, 0.6, 0.95]))
         assert bins["rows"].tolist() == [2, 4]
         assert bins["confidence"].tolist() == pytest.approx([0.3, 0.75])
         assert bins["accuracy"].tolist() == pytest.approx([0.5, 0.75])
@@ -108,10 +109,10 @@ class TestCalibration:
 
     def test_bins_of_equal_mass_and_equal_confidences_together(self):
         confidence, right = self.drawn(1500)
-        bins = measures.binned(confidence, right, measures.equal_mass_edges(confidence, 15))
+        bins = calibration.binned(confidence, right, calibration.equal_mass_edges(confidence, 15))
         assert bins["rows"].tolist() == [100] * 15
         same = np.ones(1500)
-        assert measures.binned(same, right, measures.equal_mass_edges(same, 15))["rows"].tolist() == [1500]
+        assert calibration.binned(same, right, calibration.equal_mass_edges(same, 15))["rows"].tolist() == [1500]
 
     def test_the_order_of_the_rows_does_not_matter(self):
         confidence, right = self.drawn(999)
@@ -123,7 +124,7 @@ class TestCalibration:
 class TestCoverage:
     def test_the_curve_by_hand(self):
         confidence = np.array([0.5, 0.9, 0.8, 0.9, 0.6])
-        curve = measures.coverage_curve(confidence, np.array([False, True, False, True, True]))
+        curve = calibration.coverage_curve(confidence, np.array([False, True, False, True, True]))
         assert curve.rows.tolist() == [2, 3, 4, 5]
         assert curve.threshold.tolist() == [0.9, 0.8, 0.6, 0.5]
         assert curve.accuracy == pytest.approx([1, 2 / 3, 3 / 4, 3 / 5])
@@ -134,29 +135,29 @@ class TestCoverage:
         assert curve.at(1.0) == 3
 
     def test_an_accuracy_that_is_never_reached(self):
-        assert measures.coverage_curve(np.array([0.9, 0.8]), np.array([False, True])).widest(0.9) is None
+        assert calibration.coverage_curve(np.array([0.9, 0.8]), np.array([False, True])).widest(0.9) is None
 
     def test_a_threshold_is_kept_from_the_fold_it_decides(self):
         draw = np.random.default_rng(0)
         confidence, folds = draw.random(3000), draw.integers(0, 3, 3000)
         right = draw.random(3000) < confidence
-        before = measures.cross_fitted_selection(predictions(confidence, right, folds), 0.9)
+        before = calibration.cross_fitted_selection(predictions(confidence, right, folds), 0.9)
         assert before.accuracy.value == pytest.approx(0.9, abs=0.03)
         changed = np.where(folds == 0, ~right, right)
         decided = (confidence >= self.threshold(confidence, right, folds != 0)) & (folds == 0)
         for fold in (1, 2):
             decided |= (confidence >= self.threshold(confidence, changed, folds != fold)) & (folds == fold)
-        after = measures.cross_fitted_selection(predictions(confidence, changed, folds), 0.9)
+        after = calibration.cross_fitted_selection(predictions(confidence, changed, folds), 0.9)
         assert after.coverage == pytest.approx(decided.mean())
 
     @staticmethod
     def threshold(confidence: np.ndarray, right: np.ndarray, selected: np.ndarray) -> float:
-        curve = measures.coverage_curve(confidence[selected], right[selected])
+        curve = calibration.coverage_curve(confidence[selected], right[selected])
         point = curve.widest(0.9)
         return np.inf if point is None else curve.threshold[point]
 
     def test_one_fold_has_no_other(self):
-        assert measures.cross_fitted_selection(predictions(np.ones(3), np.ones(3, bool)), 0.9) is None
+        assert calibration.cross_fitted_selection(predictions(np.ones(3), np.ones(3, bool)), 0.9) is None
 
 
 class TestMembers:

@@ -19,7 +19,7 @@ from digits.files import records
 from digits.runs import Member, Run
 from digits.stages import submit
 from digits.stages.kaggle import scoring
-from digits.stages.report import stage as report
+from digits.stages.report import sections
 from finished_run import finish
 from kaggle_command import COMPLETE, ERROR, OFFLINE, PENDING
 
@@ -188,5 +188,5 @@ def test_report_and_comparison_show_both_scores(run, kaggle):
     predicted = f"{records.read_json(run.metrics)['predicted_score']:.5f}"
     assert ["predicted leaderboard score", predicted, predicted, "+0.00000"] in lines
     assert ["Kaggle's public score", "0.87654", "-"] in lines
-    names = [name for name, _ in report._scores(records.read_json(run.metrics))]
+    names = [name for name, _ in sections.scores(records.read_json(run.metrics))]
     assert names[names.index("predicted leaderboard score") + 1] == "Kaggle's public score"

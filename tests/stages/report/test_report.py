@@ -30,7 +30,7 @@ from digits.files import arrays, records
 from digits.runs import Run
 from digits.stages import submit
 from digits.stages.evaluate import stage as evaluate
-from digits.stages.report import point_map
+from digits.stages.report import inputs, point_map, sections
 from digits.stages.report import stage as report
 from finished_run import finish, forge
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DATA = demo()
 
 
-CLUSTERS = ["map_pca", "map_tsne", *report.CLUSTERS, "cluster_0", "cluster_1", "label_queue"]
+CLUSTERS = ["map_pca", "map_tsne", *sections.CLUSTERS, "cluster_0", "cluster_1", "label_queue"]
 SEARCH = ["progress", "parallel"]
 
 
@@ -146,7 +146,7 @@ def test_what_readers_came_for_is_first_and_all_else_is_folded(page):
 
 def test_every_figure_has_words_of_its_own_and_a_full_size(page):
     figures = re.findall(r'<figure id="([\w-]+)".*?</figure>', page, re.S)
-    assert len(figures) == len(set(figures)) == 9 + 1 + 1 + len(report.CLUSTERS) + len(SEARCH)
+    assert len(figures) == len(set(figures)) == 9 + 1 + 1 + len(sections.CLUSTERS) + len(SEARCH)
     assert {f'<a href="#{name}"' in page for name in figures} == {True}
     alternatives = re.findall(r'<a href="#[\w-]+" title="[^"]*"><img src="[^"]*" alt="([^"]*)"', page)
     assert len(set(alternatives)) == len(figures)
@@ -159,7 +159,7 @@ def test_the_surest_mistakes_are_shown_as_images(run, page):
     with (run.evaluation / "mistakes.csv").open() as file:
         mistakes = list(csv.DictReader(file))
     shown = re.findall(r"<li><img [^>]*><b>(\d), taken for (\d)</b>([\d.]+)% sure, row (\d+)</li>", section)
-    assert len(shown) == min(len(mistakes), report.MOST_IMAGES)
+    assert len(shown) == min(len(mistakes), sections.MOST_IMAGES)
     first = mistakes[0]
     sure = f"{float(first['first_probability']):.1%}".rstrip("%")
     assert shown[0] == (first["label"], first["first"], sure, first["row"])
@@ -247,12 +247,12 @@ def test_the_model_card_says_the_same_of_the_run(run, page):
 
 def test_a_run_is_evaluated_anew_only_where_it_changed_whatever_the_clock_says(copy):
     os.utime(copy.evaluation / "metrics.json", (0, 0))
-    assert report.is_evaluated(copy)
+    assert inputs.is_evaluated(copy)
     voting = dataclasses.replace(copy, config=config.replaced(copy.config, {"ensemble.rule": "vote"}, "test"))
     with contextlib.redirect_stdout(io.StringIO()):
         submit.run(voting, {})
     os.utime(copy.oof, (0, 0))
-    assert not report.is_evaluated(copy)
+    assert not inputs.is_evaluated(copy)
     with pytest.raises(UserError, match="has not been evaluated as it is"):
         _write(copy)
 
@@ -265,9 +265,9 @@ def test_what_an_earlier_version_wrote_is_made_anew(copy, change):
         forge(
             folder / "metrics.json", lambda record: record.pop(name, None) if value is None else record.update(change)
         )
-    assert not report.is_evaluated(copy)
-    assert report.is_explored(explored, DATA) == (value is None)
-    assert (report._clusters(copy) is None) == (value is not None)
+    assert not inputs.is_evaluated(copy)
+    assert inputs.is_explored(explored, DATA) == (value is None)
+    assert (inputs.clusters(copy) is None) == (value is not None)
 
 
 def test_a_missing_stage_is_named_with_its_command(copy):

@@ -26,15 +26,9 @@ from digits.figures.style import (
     styled,
     write_cells,
 )
-from digits.stages.evaluate.measures import (
-    Agreement,
-    Evaluation,
-    Predictions,
-    Rescue,
-    binned,
-    coverage_curve,
-    populated_edges,
-)
+from digits.stages.evaluate.calibration import binned, coverage_curve, populated_edges
+from digits.stages.evaluate.measures import Agreement, Evaluation, Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 LEAST = 1e-8  # doubt that differs from none: the logits were float32
 SHEET, COLUMNS = 600, 12  # mistakes on their sheet, at most; images side by side, at least

@@ -10,17 +10,9 @@ import numpy as np
 
 from digits.competition import COMPETITION
 from digits.figures.caption import Caption
-from digits.stages.evaluate.measures import (
-    RAW,
-    SCALED,
-    SHARPENED,
-    Agreement,
-    Coverage,
-    Evaluation,
-    Pair,
-    Predictions,
-    Rescue,
-)
+from digits.stages.evaluate.calibration import Coverage
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Agreement, Evaluation, Pair, Rescue
+from digits.stages.evaluate.predictions import Predictions
 
 CHANCE = 0.05  # p-value from which on a direction is put down to chance
 

@@ -21,7 +21,8 @@ from digits.progress import StepTimer, console, duration
 from digits.runs import Run
 from digits.seeds import derive
 from digits.stages.evaluate import figures, findings, measures
-from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation, Predictions
+from digits.stages.evaluate.measures import RAW, SCALED, SHARPENED, Evaluation
+from digits.stages.evaluate.predictions import Predictions
 
 Histories = dict[str, dict[int, list[np.ndarray]]]
 HEADINGS = ("rows", "precision", "recall", "F1", "95% interval of F1", "most often taken for")  # after the class

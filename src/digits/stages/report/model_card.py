@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from digits.competition import COMPETITION
 from digits.data import Dataset
 from digits.errors import one_line
+from digits.files import records
+from digits.runs import Run
+from digits.stages.report import sections
+from digits.stages.report.page import PageSection
 
-if TYPE_CHECKING:
-    from digits.stages.report.stage import PageSection
-
+MOST_CLASSES = 50  # that are listed
 LICENCE = "mit"  # of the project
 LIMITS = (
     "The scores hold for images that were made as the training images were; others may do worse.",
@@ -32,27 +34,56 @@ print([classes[best] for best in session.run(["probabilities"], {{"images": imag
 """
 
 
-def text(name: str, dataset: Dataset, metrics: Mapping[str, Any], sections: Sequence[PageSection]) -> str:
+def of_run(run: Run) -> str:
+    """Text of the model card."""
+    metrics = records.read_json(run.metrics, oof_accuracy=float)
+    found = records.read_json(run.evaluation / "metrics.json", findings=dict)["findings"]
+    left_out = ["The exported file leaves out the test-time augmentation, with which the scores were made."]
+    limits = [*LIMITS, *left_out * (run.config.tta != "none"), *found["classes"], *found["confidence"]]
+    parts = [
+        PageSection("Data", rows=_data(run.dataset)),
+        PageSection("Recipe", rows=sections.recipe(run.config, metrics)),
+        PageSection("Scores", found["scores"], rows=sections.scores(metrics)),
+        PageSection("Limits", limits),
+        PageSection("How it was made", rows=sections.origin(run)),
+    ]
+    return _text(run.folder.name, run.dataset, metrics, parts)
+
+
+def _data(dataset: Dataset) -> list[list[str]]:
+    height, width, channels = dataset.shape
+    classes = ", ".join(map(str, dataset.classes[:MOST_CLASSES]))
+    more = f" and {len(dataset.classes) - MOST_CLASSES} more" * (len(dataset.classes) > MOST_CLASSES)
+    return [
+        ["data set", f"{dataset.name}; the data belong to their owners"],
+        ["images", f"uint8, {height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"],
+        ["classes", f"{classes}{more}"],
+        *([f"fingerprint, {table}", fingerprint] for table, fingerprint in dataset.fingerprints.items()),
+    ]
+
+
+def _text(name: str, dataset: Dataset, metrics: Mapping[str, Any], parts: Sequence[PageSection]) -> str:
     """The card of a run.
 
     Args:
         name: of the run.
         dataset: of the run.
         metrics: of the run.
-        sections: of the report that the card repeats, without their pictures.
+        parts: sections of the card.
     """
     head = yaml.safe_dump(_head(name, dataset, metrics), sort_keys=False, allow_unicode=True)
     height, width, channels = dataset.shape
     use = USE.format(height=height, width=width, channels=channels)
-    parts = [
-        f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
-        f"{COMPETITION.prose}\n",
-        *(part for section in sections for part in _section(section)),
-        f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
-        "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
-        use,
-    ]
-    return "\n".join(parts)
+    return "\n".join(
+        [
+            f"---\n{head}---\n\n# {_literal(f'{COMPETITION.title}: {name}')}\n",
+            f"{COMPETITION.prose}\n",
+            *(part for section in parts for part in _section(section)),
+            f"## Use\n\n`make export RUN={name}` writes `ensemble.onnx`, which needs `onnxruntime` alone "
+            "(`FORMAT=saved_model` and `FORMAT=litert` write the same for TensorFlow):\n",
+            use,
+        ]
+    )
 
 
 def _head(name: str, dataset: Dataset, metrics: Mapping[str, Any]) -> dict[str, Any]:
