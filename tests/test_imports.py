@@ -20,7 +20,7 @@ STAGES_OF_A_STAGE = {  # whose measures it uses
 }
 # Modules of a stage's room that read and write files or run networks; all others are measures and figures.
 NOT_PURE = {
-    "cluster": {"comparison", "features"},
+    "cluster": {"comparison", "features", "study"},
     "predict": {"export", "exported", "networks", "pictures"},
     "report": {"inputs", "model_card", "page", "pictures", "point_map", "sections"},
     "tune": {"oracle", "results", "space", "trial"},

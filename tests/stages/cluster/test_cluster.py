@@ -14,7 +14,7 @@ from digits.config import SOURCES, STEPS, revise
 from digits.data.demo import demo
 from digits.errors import UserError
 from digits.runs import Run
-from digits.stages.cluster import clustering, comparison, features, spaces
+from digits.stages.cluster import clustering, comparison, features, spaces, study
 from digits.stages.cluster import stage as cluster
 from finished_run import finish
 
@@ -40,7 +40,7 @@ def metrics(run, said) -> dict:
 @pytest.fixture
 def few_refits(monkeypatch):
     monkeypatch.setattr(clustering, "REFITS", 2)
-    monkeypatch.setattr(cluster, "MOST_CLUSTERS", 4)
+    monkeypatch.setattr(study, "MOST_CLUSTERS", 4)
 
 
 def _cluster(run: Run, *options: str, alone: bool = False) -> str:
@@ -102,14 +102,14 @@ def test_every_row_and_every_figure_is_there(run, metrics):
 
 
 def test_a_sheet_shows_the_misfits_that_it_counts(run, monkeypatch):
-    study = cluster._cluster(run, features.gather(run))
-    study.clustering.targets[np.flatnonzero(study.clustering.clusters == 2)[-3:]] = 5
+    made = study.cluster(run, features.gather(run))
+    made.clustering.targets[np.flatnonzero(made.clustering.clusters == 2)[-3:]] = 5
     monkeypatch.setattr(cluster, "SHEET", 20)
-    shown = {name: (figure, caption) for name, figure, caption in cluster._sheets(study)}
+    shown = {name: (figure, caption) for name, figure, caption in cluster._sheets(made)}
     figure, caption = shown["cluster_2"]
     misfits = int(caption.text.split("first: ")[1].split(" ")[0])
     assert len(figure.axes[0].patches) == min(20, misfits) >= 3
-    assert caption.title == f"Cluster 2, mostly 2: 20 of {(study.clustering.clusters == 2).sum()} rows"
+    assert caption.title == f"Cluster 2, mostly 2: 20 of {(made.clustering.clusters == 2).sum()} rows"
 
 
 def test_it_ends_with_what_to_do_next(run, said, metrics):
@@ -126,9 +126,9 @@ def test_the_label_queue_names_rows_whose_label_is_another_than_all_say(run, met
 
 
 def test_the_same_run_gives_the_same_clusters(run, said):
-    study = cluster._cluster(run, features.gather(run))
+    made = study.cluster(run, features.gather(run))
     rows = lines(run.clusters / "clusters.csv")
-    assert [int(row["cluster"]) for row in rows] == study.clustering.clusters.tolist()
+    assert [int(row["cluster"]) for row in rows] == made.clustering.clusters.tolist()
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_classes_with_names_in_colour(tmp_path, few_refits):
 
 def test_large_sets_go_in_mini_batches(run, monkeypatch):
     monkeypatch.setitem(clustering.CLUSTERERS, "kmeans", SimpleNamespace(fit=None, most_rows=None))
-    study = cluster._cluster(changed(run, "cluster.minibatch_from=500"), features.gather(run))
-    assert study.clustering.scores["purity"] > 0.95
+    made = study.cluster(changed(run, "cluster.minibatch_from=500"), features.gather(run))
+    assert made.clustering.scores["purity"] > 0.95
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -13,9 +11,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from digits.competition import COMPETITION
-from digits.config import Cluster
-from digits.ensemble import alignment
-from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
 from digits.figures.folder import Captioned
@@ -23,63 +18,15 @@ from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
 from digits.runs import Run
-from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
-from digits.stages.cluster.clustering import EXACT_ROWS, NOISE, Clustering
-from digits.stages.cluster.features import Features, gather
+from digits.stages.cluster import clustering, figures, findings, spaces
+from digits.stages.cluster.clustering import NOISE
+from digits.stages.cluster.features import gather
+from digits.stages.cluster.study import SWEEP_ROWS, Study, cluster
 
 SHEET = 100  # members of a cluster on its sheet
-SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
 Captions = dict[str, dict[str, str]]  # by file
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """A clustering of a run, and what it was made from.
-
-    features: all out-of-fold rows. sample: the rows that are clustered. clustering: theirs. k: clusters asked for.
-    seed: of everything random.
-    """
-
-    run: Run
-    features: Features
-    sample: Features
-    clustering: Clustering
-    k: int
-    seed: int
-
-    @property
-    def settings(self) -> Cluster:
-        return self.run.config.cluster
-
-    @property
-    def classes(self) -> np.ndarray:
-        return self.run.dataset.classes
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """Labels of the sample, (n,)."""
-        return self.classes[self.sample.targets]
-
-    @cached_property
-    def predictions(self) -> np.ndarray:
-        """Labels that the ensemble chooses for the sample, (n,)."""
-        return self.classes[self.sample.probabilities.argmax(axis=1)]
-
-    @cached_property
-    def misfits(self) -> np.ndarray:
-        """Rows in a cluster whose label is another than that of most of it, bool (n,)."""
-        found = self.clustering
-        return (found.targets != found.majorities) & (found.clusters != NOISE)
-
-    @cached_property
-    def queue(self) -> label_issues.Queue:
-        """Rows of the sample whose label may be wrong."""
-        sample = self.sample
-        features = sample.sources["aligned"]
-        return label_issues.label_queue(sample.probabilities, sample.targets, self.clustering.majorities, features)
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -95,13 +42,13 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("alignment"):
         features = gather(run)
     with steps.step(f"{settings.method} in {settings.space}"):
-        study = _cluster(run, features)
+        study = cluster(run, features)
     with steps.step("scores"):
-        scores = _scores(study)
+        scores = study.scores()
     with steps.step("controls"):
-        scores |= _controls(study)
+        scores |= study.controls()
     with steps.step("sweep of k"):
-        sweep = _sweep(study)
+        sweep = study.sweep()
     with steps.step("label queue"):
         _ = study.queue  # which is cached
     with steps.step("figures and files"):
@@ -117,96 +64,6 @@ def run(run: Run) -> dict[str, Any]:
     records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
     _print(run, record)
     return record
-
-
-# --- measures ----------------------------------------------------------------------------------------------
-
-
-def _cluster(run: Run, features: Features) -> Study:
-    """Cluster as many rows as the config or the method allows.
-
-    Raises:
-        UserError: there are fewer rows than clusters.
-    """
-    settings, count = run.config.cluster, len(features.rows)
-    seed = as_int(derive(run.config.seed, "cluster"))
-    sample = features.sample(
-        min(settings.rows or count, clustering.CLUSTERERS[settings.method].most_rows or count), seed
-    )
-    if len(sample.rows) < count:
-        print(f"  on a sample of {len(sample.rows):,} of {count:,} rows", flush=True)
-    k = settings.k or len(run.dataset.classes)
-    if k >= len(sample.rows):
-        raise UserError(f"cluster.k={k}: there are only {len(sample.rows):,} rows")
-    space = spaces.reach(settings.space, sample.sources, seed, settings.perplexity)
-    large = settings.method == "kmeans" and len(space) >= settings.minibatch_from
-    clusters = clustering.CLUSTERERS["minibatch_kmeans" if large else settings.method].fit(space, k, seed)
-    found = Clustering(space, clustering.ordered(clusters, sample.targets), sample.targets)
-    return Study(run, features, sample, found, k, seed)
-
-
-def _scores(study: Study) -> dict[str, Any]:
-    """Scores of the clustering itself, and what it was made with."""
-    found, settings, seed = study.clustering, study.settings, study.seed
-    purity = clustering.purity_interval(found.clusters, found.targets, seed)
-    silhouette = clustering.mean_interval(found.silhouettes, seed)
-    sizes = [int((found.clusters == number).sum()) for number in found.numbers]
-    stability = clustering.stability(found.space, found.clusters, settings.method, study.k, seed)
-    return found.scores | {
-        "purity_interval": [purity.low, purity.high],
-        "silhouette_interval": [silhouette.low, silhouette.high],
-        "stability": float(stability.mean()),
-        "sizes": sizes,
-        "balance": min(sizes) / max(sizes) if sizes else 0.0,
-        "method": settings.method,
-        "space": settings.space,
-        "k": study.k,
-        "perplexity": settings.perplexity,
-        "rows": len(study.sample.rows),
-    }
-
-
-def _controls(study: Study) -> dict[str, Any]:
-    """k-means in every space and in each fold alone, and how far features betray their fold."""
-    features = study.features.sample(EXACT_ROWS, study.seed)
-    controls = {name: _kmeans(study, features.targets, source) for name, source in features.sources.items()}
-    raw, aligned = features.sources["raw"], features.sources["aligned"]
-    of_folds = [features.folds == fold for fold in np.unique(features.folds)]
-    alone = [_kmeans(study, features.targets[rows], raw[rows]) for rows in of_folds]
-    purities = [scores["purity"] for scores in alone]
-    controls["each fold by itself"] = {name: float(np.mean([scores[name] for scores in alone])) for name in alone[0]}
-    chosen = study.features.probabilities.argmax(axis=1)
-    return {
-        "controls": controls,
-        "each_fold_purity_std": float(np.std(purities, ddof=1)) if len(alone) > 1 else 0.0,
-        "fold_probe_before": alignment.fold_probe(raw, features.folds, study.seed),
-        "fold_probe_after": alignment.fold_probe(aligned, features.folds, study.seed),
-        "fold_probe_chance": 1 / len(alone),
-        "oof_accuracy": float((chosen == study.features.targets).mean()),
-        "anchor_residual": _residuals(study),
-    }
-
-
-def _kmeans(study: Study, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
-    """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
-    space = spaces.vectors(source)
-    clusters = clustering.CLUSTERERS["kmeans"].fit(space, study.k, study.seed)
-    scores = Clustering(space, clusters, targets).scores
-    return {name: scores[name] for name in ("purity", "silhouette")}
-
-
-def _residuals(study: Study) -> list[float]:
-    """Share of the anchors' variance that alignment leaves, of each fold: the mean of its members."""
-    residuals = {member: study.features.alignments[member.name].residual for member in study.run.members}
-    return [
-        float(np.mean([residual for member, residual in residuals.items() if member.fold == fold]))
-        for fold in study.run.config.folds.trained
-    ]
-
-
-def _sweep(study: Study) -> clustering.Sweep:
-    few = np.random.default_rng(study.seed).permutation(len(study.sample.rows))[:SWEEP_ROWS]
-    return clustering.sweep(study.clustering.space[few], min(MOST_CLUSTERS, len(few) - 1), study.seed)
 
 
 # --- figures -----------------------------------------------------------------------------------------------
