@@ -1,11 +1,43 @@
-// The map of the explorer: a point for every row, its image where the mouse is, all images where the map is near.
-// Streamlit calls the default function whenever the data changes; what is zoomed, and which tool, is kept in the page.
+// The map of the explorer and of the report: a point for every row, its image where the mouse is, all images where the
+// map is near. Streamlit calls the default function whenever the data changes; zoom and tool stay as they are.
 
 const REACH = 12; // pixels from a point within which the mouse is on it
 const CLICK = 5; // pixels by which the mouse may move in a click
 const CELLS = 128; // of the grid on each side
 const MOST_IMAGES = 700; // in sight, with which they are drawn instead of dots
 const ENLARGED = 4; // times that an image is enlarged at the mouse
+const HTML = `
+<style>
+  .map { position: relative; font: 14px var(--st-font, sans-serif); color: var(--st-text-color); }
+  .map > canvas {
+    display: block; width: 100%; height: var(--map-height); border-radius: 8px; outline-offset: -2px;
+    touch-action: none; cursor: grab;
+  }
+  .map.lassoing > canvas { cursor: crosshair; }
+  .map button {
+    font: inherit; color: inherit; background: var(--st-secondary-background-color); padding: 2px 8px;
+    border: 1px solid var(--st-border-color); border-radius: 6px; cursor: pointer;
+  }
+  .map .tools { position: absolute; top: 6px; right: 6px; display: flex; gap: 4px; }
+  .map.lassoing [name="lasso"] { background: var(--st-primary-color); color: white; }
+  .map .tip {
+    position: absolute; pointer-events: none; padding: 6px; border-radius: 6px; display: flex; gap: 8px; z-index: 4;
+    background: var(--st-background-color); border: 1px solid var(--st-border-color); white-space: pre;
+  }
+  .map .tip[hidden] { display: none; }
+  .map .legend { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 6px; }
+  .map .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
+</style>
+<canvas tabindex="0" role="img"></canvas>
+<div class="tools">
+  <button name="lasso" title="Draw around points to select them (or hold Shift)">Lasso</button>
+  <button name="in" title="Zoom in (+)">+</button>
+  <button name="out" title="Zoom out (-)">&minus;</button>
+  <button name="all" title="Show all (0)">All</button>
+</div>
+<div class="tip" hidden><canvas></canvas><span></span></div>
+<div class="legend"></div>
+`;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".map");
@@ -16,7 +48,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
 class DigitMap {
   constructor(root) {
     this.root = root;
+    root.innerHTML = HTML;
     this.canvas = root.querySelector("canvas");
+    this.canvas.setAttribute("aria-label", root.title);
+    root.removeAttribute("title"); // which the browser would show at the mouse
     this.tip = root.querySelector(".tip");
     this.legend = root.querySelector(".legend");
     this.fingers = new Map();

@@ -1,4 +1,4 @@
-"""`python -m digits.stages.explore run ...`: Streamlit, with everything imported before the first page asks for it."""
+"""`python -m digits.stages.explore run ...`: Streamlit, with everything imported and read before a page asks for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import io
 import logging
 import os
 import sys
+import threading
 from typing import Any
 
 from streamlit.web import cli
 
-from digits.stages.explore import main  # noqa: F401  so that the first page does not wait for it
+from digits.stages.explore import main
 
 CLOSED_TAB = "Error sending websocket payload"  # what Streamlit logs, with a traceback, of a tab that was closed
 LOGGER = "streamlit.web.server.starlette.starlette_websocket"
@@ -31,6 +32,7 @@ if __name__ == "__main__":
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(Output(1, "w", closefd=False)), line_buffering=True)
     logging.getLogger(LOGGER).addFilter(lambda record: record.msg != CLOSED_TAB)
     sys.argv[0] = "streamlit"
+    threading.Thread(target=main.read_ahead, args=sys.argv[-3:], daemon=True).start()
     try:
         cli.main()
     except SystemExit as ended:  # without waiting for a map that nobody will see; files are whole or absent

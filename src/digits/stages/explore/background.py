@@ -8,10 +8,6 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any
 
-import streamlit as st
-
-from digits.stages.explore.clustered_run import BY_CHECKSUM, ClusteredRun
-
 NEARLY = 0.95  # what a job that only expects its time shows at most
 Report = Callable[[float], None]  # is told the share that is done; raises where the job was cancelled
 
@@ -30,7 +26,7 @@ class Job:
         self.title, self.expected, self.started = title, expected, time.monotonic()
         self._share = 0.0
         self._outcome: Future[Any] = Future()
-        self._cancelled = threading.Event()
+        self.cancelled = False
         threading.Thread(target=self._run, args=(work, turn), daemon=True).start()
 
     def _run(self, work: Callable[[Report], Any], turn: threading.Lock) -> None:
@@ -42,26 +38,22 @@ class Job:
             self._outcome.set_exception(error)
 
     def _report(self, share: float) -> None:
-        if self._cancelled.is_set():
+        if self.cancelled:
             raise Cancelled
         self._share = share
 
     def cancel(self) -> None:
         """End it at its next report, if it is not done."""
         if not self._outcome.done():
-            self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+            self.cancelled = True
 
     @property
     def done(self) -> bool:
         return self._outcome.done() or self.cancelled
 
     @property
-    def failed(self) -> bool:
-        return self.cancelled or (self._outcome.done() and self._outcome.exception() is not None)
+    def succeeded(self) -> bool:
+        return self._outcome.done() and not self.cancelled and self._outcome.exception() is None
 
     def result(self) -> Any:
         """Wait for the call; return its result or raise its error."""
@@ -92,18 +84,12 @@ class Jobs:
     def get(
         self, key: tuple[str, Hashable], title: str, work: Callable[[Report], Any], expected: float | None = None
     ) -> Job:
-        """The job of this key, started if it is new or failed before.
+        """The job of this key, started if it is new, or failed or was cancelled before.
 
         key: kind and what tells jobs of this kind apart; of one kind, one runs at a time.
         """
         job = self._jobs.get(key)
-        if job is None or job.failed:
+        if job is None or (job.done and not job.succeeded):
             turn = self._turns.setdefault(key[0], threading.Lock())
             job = self._jobs[key] = Job(title, work, expected, turn)
         return job
-
-
-@st.cache_resource(max_entries=1, show_spinner=False, hash_funcs=BY_CHECKSUM)
-def jobs(results: ClusteredRun) -> Jobs:
-    """The jobs of a run, for everybody who looks at it."""
-    return Jobs()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,20 @@ from digits.config import Cluster
 from digits.data import Dataset
 from digits.ensemble.logits import are_rows_of
 from digits.errors import UserError
+from digits.figures import browser_map
+from digits.figures.browser_map import Sprite
 from digits.figures.sheets import tile
 from digits.files import arrays, records
 from digits.files.lock import check_contents
 from digits.runs import Run, RunFolder
 from digits.stages.cluster import features
 from digits.stages.cluster.features import Features
+from digits.stages.explore.background import Jobs
 
 MAPS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 INTEGERS, NUMBERS, LABELS = "iu", "iuf", ""  # kinds of a column; labels are those of the data
 CLUSTERS = {"row": INTEGERS, "label": LABELS, "cluster": INTEGERS, "distance": NUMBERS, "silhouette": NUMBERS}
+MOST_DRAWN = 50_000  # rows on a map: of more, the images would not fit into a browser
 QUEUE = {"rank": INTEGERS, "row": INTEGERS, "label": LABELS, "prediction": LABELS, "label_probability": NUMBERS}
 
 
@@ -55,16 +58,16 @@ class ClusterRecord(BaseModel):
 class ClusteredRun:
     """A run with its rows, features and maps.
 
-    record: what `make cluster` measured; checksum: of its file. maps: float32 (m, 2) by name, of the rows with the
-    indices `mapped` in `features.rows`, int (m,).
+    record: what `make cluster` measured. maps: float32 (m, 2) by name, of the rows with the indices `mapped` in
+    `features.rows`, int (m,). jobs: what is computed of the run while people look at it.
     """
 
     run: Run
     features: Features
     record: ClusterRecord
-    checksum: str
     maps: dict[str, np.ndarray]
     mapped: np.ndarray
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def dataset(self) -> Dataset:
@@ -74,6 +77,25 @@ class ClusteredRun:
     def first_map(self) -> str:
         """Name of the stored map that is shown first."""
         return next(name for name in MAPS if name in self.maps)
+
+    def sample(self, rows: int) -> np.ndarray:
+        """Indices of so many features: those of the stored maps, fewer of them, or more; int (rows,), ascending."""
+        if rows <= len(self.mapped):
+            return self.mapped[:: max(1, len(self.mapped) // rows)][:rows]
+        others = np.setdiff1d(np.arange(len(self.features.rows)), self.mapped)
+        drawn = np.random.default_rng(0).permutation(others)[: rows - len(self.mapped)]
+        return np.sort(np.concatenate([self.mapped, drawn]))
+
+    @cached_property
+    def drawable(self) -> np.ndarray:
+        """The rows that can be on a map, ascending."""
+        most = max(len(self.mapped), min(MOST_DRAWN, len(self.features.rows)))
+        return self.features.rows[self.sample(most)]
+
+    @cached_property
+    def sprite(self) -> Sprite:
+        """The images of the drawable rows, as a PNG."""
+        return browser_map.sprite(self.dataset.train_images[self.drawable], "PNG", compress_level=1)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -150,9 +172,6 @@ class ClusteredRun:
         return sheet(self.dataset.train_images[rows], columns, scale)
 
 
-BY_CHECKSUM = {ClusteredRun: attrgetter("checksum")}  # how Streamlit's caches know whether results are the same
-
-
 def sheet(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     """Images uint8 (n, height, width, channels) side by side, enlarged: uint8 (height, width) or (height, width, 3)."""
     return (255 * tile(images, columns)).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
@@ -170,8 +189,7 @@ def read(run_folder: Path, data_source: str | None, cache: Path) -> ClusteredRun
     run = Run(run_folder, config, data.read(data.find(data_source), cache))
     kept = features.restore(run)
     rows, maps = _maps(run, kept.rows)
-    checksum = records.checksum(run.clustered() / "metrics.json")
-    return ClusteredRun(run, kept, _record(run), checksum, maps, np.searchsorted(kept.rows, rows))
+    return ClusteredRun(run, kept, _record(run), maps, np.searchsorted(kept.rows, rows))
 
 
 def _maps(run: Run, known: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from digits.competition import COMPETITION
 from digits.errors import UserError
-from digits.stages.explore import clusters, maps, mistakes, own, queue, selection
+from digits.stages.explore import clusters, maps, mistakes, own, queue, selection, views
 from digits.stages.explore.clustered_run import ClusteredRun, read
 from digits.stages.explore.markdown import literal
 
@@ -25,11 +26,11 @@ def main(run_folder: str, data_source: str, cache: str) -> None:
         st.Page(own.page, title=own.TITLE, icon=":material/draw:", url_path="own"),
     ]
     chosen = st.navigation(pages, position="top")
-    clustered = Path(run_folder) / "clusters/metrics.json"
     try:
-        changed = clustered.stat().st_mtime if clustered.exists() else 0.0
-        st.session_state.results = results = _read(run_folder, data_source, cache, changed)
-        maps.keep_settings(results)
+        with st.spinner("Reading the run ..."):
+            results = _read(run_folder, data_source, cache, _changed(run_folder))
+        maps.keep_settings(forget=st.session_state.get("results") is not results)
+        st.session_state.results = results
         selection.restore(results)
         chosen.run()
     except UserError as error:
@@ -39,11 +40,27 @@ def main(run_folder: str, data_source: str, cache: str) -> None:
     own.load_ahead(results)
 
 
-@st.cache_resource(max_entries=1, show_spinner="Reading the run ...")
+def read_ahead(run_folder: str, data_source: str, cache: str) -> None:
+    """Read the run and prepare its map before anybody opens a page."""
+    with contextlib.suppress(UserError):  # which the page shows
+        results = _read(run_folder, data_source, cache, _changed(run_folder))
+        views.view(results, views.first(results))
+        _ = results.table, results.sprite
+
+
+def _changed(run_folder: str) -> float:
+    """When the run was clustered, in seconds since 1970."""
+    clustered = Path(run_folder) / "clusters/metrics.json"
+    return clustered.stat().st_mtime if clustered.exists() else 0.0
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
 def _read(run_folder: str, data_source: str, cache: str, changed: float) -> ClusteredRun:
-    """Read the run, anew where it was clustered at another time, seconds since 1970."""
+    """Read the run, anew where it was clustered at another time."""
     return read(Path(run_folder), data_source or None, Path(cache))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    from digits.stages.explore import main as imported  # by `__main__` before; it has read the run already
+
+    imported.main(*sys.argv[1:])

@@ -52,7 +52,7 @@ def _about(table: pd.DataFrame, view: View) -> str:
         text += f", {view.scores['noise']:.1%} left out as noise"
     if view.choice.space == "pixels":
         return f"{text}."
-    return f"{text}. The networks were trained on labels: these are no figures of unsupervised clustering."
+    return f"{text}. The networks were trained on labels, so this is no record of unsupervised clustering."
 
 
 def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
@@ -75,7 +75,7 @@ def _filter(results: ClusteredRun) -> Callable[[pd.DataFrame], pd.Series]:
 
 def _choose(results: ClusteredRun) -> Choice:
     """Draw the settings of the map; at first, they show what `make cluster` has computed already."""
-    first, total = views.first(results), views.most_rows(results)
+    first, total = views.first(results), len(results.drawable)
     for name, value in asdict(first).items():
         st.session_state.setdefault(name, value)
     smallest = min(1000, first.rows)
@@ -84,23 +84,20 @@ def _choose(results: ClusteredRun) -> Choice:
         "Clusters by", list(clustering.CLUSTERERS), format_func=lambda name: name.replace("_", " "), key="method"
     )
     kind = st.selectbox("Map", list(MAPS), format_func=MAPS.get, key="kind")
-    space = st.selectbox("of", list(SPACES), format_func=SPACES.get, key="space")
+    space = st.selectbox("Computed from", list(SPACES), format_func=SPACES.get, key="space")
     rows = st.slider("Rows", smallest, total, key="rows") if total > smallest else total
     low, high = min(5, first.perplexity), max(100, first.perplexity)
     perplexity = st.slider("Perplexity", low, high, key="perplexity", disabled=kind != "tsne")
     return Choice(kind, space, rows, perplexity, method, k)
 
 
-def keep_settings(results: ClusteredRun) -> None:
-    """Keep the settings on other pages, where Streamlit would forget them; not those of a run clustered anew."""
-    anew = st.session_state.setdefault("clustered", results.checksum) != results.checksum
-    for name in (*SETTINGS, "shown"):
-        if name in st.session_state:
-            if anew:
-                del st.session_state[name]
-            else:
-                st.session_state[name] = st.session_state[name]
-    st.session_state.clustered = results.checksum
+def keep_settings(forget: bool) -> None:
+    """Keep the settings on other pages, where Streamlit would forget them, or forget those of another clustering."""
+    for name in {*SETTINGS, "shown"} & {*st.session_state}:
+        if forget:
+            del st.session_state[name]
+        else:
+            st.session_state[name] = st.session_state[name]
 
 
 def _view(results: ClusteredRun, choice: Choice) -> tuple[View, Job | None]:

@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from digits.competition import COMPETITION
 from digits.errors import UserError
 from digits.stages.explore import scatter, selection, widgets
-from digits.stages.explore.background import Job, jobs
+from digits.stages.explore.background import Job
 from digits.stages.explore.clustered_run import ClusteredRun, sheet
 from digits.stages.explore.markdown import literal
 from digits.stages.predict import export, ink, pictures, readings
@@ -45,10 +46,10 @@ def page() -> None:
     results: ClusteredRun = st.session_state.results
     widgets.head(TITLE, results)
     job = _networks(results)
-    draw, judged = st.columns([1, 2])
-    with draw:
-        picture = _picture(results)
-        several = st.toggle("Several side by side", key="several", help="as SPLIT=1 of make predict")
+    pad, judged = st.columns([1, 2])
+    below = st.container()
+    picture = _picture(results, pad, below)
+    several = below.toggle("Several side by side", key="several", help="as SPLIT=1 of make predict")
     if picture is None:
         judged.info(f"Draw a {COMPETITION.noun}, or upload a picture of one.")
         return
@@ -70,20 +71,21 @@ def load_ahead(results: ClusteredRun) -> None:
 
 def _networks(results: ClusteredRun) -> Job:
     """The run's networks, opened once for everybody; exported first where they are not."""
-    return jobs(results).get(
-        ("networks", results.checksum),
+    return results.jobs.get(
+        ("networks", ""),
         WAIT,
         lambda _: export.current(results.run, results.run.config) or export.make(results.run),
     )
 
 
-def _picture(results: ClusteredRun) -> Picture | None:
-    """The last picture that was drawn or uploaded."""
+def _picture(results: ClusteredRun, pad: DeltaGenerator, below: DeltaGenerator) -> Picture | None:
+    """The last picture that was drawn or uploaded, by what is drawn in two places of the page."""
     state = st.session_state
     shape = results.dataset.shape
     state.setdefault("uploads", 0)  # counted, so that each empties the pad, and a stroke empties the uploader
-    strokes = PAD(key="pad", data={"drawing": state.uploads}, on_drawn_change=lambda: None).drawn
-    file = st.file_uploader("or a picture", type=sorted(pictures.SUFFIXES), key=f"upload-{state.get('strokes', 0)}")
+    with pad:
+        strokes = PAD(key="pad", data={"drawing": state.uploads}, on_drawn_change=lambda: None).drawn
+    file = below.file_uploader("or a picture", type=sorted(pictures.SUFFIXES), key=f"upload-{state.get('strokes', 0)}")
     try:
         if strokes is not None:
             state.picture = _brought(DRAWN, io.BytesIO(_decoded(strokes)), shape) if strokes else None
@@ -138,7 +140,7 @@ def _predict(results: ClusteredRun, ensemble: Ensemble, images: np.ndarray) -> P
 
 def _show_reading(results: ClusteredRun, reading: Reading) -> None:
     """Show the picture, the networks' input and their prediction, in the words of the command line."""
-    given, seen, read = st.columns([1, 1, 2])
+    read, given, seen = st.columns([2, 1, 1])
     given.caption(f"Judged: {literal(reading.picture.name)}")
     given.image(reading.picture.thumbnail)
     seen.caption("What they saw")

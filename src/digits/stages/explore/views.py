@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from digits.stages.cluster import clustering, spaces
-from digits.stages.explore.background import Job, Report, jobs
+from digits.stages.explore.background import Job, Report
 from digits.stages.explore.clustered_run import MAPS, ClusteredRun
 
 SPACES = {"aligned": "aligned features", "pixels": "pixels", "logits": "logits"}
 SCORED = 10_000  # rows whose silhouettes are measured: of more, it takes longer than to cluster them
-MOST_ROWS = 50_000
 AHEAD = 10_000  # rows of which the map of the pixels is made before anybody asks: of more, it takes minutes
 
 
@@ -56,18 +55,13 @@ def first(results: ClusteredRun) -> Choice:
     return Choice(results.first_map, space, len(results.mapped), int(record.perplexity), record.method, record.k)
 
 
-def most_rows(results: ClusteredRun) -> int:
-    """Rows that can be on a map: of more, the images would not fit into a browser."""
-    return max(len(results.mapped), min(MOST_ROWS, len(results.features.rows)))
-
-
 def view(results: ClusteredRun, choice: Choice) -> View | Job:
     """The view of a choice, or the job that it waits for."""
     points, clustered = _points(results, choice), _clusters(results, choice)
     for part in (points, clustered):
         if isinstance(part, Job):
             return part
-    return View(choice, sample(results, choice.rows), points, *clustered)
+    return View(choice, results.sample(choice.rows), points, *clustered)
 
 
 def make_ahead(results: ClusteredRun, choice: Choice) -> Job | None:
@@ -76,29 +70,19 @@ def make_ahead(results: ClusteredRun, choice: Choice) -> Job | None:
     return found if isinstance(found, Job) else None
 
 
-def sample(results: ClusteredRun, rows: int) -> np.ndarray:
-    """Indices of the rows shown: those of the stored maps, fewer of them, or more."""
-    mapped = results.mapped
-    if rows <= len(mapped):
-        return mapped[:: max(1, len(mapped) // rows)][:rows]
-    others = np.setdiff1d(np.arange(len(results.features.rows)), mapped)
-    drawn = np.random.default_rng(0).permutation(others)[: rows - len(mapped)]
-    return np.sort(np.concatenate([mapped, drawn]))
-
-
 def _points(results: ClusteredRun, choice: Choice) -> np.ndarray | Job:
     record, kind = results.record, choice.kind
     stored = choice.rows == len(results.mapped) and choice.space == record.space
     if stored and kind in results.maps and (kind != "tsne" or choice.perplexity == int(record.perplexity)):
         return results.maps[kind]
     seconds = record.seconds.get(f"{kind} map")
-    job = jobs(results).get(
+    job = results.jobs.get(
         ("map", choice.drawn),
         f"{MAPS[kind]} of {choice.rows:,} rows",
         lambda report: _draw(kind, _vectors(results, choice), choice.perplexity, report),
         seconds and seconds * choice.rows / len(results.mapped),
     )
-    return job.result() if job.done and not job.failed else job
+    return job.result() if job.succeeded else job
 
 
 def _draw(kind: str, vectors: np.ndarray, perplexity: int, report: Report) -> np.ndarray:
@@ -112,18 +96,18 @@ def _draw(kind: str, vectors: np.ndarray, perplexity: int, report: Report) -> np
 
 def _clusters(results: ClusteredRun, choice: Choice) -> tuple[np.ndarray, dict[str, float]] | Job:
     """The clusters of the rows shown, int (n,), and their scores."""
-    record, selected = results.record, sample(results, choice.rows)
+    record, selected = results.record, results.sample(choice.rows)
     stored = (record.space, record.method, record.k, record.rows)
     if stored == (choice.space, choice.method, choice.k, len(results.table)):
         table = results.clusters.iloc[selected]
         clusters = table["cluster"].to_numpy()
         return clusters, _scores(clusters, results.features.targets[selected], table["silhouette"].to_numpy())
-    job = jobs(results).get(
+    job = results.jobs.get(
         ("clusters", choice.clustered),
         f"{choice.method.replace('_', ' ')} of {choice.rows:,} rows",
         lambda _: _cluster(_vectors(results, choice), results.features.targets[selected], choice.method, choice.k),
     )
-    return job.result() if job.done and not job.failed else job
+    return job.result() if job.succeeded else job
 
 
 def _cluster(vectors: np.ndarray, targets: np.ndarray, method: str, k: int) -> tuple[np.ndarray, dict[str, float]]:
@@ -140,4 +124,4 @@ def _scores(clusters: np.ndarray, targets: np.ndarray, silhouettes: np.ndarray) 
 
 def _vectors(results: ClusteredRun, choice: Choice) -> np.ndarray:
     """The rows shown in their space, float (n, d)."""
-    return spaces.vectors(results.features.sources[choice.space][sample(results, choice.rows)])
+    return spaces.vectors(results.features.sources[choice.space][results.sample(choice.rows)])

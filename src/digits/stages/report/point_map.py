@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from digits import figures
 from digits.competition import COMPETITION
 from digits.ensemble.logits import are_rows_of
 from digits.errors import UserError
+from digits.figures import browser_map
+from digits.figures.browser_map import WRONG, Sprite
 from digits.figures.style import SERIES
 from digits.files import arrays, records
 from digits.runs import Run
 
 MAPS = ("tsne", "umap", "pca")  # the first that is there is shown
-SIDE = 28  # pixels of an image on the sprite, at most
 MOST_POINTS = 6_000
-MOST_BYTES = 2_500_000  # of the sprite; with more there are fewer points
+MOST_BYTES = 1_900_000  # of the sprite; with more there are fewer points
 QUALITY = 60  # of WebP
-WRONG = "#D40000"  # a mistake
 STEPS = 10_000  # on each axis of the map
 START = """
 const data = JSON.parse(document.getElementById("map-data").textContent);
@@ -51,8 +47,7 @@ class Points:
 
 def script() -> str:
     """JavaScript of the page: that of the map, where there is one, and what opens all parts for the printer."""
-    source = Path(figures.__file__).with_name("map.js").read_text(encoding="utf-8")
-    return f'{source}\n{PRINTED}\nif (document.getElementById("map-data")) {{{START}}}\n'
+    return f'{browser_map.script()}\n{PRINTED}\nif (document.getElementById("map-data")) {{{START}}}\n'
 
 
 def of_run(run: Run) -> Points:
@@ -69,7 +64,7 @@ def of_run(run: Run) -> Points:
     targets, chosen = data.targets[rows], probabilities.argmax(axis=1)
     wrong = chosen != targets
     order = np.lexsort((np.random.default_rng(0).random(len(rows)), ~wrong))  # mistakes first, all else at random
-    count, (sprite, side, across) = _most(data.train_images[rows[order]])
+    count, sprite = _most(data.train_images[rows[order]])
     kept = order[:count][::-1]  # what is drawn last is on top
     low, span = points.min(axis=0), np.ptp(points, axis=0).max() or 1.0
     places = np.rint((points[kept] - low) / span * STEPS).astype(int)
@@ -91,11 +86,11 @@ def of_run(run: Run) -> Points:
             },
             "names": [*labels, "mistakes"],
             "colours": [*(SERIES[index % len(SERIES)] for index in range(len(labels))), WRONG],
-            "labels": _names(places, targets[kept], labels),
+            "labels": browser_map.middles(places, targets[kept], labels),
             "selected": [],
-            "sprite": sprite,
-            "side": side,
-            "across": across,
+            "sprite": "data:image/webp;base64," + base64.b64encode(sprite.file).decode("ascii"),
+            "side": sprite.side,
+            "across": sprite.across,
             "tip": {"label": COMPETITION.noun, "prediction": "predicted", "confidence": "with"},
             "view": name,
             "star": None,
@@ -124,32 +119,11 @@ def _damaged(run: Run) -> UserError:
     return UserError(f"{run.clusters}: its map is damaged; make it anew: make cluster RUN={name}")
 
 
-def _names(places: np.ndarray, targets: np.ndarray, labels: list[str]) -> list[tuple[str, int, int]]:
-    """Name of each class with the middle of its points, (m, 2)."""
-    middles = {target: np.median(places[targets == target], axis=0) for target in np.unique(targets)}
-    return [(labels[target], *map(int, middle)) for target, middle in middles.items()]
-
-
-def _most(images: np.ndarray) -> tuple[int, tuple[str, int, int]]:
+def _most(images: np.ndarray) -> tuple[int, Sprite]:
     """As many of the first images as the page has room for, and their sprite."""
     count = min(len(images), MOST_POINTS)
     while True:
-        sprite = _sprite(images[:count])
-        if len(sprite[0]) <= MOST_BYTES or count < 2:
+        sprite = browser_map.sprite(images[:count], "WEBP", quality=QUALITY, method=2)
+        if len(sprite.file) <= MOST_BYTES or count < 2:
             return count, sprite
         count //= 2
-
-
-def _sprite(images: np.ndarray) -> tuple[str, int, int]:
-    """Images side by side as a WebP: its URI, the pixels of a side of each, and how many stand side by side."""
-    count, height, width, channels = images.shape
-    side, across = min(SIDE, max(height, width)), int(np.ceil(np.sqrt(count)))
-    sheet = Image.new("RGB", (across * side, -(-count // across) * side), "white")
-    for index, pixels in enumerate(images):
-        image = Image.fromarray(255 - pixels[..., 0] if channels == 1 else pixels)
-        if image.size != (side, side):
-            image = image.resize((side, side), Image.Resampling.BOX)
-        sheet.paste(image, (index % across * side, index // across * side))
-    file = io.BytesIO()
-    sheet.save(file, "WEBP", quality=QUALITY, method=2)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii"), side, across
