@@ -152,7 +152,7 @@ def _lasso(page: Page) -> None:
 def test_it_opens_on_the_map_of_the_run_with_its_scores(page):
     expect(page.get_by_role("heading", name="Map")).to_be_visible()
     expect(page.get_by_text("Run small")).to_be_visible()
-    for name in ("Purity", "Its ceiling", "Silhouette", "Accuracy", "NMI", "ARI"):
+    for name in ("Purity", "Networks' accuracy", "Silhouette", "Hungarian accuracy", "NMI", "ARI"):
         expect(page.get_by_text(re.compile(rf"{name} (0\.\d{{4}}|1\.0000)"))).to_be_visible()
     expect(page.get_by_text("1,078 rows in 10 clusters")).to_be_visible()
     assert _map(page).locator("canvas").first.bounding_box()["y"] < 300
@@ -279,14 +279,14 @@ def test_a_cluster_shows_its_members(page):
     _go(page, "Clusters")
     page.get_by_test_id("stSelectbox").get_by_role("combobox").click()
     page.get_by_role("option", name="3", exact=True).click()
-    expect(page.get_by_text(re.compile("of them labelled 3"))).to_be_visible()
+    expect(page.get_by_text(re.compile("labelled 3; "))).to_be_visible()
     expect(page.get_by_test_id("stImage").first).to_be_visible()
     _nothing_broke(page)
 
 
 def test_the_mistakes_are_shown_with_their_probabilities(page):
     _go(page, "Mistakes")
-    expect(page.get_by_text(re.compile(r"\d+ of 1,078 out-of-fold rows are wrong"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ of 1,078 out-of-fold predictions are wrong"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"row \d+: label \d, predicted \d")).first).to_be_visible()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text(re.compile(r"Page 2 of \d+"))).to_be_visible()

@@ -16,7 +16,8 @@ def page() -> None:
     widgets.head("Mistakes", results)
     table, classes = results.table, results.dataset.classes
     wrong = table[~table["right"]].sort_values("confidence", ascending=False)
-    st.write(f"**{len(wrong):,}** of {len(table):,} out-of-fold rows are wrong ({len(wrong) / len(table):.2%}).")
+    share = len(wrong) / len(table)
+    st.write(f"**{len(wrong):,}** of {len(table):,} out-of-fold predictions are wrong ({share:.2%}), the surest first.")
     if wrong.empty:
         return
     wrong = selection.only(wrong)
@@ -27,9 +28,9 @@ def page() -> None:
         st.info("No such mistake.")
         return
     told, button = st.columns([3, 1], vertical_alignment="center")
-    told.caption(f"{len(wrong)} mistakes, the most confident first")
+    told.caption(f"{len(wrong):,} shown")
     with button:
-        selection.button(f"Select these {len(wrong)}", wrong["row"])
+        selection.button(f"Select these {len(wrong):,}", wrong["row"])
     for line in widgets.grid(widgets.page_of(wrong, A_PAGE, "mistakes"), ACROSS):
         st.image(results.sheet(np.array([line.row]), 1, scale=5))
         st.write(f"row {line.row}: label **{line.label}**, predicted **{line.prediction}**")

@@ -18,8 +18,9 @@ from digits.stages.explore.markdown import literal
 
 NEIGHBOURS, ACROSS = 12, 6
 MOST_BUTTONS = 12  # of classes; of more, the one given and the one predicted
-RIGHT, UNREADABLE = "label is right", "unreadable"
 EARLIER = b"row,label,verdict"  # columns of files of earlier versions, whose label is the given one
+RIGHT, UNREADABLE = "label is right", "unreadable"  # verdicts in them
+STYLE = "<style>.st-key-classes [aria-label^='Shortcut'] { display: none }</style>"  # the key is the class itself
 
 
 def page() -> None:
@@ -37,10 +38,16 @@ def page() -> None:
     verdicts = read_verdicts(path, results.dataset)
     judged = queue["row"].isin(list(verdicts)).to_numpy()
     st.progress(judged.mean(), f"{judged.sum()} of {len(queue)} judged")
-    place = _place(queue, judged)
-    _go(queue["row"].tolist()[place])
-    _show_candidate(results, next(queue.iloc[[place]].itertuples()))
-    _ask(results, queue, place, verdicts)
+    place, rows = _place(queue, judged), queue["row"].tolist()
+    _go(rows[place])
+    line, others = next(queue.iloc[[place]].itertuples()), [*rows[place + 1 :], *rows[:place]]
+    image, question, evidence = st.columns([1, 2, 2])
+    image.image(results.sheet(np.array([line.row]), 1, scale=6))
+    with question:
+        st.write(f"Row {line.row}: label **{line.label}**, or **{line.prediction}**?")
+        _ask(results, line, others, verdicts)
+    with evidence:
+        _show_evidence(results, line)
     if verdicts:
         st.caption(f"Saved in {literal(str(path))}; train with the verdicts:")
         st.code(f"make submit RUN=corrected SET=data.corrections={path}", language="sh")
@@ -52,67 +59,61 @@ def _place(queue: pd.DataFrame, judged: np.ndarray) -> int:
     return int(found[0]) if len(found) else int(judged.argmin())
 
 
-def _show_candidate(results: ClusteredRun, line: NamedTuple) -> None:
-    index = int(np.searchsorted(results.features.rows, line.row))
-    image, believed, near = st.columns([1, 1, 2])
-    image.image(results.sheet(np.array([line.row]), 1, scale=6))
-    believed.write(f"Row {line.row}: label **{line.label}**, or **{line.prediction}**?")
-    believed.caption(f"Probability of the label: {_rounded(line.label_probability)}")
-    widgets.most_probable(believed, results.features.probabilities[index], results.dataset.classes)
-    with near:
-        widgets.neighbours(results, results.neighbours(index, NEIGHBOURS), ACROSS)
-
-
-def _rounded(probability: float) -> str:
-    return f"{probability:.4f}" if probability >= 0.0001 else "below 0.0001"
-
-
-def _ask(results: ClusteredRun, queue: pd.DataFrame, place: int, verdicts: dict[int, str]) -> None:
-    """Buttons for a verdict, which also a key gives, and to the other candidates."""
-    rows, classes = queue["row"].tolist(), [str(label) for label in results.dataset.classes]
-    row, given, predicted = rows[place], str(queue["label"].iloc[place]), str(queue["prediction"].iloc[place])
-    before = verdicts.get(row)
-
-    def judge(verdict: str | None) -> None:
-        if st.session_state.candidate != row:  # a key that was pressed before the next row's buttons were there
-            return
-        path = results.run.clusters / "verdicts.csv"
-        saved = read_verdicts(path, results.dataset)
-        saved.pop(row, None)
-        write_verdicts(path, saved | ({row: verdict} if verdict else {}), results.dataset)
-        others = [*rows[place + 1 :], *rows[:place]]
-        if verdict:
-            _go(next((other for other in others if other not in saved), row))
-
-    def offer(verdict: str, title: str, shortcut: str | None) -> None:
-        kind = "primary" if verdict == before else "secondary"
-        st.button(title, on_click=judge, args=(verdict,), shortcut=shortcut, type=kind, key=f"verdict {verdict}")
-
-    with st.container(horizontal=True):
-        for label in classes if len(classes) <= MOST_BUTTONS else (given, predicted):
-            key = label if len(label) == 1 and label.isascii() and label.isdigit() else None
-            offer(RIGHT if label == given else label, f"{label}, as given" if label == given else label, key)
-        if len(classes) > MOST_BUTTONS:
-            other = st.selectbox("It is", classes, None, key=f"other-{row}", label_visibility="collapsed")
-            if other and other != before:
-                judge(RIGHT if other == given else other)
-                st.rerun()
-        offer(UNREADABLE, UNREADABLE.capitalize(), "u")
-        st.button("Open again", on_click=judge, args=(None,), disabled=before is None, shortcut="o")
-    with st.container(horizontal=True):
-        for title, step, shortcut in (("Previous", -1, "left"), ("Next", 1, "right")):
-            other = rows[(place + step) % len(rows)]
-            st.button(title, on_click=_go, args=(other,), shortcut=shortcut)
-        selection.button("Select on the map", [row])
-
-
 def _go(row: int) -> None:
     """Show this candidate from now on."""
     st.session_state.candidate = row
 
 
-def read_verdicts(path: Path, dataset: Dataset) -> dict[int, str]:
-    """The verdicts saved before, by row.
+def _ask(results: ClusteredRun, line: NamedTuple, others: list[int], verdicts: dict[int, int]) -> None:
+    """Buttons for a verdict, which also a key gives, and to the other candidates, the next one first."""
+    row, classes = line.row, results.dataset.classes
+
+    def judge(target: int | None) -> None:
+        if st.session_state.candidate != row:  # a key that was pressed before the next row's buttons were there
+            return
+        path = results.run.clusters / "verdicts.csv"
+        saved = read_verdicts(path, results.dataset)
+        saved.pop(row, None)
+        corrections.write(path, saved | ({row: target} if target is not None else {}), results.dataset)
+        if target is not None:
+            _go(next((other for other in others if other not in saved), row))
+
+    def offer(target: int, title: str, shortcut: str | None) -> None:
+        kind = "primary" if target == verdicts.get(row) else "secondary"
+        st.button(title, on_click=judge, args=(target,), shortcut=shortcut, type=kind, key=f"verdict {target}")
+
+    st.html(STYLE)
+    with st.container(horizontal=True, key="classes"):
+        for target, label in enumerate(classes):
+            if len(classes) <= MOST_BUTTONS or label in (line.label, line.prediction):
+                key = str(label) if len(str(label)) == 1 and str(label).isascii() and str(label).isdigit() else None
+                offer(target, f"{label}, as given" if label == line.label else str(label), key)
+        if len(classes) > MOST_BUTTONS:
+            other = st.selectbox("It is", classes, None, key=f"other-{row}", label_visibility="collapsed")
+            target = None if other is None else classes.tolist().index(other)
+            if target not in (None, verdicts.get(row)):
+                judge(target)
+                st.rerun()
+    with st.container(horizontal=True):
+        offer(LEFT_OUT, "Unreadable", "u")
+        st.button("Open again", on_click=judge, args=(None,), disabled=row not in verdicts, shortcut="o")
+        if others:
+            st.button("Previous", on_click=_go, args=others[-1:], shortcut="left")
+            st.button("Next", on_click=_go, args=others[:1], shortcut="right")
+        selection.button("Select on the map", [row])
+
+
+def _show_evidence(results: ClusteredRun, line: NamedTuple) -> None:
+    """What speaks for another label."""
+    index = int(np.searchsorted(results.features.rows, line.row))
+    probability = f"{line.label_probability:.4f}" if line.label_probability >= 0.0001 else "below 0.0001"
+    st.caption(f"Probability of the label: {probability}")
+    widgets.most_probable(st, results.features.probabilities[index], results.dataset.classes)
+    widgets.neighbours(results, results.neighbours(index, NEIGHBOURS), ACROSS)
+
+
+def read_verdicts(path: Path, dataset: Dataset) -> dict[int, int]:
+    """The verdicts saved before: the class of each row, as `corrections.read` gives them.
 
     Raises:
         UserError: the file is damaged, or of other rows.
@@ -120,29 +121,17 @@ def read_verdicts(path: Path, dataset: Dataset) -> dict[int, str]:
     if not path.exists():
         return {}
     with path.open("rb") as file:
-        if file.read(len(EARLIER)) == EARLIER:
-            return _read_earlier(path, dataset)
-    targets = corrections.read(path, dataset)
-    verdicts = {row: str(dataset.classes[target]) for row, target in targets.items()}
-    verdicts |= {row: RIGHT for row, target in targets.items() if target == dataset.targets[row]}
-    return verdicts | {row: UNREADABLE for row, target in targets.items() if target == LEFT_OUT}
+        is_earlier = file.read(len(EARLIER)) == EARLIER
+    return _read_earlier(path, dataset) if is_earlier else corrections.read(path, dataset)
 
 
-def _read_earlier(path: Path, dataset: Dataset) -> dict[int, str]:
+def _read_earlier(path: Path, dataset: Dataset) -> dict[int, int]:
+    targets = {UNREADABLE: LEFT_OUT} | {str(label): index for index, label in enumerate(dataset.classes)}
     try:
         table = pd.read_csv(path, dtype={"row": int, "verdict": str})
         table = table[table["row"].between(0, len(dataset.targets) - 1)]
-        return dict(zip(table["row"], table["verdict"], strict=True))
+        verdicts = dict(zip(table["row"].tolist(), table["verdict"], strict=True))
     except (ValueError, KeyError, OverflowError):
         raise UserError(f"{path}: damaged; mend it or delete it") from None
-
-
-def write_verdicts(path: Path, verdicts: dict[int, str], dataset: Dataset) -> None:
-    """Save verdicts as corrected labels, but for those that are none of ours."""
-    targets = {UNREADABLE: LEFT_OUT} | {str(label): index for index, label in enumerate(dataset.classes)}
-    decided = {
-        row: int(dataset.targets[row]) if verdict == RIGHT else targets[verdict]
-        for row, verdict in verdicts.items()
-        if verdict == RIGHT or verdict in targets
-    }
-    corrections.write(path, decided, dataset)
+    right = {row: int(dataset.targets[row]) for row, verdict in verdicts.items() if verdict == RIGHT}
+    return right | {row: targets[verdict] for row, verdict in verdicts.items() if verdict in targets}

@@ -98,17 +98,14 @@ def show(results: ClusteredRun, table: pd.DataFrame) -> None:
         st.subheader(f"{len(chosen):,} selected", anchor=False)
         st.image(results.sheet(shown, ACROSS), width="stretch")
         counts = chosen["label"].value_counts().head(10)
-        st.caption(("" if len(chosen) <= SHOWN else f"The first {SHOWN} of them. ") + _listed(counts))
+        listed = ", ".join(f"{count:,} x {label}" for label, count in counts.items())
+        st.caption(("" if len(chosen) <= SHOWN else f"The first {SHOWN} of them. ") + f"Labels: {listed}")
     clear, download = st.columns(2)
     clear.button("Clear", on_click=select, args=([],), width="stretch")
     columns = [column for column in chosen.columns if column not in ("x", "y")]
     file = chosen[columns].to_csv(index=False).encode()
     download.download_button("CSV", file, "selected.csv", "text/csv", width="stretch", icon=":material/download:")
     st.dataframe(chosen[columns], hide_index=True, height=200)
-
-
-def _listed(counts: pd.Series) -> str:
-    return "Labels: " + ", ".join(f"{count:,} x {label}" for label, count in counts.items())
 
 
 def _show_row(results: ClusteredRun, line: NamedTuple) -> None:

@@ -26,6 +26,10 @@ OPTIONS = {
     "browser.serverAddress": ADDRESS,
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
+    "theme.paddingTop": "1rem",  # of 8, which would move the map below the first screen
+    "theme.paddingBottom": "2rem",
+    "theme.light.primaryColor": "#0072B2",  # not red, which means a mistake here
+    "theme.dark.primaryColor": "#2E86C8",
     "client.showErrorDetails": "none",  # a bug's traceback stands in the terminal
 }
 

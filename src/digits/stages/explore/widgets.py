@@ -17,9 +17,9 @@ MOST_PROBABLE = 3
 LINE = 44  # pixels of what stands beside a title: what changes there does not move the page
 SCORES = {
     "purity": "Purity",
-    "oof_accuracy": "Its ceiling",
+    "oof_accuracy": "Networks' accuracy",
     "silhouette": "Silhouette",
-    "hungarian_accuracy": "Accuracy",
+    "hungarian_accuracy": "Hungarian accuracy",
     "nmi": "NMI",
     "ari": "ARI",
 }
