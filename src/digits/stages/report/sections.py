@@ -91,7 +91,7 @@ def _headline(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list
 def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
     """The confusion matrix, and the images of the surest mistakes."""
     caption = evaluation["captions"].get("mistakes.png", {})
-    sentences = [f"{caption['title']}; the surest are below."] if caption else ["No row is wrong."]
+    sentences = [f"{caption['title']}; the surest come first."] if caption else ["No row is wrong."]
     images = []
     for line in first_lines(run.evaluation / "mistakes.csv", MOST_IMAGES):
         sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
@@ -130,9 +130,9 @@ def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
         "networks": f"{metrics['members']} ({', '.join(singles)})",
         "accuracy, out of fold": f"{metrics['oof_accuracy']:.5f}",
         "best single network": f"{max(singles.values()):.5f}",
-        "expected score": f"{metrics['predicted_score']:.5f}",
-        "95% interval": f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}",
-        "training, core time": duration(metrics["core_seconds"]),
+        "expected score": f"{metrics['predicted_score']:.5f} "
+        f"({metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f})",
+        "core time": duration(metrics["core_seconds"]),
     }
 
 
