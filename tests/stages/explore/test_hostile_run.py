@@ -31,7 +31,7 @@ from digits.files import arrays, records
 from digits.runs import Run
 from digits.stages.cluster.features import gather
 from digits.stages.explore import __main__ as server
-from digits.stages.explore import queue
+from digits.stages.explore import main, queue
 from digits.stages.explore import stage as explore
 from digits.stages.explore.clustered_run import CLUSTERS, QUEUE, ClusteredRun, ClusterRecord, read
 from digits.stages.explore.markdown import literal
@@ -207,6 +207,16 @@ def test_every_page_of_a_good_run_is_shown(run, page):
     assert not test.exception
     assert test.header
     assert not test.error
+
+
+def test_a_page_waits_for_nothing_that_was_read_ahead(run):
+    main.read_ahead(str(run.folder), "demo", f"{run.folder}-cache")
+    run.oof.unlink()
+    assert not shown(run, "whole").error
+
+
+def test_what_cannot_be_read_ahead_is_left_to_the_page(tmp_path):
+    main.read_ahead(str(tmp_path / "none"), "demo", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["key with a picture in it", "value with a picture in it"])

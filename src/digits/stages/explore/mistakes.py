@@ -21,14 +21,13 @@ def page() -> None:
     if wrong.empty:
         return
     wrong = selection.only(wrong)
-    for column, name, title in zip(st.columns(2), ("label", "prediction"), ("Label", "Predicted"), strict=True):
+    *filters, button = st.columns([2, 2, 1], vertical_alignment="bottom")
+    for column, name, title in zip(filters, ("label", "prediction"), ("Label", "Predicted"), strict=True):
         chosen = column.selectbox(title, ["any", *classes])
         wrong = wrong[wrong[name] == chosen] if chosen != "any" else wrong
     if wrong.empty:
         st.info("No such mistake.")
         return
-    told, button = st.columns([3, 1], vertical_alignment="center")
-    told.caption(f"{len(wrong):,} shown")
     with button:
         selection.button(f"Select these {len(wrong):,}", wrong["row"])
     for line in widgets.grid(widgets.page_of(wrong, A_PAGE, "mistakes"), ACROSS):

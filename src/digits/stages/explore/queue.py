@@ -41,7 +41,7 @@ def page() -> None:
     place, rows = _place(queue, judged), queue["row"].tolist()
     _go(rows[place])
     line, others = next(queue.iloc[[place]].itertuples()), [*rows[place + 1 :], *rows[:place]]
-    image, question, evidence = st.columns([1, 2, 2])
+    image, question, evidence = st.columns([2, 5, 4])
     image.image(results.sheet(np.array([line.row]), 1, scale=6))
     with question:
         st.write(f"Row {line.row}: label **{line.label}**, or **{line.prediction}**?")
@@ -83,7 +83,7 @@ def _ask(results: ClusteredRun, line: NamedTuple, others: list[int], verdicts: d
         st.button(title, on_click=judge, args=(target,), shortcut=shortcut, type=kind, key=f"verdict {target}")
 
     st.html(STYLE)
-    with st.container(horizontal=True, key="classes"):
+    with st.container(horizontal=True, gap="xsmall", key="classes"):
         for target, label in enumerate(classes):
             if len(classes) <= MOST_BUTTONS or label in (line.label, line.prediction):
                 key = str(label) if len(str(label)) == 1 and str(label).isascii() and str(label).isdigit() else None

@@ -30,6 +30,8 @@ OPTIONS = {
     "theme.paddingBottom": "2rem",
     "theme.light.primaryColor": "#0072B2",  # not red, which means a mistake here
     "theme.dark.primaryColor": "#2E86C8",
+    "theme.light.codeTextColor": "#2F2D2B",  # as without a theme of our own, where it is green
+    "theme.dark.codeTextColor": "#EDEBE8",
     "client.showErrorDetails": "none",  # a bug's traceback stands in the terminal
 }
 
