@@ -130,9 +130,9 @@ def _wait(job: Job, shown: Choice) -> None:
         if not job.cancelled:
             job.result()  # or the error that ended it
         st.rerun()
-    line, button = st.columns([4, 1], vertical_alignment="center")
-    line.progress(job.share, job.state)
-    button.button("Cancel", on_click=_cancel, args=(job, asdict(shown)), type="tertiary")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.share, job.state)
+        st.button("Cancel", on_click=_cancel, args=(job, asdict(shown)), type="tertiary")
 
 
 def _cancel(job: Job, settings: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ def page() -> None:
     queue = results.queue
     st.write(
         f"**{len(queue)}** rows whose prediction, cluster and neighbours all contradict their label, the least "
-        "believed label first. Each verdict is saved at once to a file, and changes nothing else."
+        "believed label first. Each verdict is saved at once."
     )
     if queue.empty:
         return

@@ -31,9 +31,9 @@ def head(title: str, results: ClusteredRun) -> DeltaGenerator:
     Returns:
         The place of this line, of a fixed height.
     """
-    left, right = st.columns([1, 3], vertical_alignment="center")
-    left.header(title, anchor=False)
-    line = right.container(height=LINE, border=False, vertical_alignment="bottom").empty()
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    row.header(title, anchor=False, width="content")
+    line = row.container(height=LINE, border=False, vertical_alignment="center").empty()
     line.caption(f"Run {literal(results.run.folder.name)}, {len(results.features.rows):,} out-of-fold rows")
     return line
 
