@@ -59,7 +59,7 @@ def test_two_runs_are_compared_row_by_row(trained_run_copy):
     assert np.array_equal(rows[:, 1], labels[rows[:, 0]])
     assert ((rows[:, 2] == rows[:, 1]) != (rows[:, 3] == rows[:, 1])).all()
     (output / "other/oof.npz").unlink()
-    assert "no readable out-of-fold" in refuse("compare", "other", "trained", "--output", output)
+    assert "is not finished; finish it" in refuse("compare", "other", "trained", "--output", output)
 
 
 OF_A_RUN = {  # commands that need one, and how they are given its name
@@ -206,7 +206,7 @@ class TestValidate:
         assert "none.csv: No such file" in refuse("validate", "none.csv", *shared)
         (tmp_path / "begun").mkdir()
         (tmp_path / "begun/run.json").write_text("{}")
-        assert "has no test probabilities" in refuse("validate", "x.csv", "--run", "begun", *shared)
+        assert "is not finished; finish it" in refuse("validate", "x.csv", "--run", "begun", *shared)
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4))

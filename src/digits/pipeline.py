@@ -65,7 +65,7 @@ class Session:
     @property
     def default_name(self) -> str:
         """Name of the default config and its run."""
-        return "demo" if self.source.kind == "demo" else "default"
+        return "default" if self.source.path else "demo"
 
     @property
     def config_path(self) -> Path:
@@ -232,8 +232,7 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     from digits.stages.tune.search import Search
     from digits.stages.tune.space import load
 
-    name = "demo.yaml" if session.source.kind == "demo" else "accuracy.yaml"
-    space_file = space_file or CONFIGS / "spaces" / name
+    space_file = space_file or CONFIGS / "spaces" / ("accuracy.yaml" if session.source.path else "demo.yaml")
     space = load(space_file, config.load(session.config_path), list(session.overrides))
     name = session.run or space_file.stem
     RunFolder.named(session.output, name)  # which checks the name

@@ -198,6 +198,18 @@ class RunFolder:
             )
         return self.clusters
 
+    def probabilities(self, file: Path) -> dict[str, np.ndarray]:
+        """Read the arrays of `oof` or `test`, see `arrays.read_probabilities`.
+
+        Raises:
+            UserError: the run is not finished, or the file is damaged.
+        """
+        try:
+            return arrays.read_probabilities(file)
+        except ValueError:
+            state = f"damaged ({file.name}); make it whole" if file.exists() else "not finished; finish it"
+            raise UserError(f"run {self.folder} is {state}: make submit RUN={self.folder.name}") from None
+
     def history(self, member: Member) -> np.ndarray:
         """Training history of a finished member: a structured array (epochs,) with the columns of its file."""
         return np.genfromtxt(self.member(member) / "history.csv", delimiter=",", names=True, ndmin=1)

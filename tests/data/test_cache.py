@@ -28,7 +28,7 @@ def cache(tmp_path):
 
 
 def made(folder, test_pixels=PIXELS[10:]):
-    return Source("given", write_competition(folder, PIXELS[:10], LABELS, test_pixels), "")
+    return Source(write_competition(folder, PIXELS[:10], LABELS, test_pixels), "")
 
 
 def identity(dataset):

@@ -17,7 +17,7 @@ def test_the_demo_has_kaggles_form(data, tmp_path):
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
     assert data.train_labels.dtype == data.test_labels.dtype == np.int64
     assert data.classes.tolist() == list(range(10))
-    assert read(Source("demo", None, ""), tmp_path).fingerprint == data.fingerprint
+    assert read(Source(None, ""), tmp_path).fingerprint == data.fingerprint
 
 
 def test_the_demo_is_always_the_same(data):

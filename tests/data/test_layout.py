@@ -115,7 +115,7 @@ def write(folder: Path, train: bytes, test: bytes) -> Source:
     folder.mkdir()
     (folder / "train.csv").write_bytes(train)
     (folder / "test.csv").write_bytes(test)
-    return Source("given", folder, "")
+    return Source(folder, "")
 
 
 def read_twice(folder: Path, train: bytes, test: bytes) -> Dataset:
@@ -202,9 +202,7 @@ def test_labels_and_ids_of_ones_own_rows_do_not_matter(tmp_path):
 def test_the_forms_of_the_shared_script(tmp_path):
     forms = tmp_path / "forms"
     subprocess.run([sys.executable, SCRIPT, forms], check=True)
-    found = {
-        form.name: read(Source("given", form, ""), tmp_path / "cache") for form in forms.iterdir() if form.is_dir()
-    }
+    found = {form.name: read(Source(form, ""), tmp_path / "cache") for form in forms.iterdir() if form.is_dir()}
     kaggle = found["kaggle"]
     assert len(found) == 11
     for data in found.values():

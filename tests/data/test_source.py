@@ -62,18 +62,18 @@ def test_sources_are_tried_in_order(competition, tmp_path):
     mounts = (tmp_path / "absent", mount)
 
     demo = find(None, root, mounts)
-    assert (demo.kind, demo.path) == ("demo", None)
+    assert demo.path is None
     assert "make data" in demo.note and "DATA=" in demo.note and "\n" not in demo.note
     assert len(demo.note) <= 80
 
     shutil.copytree(competition, mount)
-    assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("kaggle", mount)
+    assert find(None, root, mounts).path == mount
 
     make_zip(competition, root / COMPETITION.name / "digit-recognizer.zip")
-    assert (find(None, root, mounts).kind, find(None, root, mounts).path) == ("input", root / COMPETITION.name)
+    assert find(None, root, mounts).path == root / COMPETITION.name
 
     given = find(str(competition), root, mounts)
-    assert (given.kind, given.path) == ("given", competition)
+    assert given.path == competition
     assert str(competition) in given.note
 
 

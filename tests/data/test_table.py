@@ -30,7 +30,7 @@ def write_tables(folder, train, test):
     folder.mkdir(exist_ok=True)
     (folder / "train.csv").write_bytes(train)
     (folder / "test.csv").write_bytes(test)
-    return Source("given", folder, "")
+    return Source(folder, "")
 
 
 def test_a_competition_is_read_as_written(competition, tmp_path):

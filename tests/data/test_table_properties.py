@@ -68,7 +68,7 @@ def write(folder: Path, train: bytes, test: bytes = TEST) -> Source:
     folder.mkdir(exist_ok=True)
     (folder / "train.csv").write_bytes(train)
     (folder / "test.csv").write_bytes(test)
-    return Source("given", folder, "")
+    return Source(folder, "")
 
 
 @given(given_table=written())
@@ -145,7 +145,7 @@ def test_any_zip_is_read_or_refused_and_nothing_is_unpacked(tmp_path, members):
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in members:
             packed.writestr(zipfile.ZipInfo(name.replace("\ud800", "")) if name else zipfile.ZipInfo("x"), content)
-    refused(Source("given", archive, ""), tmp_path / "cache")
+    refused(Source(archive, ""), tmp_path / "cache")
     assert {path.name for path in tmp_path.iterdir()} <= {"some.zip", "cache"}
     assert not list(tmp_path.rglob("train.csv"))
 
@@ -162,7 +162,7 @@ def test_members_that_stand_twice_or_lead_elsewhere(tmp_path):
         link.external_attr = 0o120777 << 16  # a symbolic link, as `zip -y` stores it
         packed.writestr(link, "/etc/passwd")
         packed.writestr("test.csv", TEST)
-    assert "train.csv: '/etc/passwd' is neither" in refused(Source("given", archive, ""), tmp_path / "cache")
+    assert "train.csv: '/etc/passwd' is neither" in refused(Source(archive, ""), tmp_path / "cache")
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("inner/train.csv.zip", archive.read_bytes() if archive.exists() else b"")
     with pytest.raises(UserError, match=r"holds no train\.csv"):

@@ -85,7 +85,7 @@ def try_table(content: bytes) -> None:
         (path / "train.csv").write_bytes(TRAIN if kind == b"t" else rest)
         (path / "test.csv").write_bytes(rest if kind == b"t" else TEST)
     with refusals():
-        read = data.read(Source("given", path, ""), folder() / "cache")
+        read = data.read(Source(path, ""), folder() / "cache")
         height, width, channels = read.shape
         if height != width or channels not in (1, 3) or len(read.train_images) != len(read.train_labels):
             raise AssertionError(f"{read.train_images.shape} images, {len(read.train_labels)} labels")

@@ -16,8 +16,9 @@ from digits.data.submission import check
 from digits.errors import UserError
 from digits.runs import Member, Run
 from digits.stages import submit, train
-from digits.training import backend, member
+from digits.training import backend
 from digits.training.cost import Work
+from digits.training.member import Tables, epochs_done
 from digits.workers import members, messages
 from digits.workers.budget import Resources
 from finished_run import finish
@@ -95,14 +96,13 @@ def test_training_stops_at_the_deadline_and_keeps_its_whole_epochs(tmp_path):
     run, wanted = Run(tmp_path, settings, demo()), Member("mlp", 0, 0)
     folder, seconds = run.unfinished(wanted), 1.0
     folder.mkdir(parents=True)
-    tables = member.tables(settings, run.dataset)
+    tables = Tables.of(settings, run.dataset)
     with messages.listen(lambda line: None, lambda: None) as pipe:
-        while not member.epochs_done(folder):
-            paths = (folder, run.member(wanted), run.member_lock(wanted), pipe)
-            job = members.MemberJob(settings, wanted, *paths, time.monotonic() + seconds)
+        while not epochs_done(folder):
+            job = members.MemberJob(settings, wanted, run, pipe, time.monotonic() + seconds)
             assert members._train(job, tables) == (wanted, members.OUT_OF_TIME)
             seconds *= 2
-    done = member.epochs_done(folder)
+    done = epochs_done(folder)
     assert 1 <= done < 100_000
     assert not run.member(wanted).exists()
     assert members._left(run, wanted, Work(500, 100_000, 0, 0, macs=1)).epochs == 100_000 - done

@@ -30,15 +30,15 @@ SIGNS = (b'"', b"+", b"-")
 LAST = ord(";")  # of the bytes between digits; behind it stand letters: infinities, exponents, hexadecimal numbers
 
 
-class Rows(NamedTuple):
-    """Rows of a table: images uint8 (n, height, width, channels), labels and ids int64 (n,), or (0,) without any."""
+class ParsedTable(NamedTuple):
+    """Content of a table: images uint8 (n, height, width, channels), labels and ids int64 (n,), or (0,) without any."""
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
 
 
-def read(layout: Layout) -> Rows:
+def read(layout: Layout) -> ParsedTable:
     """Read all rows.
 
     Raises:
@@ -53,18 +53,18 @@ def read(layout: Layout) -> Rows:
 # --- with pyarrow ------------------------------------------------------------------------------------------
 
 
-def parse_fast(layout: Layout) -> Rows | None:
+def parse_fast(layout: Layout) -> ParsedTable | None:
     """Parse with pyarrow; None if it cannot, for a reason that the careful parser finds words for."""
     try:
         with layout.table.open() as stream:
             blocks = [_parse_block(block, layout) for block in _blocks(stream, layout.has_header)]
     except Exception:
         return None
-    return Rows(*map(np.concatenate, zip(*blocks, strict=True)))
+    return ParsedTable(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
 def _blocks(stream: BinaryIO, has_header: bool) -> Iterator[bytes]:
-    """Some megabytes of whole lines at a time.
+    """Whole lines of a table, some megabytes at a time.
 
     Raises:
         ValueError: a line is longer, or there are signs that pyarrow takes too leniently.
@@ -84,12 +84,12 @@ def _blocks(stream: BinaryIO, has_header: bool) -> Iterator[bytes]:
     yield rest
 
 
-def _parse_block(block: bytes, layout: Layout) -> Rows:
+def _parse_block(block: bytes, layout: Layout) -> ParsedTable:
     import pyarrow  # slow to import, and a cached read does without it
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
     if not block.strip(b"\r\n"):
-        return Rows(np.empty((0, *layout.shape), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+        return ParsedTable(np.empty((0, *layout.shape), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
     types = {index: pyarrow.uint8() for index in layout.pixels}
     more = {layout.label: pyarrow.float64(), layout.id: pyarrow.int64()}  # people write labels as 5.0
     types |= {index: kind for index, kind in more.items() if index is not None}
@@ -109,13 +109,13 @@ def _parse_block(block: bytes, layout: Layout) -> Rows:
     if (labels > LABEL_LIMIT).any() or (labels % 1).any() or (ids > ID_LIMIT).any():
         raise ValueError("a label or id that is no whole number within the limit")
     images = np.stack(list(columns.values()), axis=1).reshape(-1, *layout.shape)
-    return Rows(images, labels.astype(np.int64), ids.astype(np.int64))
+    return ParsedTable(images, labels.astype(np.int64), ids.astype(np.int64))
 
 
 # --- a cell at a time --------------------------------------------------------------------------------------
 
 
-def parse_carefully(layout: Layout) -> Rows:
+def parse_carefully(layout: Layout) -> ParsedTable:
     """Parse as the fast parser does, a cell at a time.
 
     Raises:
@@ -141,7 +141,7 @@ def parse_carefully(layout: Layout) -> Rows:
             row = [_whole_number(cells[index], PIXEL_LIMIT, where + names[index], "pixel") for index in layout.pixels]
         pixels += bytes(row)
     images = np.frombuffer(pixels, np.uint8).reshape(-1, *layout.shape)
-    return Rows(images, np.array(labels, np.int64), np.array(ids, np.int64))
+    return ParsedTable(images, np.array(labels, np.int64), np.array(ids, np.int64))
 
 
 def _lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:

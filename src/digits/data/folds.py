@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from digits.errors import UserError
+from digits.seeds import as_int
 
 
 def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, setting: str = "folds.count") -> np.ndarray:
@@ -32,8 +33,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, settin
         raise UserError(
             f"class {classes[rarest]} has {most} distinct training {images}, too few for {count} folds; {advice}"
         )
-    state = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    splitter = StratifiedKFold(count, shuffle=True, random_state=state)
+    splitter = StratifiedKFold(count, shuffle=True, random_state=as_int(np.random.SeedSequence(seed)))
     folds = np.empty(len(first), np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(first, labels[first])):
         folds[held_out] = fold

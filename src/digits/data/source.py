@@ -25,14 +25,12 @@ MOST_NAME = 60  # characters of a data set's name
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows come from.
+    """Source of the rows.
 
-    kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
     path: folder or archive; None for the demo set.
     note: one short line that says which source was taken and, for the demo, how to get the real one.
     """
 
-    kind: str
     path: Path | None
     note: str
 
@@ -78,20 +76,18 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
         UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
-        return Source("demo", None, "Data: the embedded demo set")
+        return Source(None, "Data: the embedded demo set")
     if data is not None:
         path = Path(data)
         with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
             path = path.expanduser()
         locate(path)
-        return Source("given", path, f"Data: {path}")
-    folder = root / COMPETITION.name
-    for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
+        return Source(path, f"Data: {path}")
+    for path in (root / COMPETITION.name, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
-            kind = "kaggle" if path in mounts else "input"
-            return Source(kind, path, f"Data: {path}")
-    return Source("demo", None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
+            return Source(path, f"Data: {path}")
+    return Source(None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
 
 
 def locate(path: Path) -> dict[str, Table]:
@@ -216,12 +212,12 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _depth(name: str) -> int:
-    """How many folders of an archive a member is in."""
+    """Number of folders of an archive that a member is in, and one for itself."""
     return len(PurePosixPath(name).parts)
 
 
 def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Names of tables among those of files: by what stands before `train.csv` and `test.csv`, then by which it is."""
+    """Names of tables among those of files: by their prefix, see `_prefix`, then by which table it is."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
         for role in TABLES:
@@ -232,7 +228,7 @@ def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _prefix(name: str, role: str) -> str | None:
-    """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
+    """Text before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
     file = PurePosixPath(name).name
     if file.startswith(".") or not file.lower().endswith(role.lower()):  # a Mac adds `._train.csv`
         return None

@@ -21,9 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from digits.errors import UserError
-from digits.files import arrays
-from digits.runs import Member, Run
+from digits.runs import Run
 
 ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 MOST_ROUNDS = 100
@@ -61,15 +59,11 @@ def of_run(run: Run) -> dict[str, Alignment]:
     """
     drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
     members = run.members
-    alignments = align([_test_features(run, member)[drawn] for member in members])
+    for member in members:
+        run.whole(member)
+    anchors = (run.member_arrays(member, "test.npz", features="f2")["features"][drawn] for member in members)
+    alignments = align(list(anchors))
     return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
-
-
-def _test_features(run: Run, member: Member) -> np.ndarray:
-    try:
-        return arrays.read(run.whole(member) / "test.npz", features="f2")["features"]
-    except ValueError as error:
-        raise UserError(f"{error}; make the member anew: make submit RUN={run.folder.name}") from None
 
 
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
@@ -86,17 +80,16 @@ def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
     centred = [features - mean for features, mean in zip(anchors, means, strict=True)]
     scales = [float(np.sqrt((features**2).sum(axis=1).mean())) or 1.0 for features in centred]
     width = max(features.shape[1] for features in anchors)
-    shapes = [_widened(features / scale, width) for features, scale in zip(centred, scales, strict=True)]
+    shapes = [
+        np.pad(features / scale, ((0, 0), (0, width - features.shape[1])))
+        for features, scale in zip(centred, scales, strict=True)
+    ]
     with threadpool_limits(1):  # threads that wait for each other's small products take longer than one alone
         rotations, residuals = _procrustes(shapes)
     return [
         Alignment(mean, scale, rotation[: len(mean)], residual)
         for mean, scale, rotation, residual in zip(means, scales, rotations, residuals, strict=True)
     ]
-
-
-def _widened(features: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(features, ((0, 0), (0, width - features.shape[1])))
 
 
 def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:

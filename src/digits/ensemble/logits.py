@@ -10,7 +10,7 @@ import numpy as np
 from digits.ensemble import calibration
 from digits.ensemble import rules as ensembling
 from digits.errors import UserError
-from digits.files import arrays, records
+from digits.files import records
 from digits.runs import Member, Run
 
 BELIEFS = "mean"  # the rule whose probabilities are reported, whichever rule makes the choices
@@ -49,11 +49,7 @@ def read_ensemble(run: Run) -> dict[str, np.ndarray]:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    try:
-        ensemble = arrays.read_probabilities(run.oof)
-    except ValueError:
-        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
-        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
+    ensemble = run.probabilities(run.oof)
     if str(ensemble["fingerprint"]) != run.dataset.fingerprint:
         raise UserError(f"run {run.folder} was made from other training rows than {run.dataset.name}; give its DATA=")
     rows, classes = ensemble["rows"], ensemble["classes"]

@@ -10,7 +10,7 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.ensemble import comparison, metrics
 from digits.errors import UserError
-from digits.files import arrays, records
+from digits.files import records
 from digits.progress import console, duration
 from digits.runs import RunFolder
 from digits.seeds import derive
@@ -22,7 +22,7 @@ def run(a: RunFolder, b: RunFolder, folder: Path) -> None:
     Raises:
         UserError: a run has no out-of-fold probabilities, or they are of other rows.
     """
-    first, second = _read(a), _read(b)
+    first, second = a.probabilities(a.oof), b.probabilities(b.oof)
     if first["fingerprint"] != second["fingerprint"]:
         raise UserError(f"runs {a.folder.name} and {b.folder.name} were made from other training rows")
     rows, in_a, in_b = np.intersect1d(first["rows"], second["rows"], return_indices=True)
@@ -39,15 +39,6 @@ def run(a: RunFolder, b: RunFolder, folder: Path) -> None:
     records.write_csv(path, ["row", "label", "a", "b"], zip(*(column[changed] for column in columns), strict=True))
     _print((a, b), labels, right, losses)
     console().print(f"The {changed.sum()} rows that only one of them has right: {path}", soft_wrap=True)
-
-
-def _read(run: RunFolder) -> dict[str, np.ndarray]:
-    try:
-        return arrays.read_probabilities(run.oof)
-    except ValueError:
-        raise UserError(
-            f"run {run.folder}: no readable out-of-fold probabilities; make them: make submit RUN={run.folder.name}"
-        ) from None
 
 
 def _print(

@@ -171,7 +171,7 @@ def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures import confusion, folder
 
-    oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
+    oof, classes = run.probabilities(run.oof), run.dataset.classes
     counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     folder.draw(
         run.folder, [("confusion", confusion.confusion_matrix(counts, classes), confusion.caption(counts, classes))]

@@ -14,8 +14,8 @@ from digits.errors import UserError
 from digits.figures import folder, history
 from digits.runs import Member, Run, training_order
 from digits.seeds import derive
-from digits.training import member
 from digits.training.augment import augment
+from digits.training.member import Tables, is_complete
 from digits.workers import members
 from digits.workers.budget import Resources
 from digits.workers.members import OUT_OF_TIME, Plan, Result
@@ -44,31 +44,31 @@ def run(run: Run, resources: Resources | None = None, after: Callable[[list[Memb
     """
     resources = resources or Resources()
     run.claim()
-    missing = [wanted for wanted in training_order(run.config) if not _is_trained(run, wanted)]
-    outcome = Outcome([wanted for wanted in run.members if wanted not in missing])
+    missing = [member for member in training_order(run.config) if not _is_trained(run, member)]
+    outcome = Outcome([member for member in run.members if member not in missing])
     if outcome.trained:
         print(f"{len(outcome.trained)} of {len(run.members)} members are trained already", flush=True)
     if missing:
         _try_augmentation(run.config, run.dataset.train_images)
-        tables = member.tables(run.config, run.dataset)
+        tables = Tables.of(run.config, run.dataset)
         plan = Plan(run, run.config, tables, missing, resources.deadline, resources.patient)
         with contextlib.closing(_results(plan, resources)) as results:
-            for done, problem in results:
-                _record(run, outcome, done, problem)
+            for member, problem in results:
+                _record(run, outcome, member, problem)
                 if problem is None and after:
                     after(outcome.trained)
     if outcome.trained:
-        histories = {done.name: run.history(done) for done in outcome.trained}
+        histories = {member.name: run.history(member) for member in outcome.trained}
         folder.draw(run.folder, [("history", history.training_history(histories), history.CAPTION)])
     return outcome
 
 
-def _is_trained(run: Run, wanted: Member) -> bool:
+def _is_trained(run: Run, member: Member) -> bool:
     """The member is there, and every file of it has its checksum."""
-    path = run.member(wanted)
-    trained = path.exists() and member.is_complete(path)
+    path = run.member(member)
+    trained = path.exists() and is_complete(path)
     if path.exists() and not trained:
-        logger.warning("member %s is damaged and is trained anew", wanted.name)
+        logger.warning("member %s is damaged and is trained anew", member.name)
     return trained
 
 
@@ -89,12 +89,12 @@ def _results(plan: Plan, resources: Resources) -> Iterator[Result]:
     return members_on_dask.train(plan, resources.scheduler)
 
 
-def _record(run: Run, outcome: Outcome, done: Member, problem: str | None) -> None:
+def _record(run: Run, outcome: Outcome, member: Member, problem: str | None) -> None:
     """Add a member's result to the outcome, and print what went wrong."""
     if problem is None:
-        outcome.trained[:] = [wanted for wanted in run.members if wanted in outcome.trained or wanted == done]
+        outcome.trained[:] = [other for other in run.members if other in outcome.trained or other == member]
     elif problem == OUT_OF_TIME:
-        print(f"{done.name} stopped: {problem}; its whole epochs are kept", flush=True)
+        print(f"{member.name} stopped: {problem}; its whole epochs are kept", flush=True)
     else:
-        outcome.problems[done.name] = problem
-        print(f"WARNING: member {done.name} failed, the others continue: {problem}", flush=True)
+        outcome.problems[member.name] = problem
+        print(f"WARNING: member {member.name} failed, the others continue: {problem}", flush=True)

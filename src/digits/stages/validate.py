@@ -12,7 +12,7 @@ import numpy as np
 from digits.data import Dataset, submission
 from digits.data.submission import Reference, Verdict
 from digits.errors import UserError, one_line
-from digits.files import arrays, records
+from digits.files import records
 from digits.runs import RunFolder
 from digits.seeds import derive
 
@@ -87,13 +87,7 @@ def _reference(run: RunFolder, dataset: Dataset) -> Reference:
     Raises:
         UserError: its probabilities or scores are missing or damaged, or of other test rows or classes.
     """
-    folder = run.folder
-    if not run.test.exists():
-        raise UserError(f"run {folder}: has no test probabilities; make it first: make submit RUN={folder.name}")
-    try:
-        stored = arrays.read_probabilities(run.test)
-    except ValueError as error:
-        raise UserError(f"run {folder}: {error}; make it whole: make submit RUN={folder.name}") from None
+    folder, stored = run.folder, run.probabilities(run.test)
     rows = len(stored["probabilities"])
     if (str(stored["fingerprint"]), rows) != (dataset.test_fingerprint, len(dataset.test_images)):
         raise UserError(f"run {folder}: was made from other test rows; give the same DATA=")

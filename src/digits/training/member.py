@@ -36,20 +36,20 @@ class Tables:
         """Height, width and channels of an image, and the number of classes."""
         return self.rows.images.shape[1:], self.rows.classes
 
+    @classmethod
+    def of(cls, config: Config, dataset: Dataset) -> Tables:
+        """Split the rows of a dataset into the folds of a config."""
+        folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+        return cls(dataset.rows, folds, dataset.test_images)
 
-def tables(config: Config, dataset: Dataset) -> Tables:
-    """Split the rows of a dataset into the folds of a config."""
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    return Tables(dataset.rows, folds, dataset.test_images)
 
-
-def train(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
+def train_member(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
     """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
 
     Args:
         config: the recipe.
         member: one of the config's.
-        tables: see `tables`.
+        tables: of the run.
         folder: of the unfinished member.
         report: is called after every epoch, and within it.
     """
@@ -90,7 +90,7 @@ def epochs_done(folder: Path) -> int:
         return 0
 
 
-def publish(folder: Path, finished: Path) -> None:
+def publish_member(folder: Path, finished: Path) -> None:
     """Move a sealed member to its final folder; from then on it is complete."""
     records.publish(folder, finished)
     (finished / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training

@@ -57,7 +57,8 @@ def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
         return float(run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
+    found = measured(pool, plan) if limited or macs >= SMALL else []
+    speeds = {label: speed for label, speed in found if speed}  # without those whose training fails
     planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
         seconds = print_expected(planned)
@@ -78,11 +79,6 @@ def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     turn = itertools.islice(itertools.cycle(architectures), turns)
     jobs = [(f"warm-up-{number}", (net, plan.config, rows, seconds)) for number, net in enumerate(turn)]
     return [result for _, result in pool.submit(warm_up.measure, jobs)]
-
-
-def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
-    """Speed of each architecture that is missing; without those whose training fails."""
-    return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
 def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:

@@ -184,7 +184,7 @@ class Worker:
             self.connection.send(value)
 
     def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Have it call a function."""
+        """Send the process a job."""
         if self.process.returncode is not None:  # of the job before
             self._start()
         self._send((function, arguments))
@@ -249,7 +249,7 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
 def _in_a_fork(
     launcher: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, Exception | None]:
-    """The same, in a process of its own that ends with this one, which ends with the launcher."""
+    """Run a job as `_outcome` does, in a process that ends with this one, which ends with the launcher."""
     ours, theirs = Pipe(duplex=False)
     parent, pid = os.getpid(), os.fork()
     if not pid:

@@ -14,10 +14,10 @@ import filelock
 from digits import progress
 from digits.config import Config
 from digits.errors import shown
-from digits.runs import Member, Run, training_order
-from digits.training import backend, cost, member
+from digits.runs import Member, Run, RunFolder, training_order
+from digits.training import backend, cost
 from digits.training.cost import Work
-from digits.training.member import Tables
+from digits.training.member import Tables, epochs_done, is_complete, publish_member, train_member
 from digits.workers import budget, forecast, gpus, local, messages, self_check
 from digits.workers.budget import Deadline
 from digits.workers.pool import Killed
@@ -70,15 +70,12 @@ class Plan:
 class MemberJob:
     """Order to train one member in a worker process.
 
-    folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
-    member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
+    run: where it goes. pipe: takes its progress. until: by `time.monotonic`, when it stops.
     """
 
     config: Config
     member: Member
-    folder: Path
-    finished: Path
-    lock: Path
+    run: RunFolder
     pipe: Path
     until: float = math.inf
 
@@ -96,22 +93,19 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
         budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
-            jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
             train_one, members = _try if plan.patient else _train, {member.name: member for member in works}
+            folder = RunFolder(run.folder)  # without its data, which all jobs share
+            jobs = (
+                (member.name, (MemberJob(plan.config, member, folder, pipe, planned.stops(member)),))
+                for member in planned.in_time()
+            )
             for name, result in pool.submit(train_one, jobs, (plan.tables,), patient=plan.patient):
                 yield (members[name], str(result)) if isinstance(result, Killed) else result
 
 
-def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:
-    run = plan.run
-    return MemberJob(
-        plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until
-    )
-
-
-def _left(run: Run, member_: Member, work: Work) -> Work:
+def _left(run: Run, member: Member, work: Work) -> Work:
     """Work of a member without the epochs that its checkpoint holds."""
-    return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
+    return replace(work, epochs=max(0, work.epochs - epochs_done(run.unfinished(member))))
 
 
 def _try(job: MemberJob, tables: Tables) -> Result:
@@ -125,19 +119,18 @@ def _try(job: MemberJob, tables: Tables) -> Result:
 
 def _train(job: MemberJob, tables: Tables) -> Result:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    with filelock.FileLock(job.lock):
-        if member.is_complete(job.finished):
-            return job.member, None
+    member, run = job.member, job.run
+    unfinished, finished = run.unfinished(member), run.member(member)
+    with filelock.FileLock(run.member_lock(member)):
+        if is_complete(finished):
+            return member, None
         try:
-            with (
-                messages.sender(job.pipe) as send,
-                messages.Reporter(job.member.name, send, job.until) as report,
-            ):
-                member.train(job.config, job.member, tables, job.folder, report)
+            with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
+                train_member(job.config, member, tables, unfinished, report)
         except messages.OutOfTime:
-            return job.member, OUT_OF_TIME
-        member.publish(job.folder, job.finished)
-    return job.member, None
+            return member, OUT_OF_TIME
+        publish_member(unfinished, finished)
+    return member, None
 
 
 def _checked(plan: Plan) -> tuple[Plan, int]:

@@ -53,7 +53,7 @@ def test_fetch_puts_the_whole_zip_in_place(archive, tmp_path, kaggle):
     root = tmp_path / "input"
     assert fetch(root) == root / COMPETITION.name / "digit-recognizer.zip"
     assert [path.name for path in (root / COMPETITION.name).iterdir()] == ["digit-recognizer.zip"]
-    assert find(None, root, ()).kind == "input"
+    assert find(None, root, ()).path == root / COMPETITION.name
 
 
 # As printed by kaggle 2.2.4 and 1.6.

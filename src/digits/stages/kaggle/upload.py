@@ -11,7 +11,7 @@ from digits.competition import COMPETITION
 from digits.config import differences
 from digits.data import DEMO, submission
 from digits.errors import UserError
-from digits.files import arrays, records
+from digits.files import records
 from digits.runs import RunFolder
 from digits.stages.kaggle import command, scoring
 
@@ -75,10 +75,7 @@ def submit(run: RunFolder, competition: str = COMPETITION.name) -> None:
     """
     metrics = records.read_json(run.metrics, members=int, oof_accuracy=float, predicted_score=float)
     name = records.read_twice(run.origin, data=dict)["data"]["name"]
-    try:
-        test = arrays.read_probabilities(run.test)
-    except ValueError as error:
-        raise UserError(f"{error}; make the run anew: make submit RUN={run.folder.name}") from None
+    test = run.probabilities(run.test)
     rows = len(test["probabilities"])
     _check_competition(competition, name, rows)
     verdict = submission.check(run.submission, rows, test["classes"], test.get("ids"))
