@@ -176,11 +176,8 @@ def submit(session: Session, resources: Resources) -> None:
 def make_submission(run: Run, resources: Resources, read_seconds: float, rest: str | None = None) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
-    Args:
-        run: the caller holds its lock.
-        resources: where members are trained, and for how long.
-        read_seconds: time that reading the data took, for the table and the metrics.
-        rest: command that trains the members for which there is no time.
+    run: locked by the caller. read_seconds: time that reading the data took, for the table and the metrics. rest:
+    command that trains the members for which there is no time.
 
     Raises:
         UserError: not a single member was trained.
@@ -316,9 +313,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> None:
 def finish(run: Run, explored: Path) -> None:
     """Cluster, evaluate, explore and report a run, of which some members may be missing.
 
-    Args:
-        run: the caller holds its lock.
-        explored: folder of the exploration of the data.
+    run: locked by the caller. explored: folder of the exploration of the data.
     """
     from digits.stages.cluster import stage as cluster
     from digits.stages.eda import stage as eda

@@ -41,9 +41,7 @@ class TimeLeft:
     The speed is that of a busy worker, so that it stays right when fewer networks than workers are left. What happens
     between two networks, such as predictions and the start of the next one, counts as time of a busy worker too.
 
-    Args:
-        tasks: by name, in the order in which they will be trained.
-        workers: networks at a time.
+    tasks: by name, in the order of training. workers: networks at a time.
     """
 
     def __init__(self, tasks: Mapping[str, Task], workers: int) -> None:
@@ -112,11 +110,8 @@ class TrainingLines:
 
     On a terminal also a bar for the whole run; elsewhere a line a minute if no epoch ends.
 
-    Args:
-        tasks: by name, in the order in which they will be trained.
-        workers: networks at a time.
-        live: draw the bar; needs a terminal.
-        until: by `time.monotonic`, when training ends at the latest.
+    tasks: by name, in the order of training. workers: networks at a time. live: draw the bar; needs a terminal. until:
+    by `time.monotonic`, when training ends at the latest.
     """
 
     def __init__(self, tasks: Mapping[str, Task], workers: int, live: bool, until: float = math.inf) -> None:

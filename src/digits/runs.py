@@ -167,10 +167,7 @@ class RunFolder:
     def member_arrays(self, member: Member, name: str, **expected: str) -> dict[str, np.ndarray]:
         """Read `oof.npz` or `test.npz` of a finished member.
 
-        Args:
-            member: of this run.
-            name: of the file in its folder.
-            expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`: `rows="i1"`.
+        name: of the file. expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`.
 
         Raises:
             UserError: the file is missing or damaged.

@@ -75,11 +75,8 @@ def expected_ids(rows: int, ids: np.ndarray | None = None) -> list[int]:
 def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.ndarray | None = None) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
-    Args:
-        path: of the file.
-        probabilities: float (n, c), in the order of the test rows.
-        classes: int64 or str (c,): the labels seen in training, ascending.
-        ids: of the test rows, see `expected_ids`.
+    probabilities: float (n, c), in the order of the test rows. classes: labels seen in training, int64 or str (c,),
+    ascending. ids: of the test rows, see `expected_ids`.
 
     Raises:
         ValueError: the file is not valid, a bug.
@@ -101,11 +98,8 @@ def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.nd
 def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = None) -> Verdict:
     """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
-    Args:
-        path: of the file, or of a zip that holds it.
-        rows: test rows that it must answer.
-        classes: int64 or str (c,): the labels seen in training.
-        ids: of the test rows, see `expected_ids`.
+    path: of the file, or of a zip that holds it. rows: test rows that it must answer. classes: labels seen in
+    training, int64 or str (c,). ids: of the test rows, see `expected_ids`.
 
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
@@ -131,10 +125,8 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
 def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
     """Compare a file that a run wrote with the labels that it should hold: every row, in order.
 
-    Args:
-        verdict: of `check`; gets the problems of the comparison.
-        chosen: labels (n,) of the run, in the order of the test rows.
-        run: its name, for messages.
+    verdict: of `check`; gets the problems. chosen: labels (n,) of the run, in the order of the test rows. run: its
+    name.
     """
     if verdict.labels is None:
         return
@@ -156,9 +148,7 @@ def compare(verdict: Verdict, reference: Reference) -> None:
     it, which is the sum over the classes of both their shares. The limit is half way between the two. Labels that are
     all equal have no order.
 
-    Args:
-        verdict: of `check`; gets the problem or remark of the comparison.
-        reference: of the same test rows and classes.
+    verdict: of `check`; gets the problem or remark. reference: of the same test rows and classes.
     """
     if verdict.labels is None or (verdict.labels == verdict.labels[0]).all():
         return

@@ -67,14 +67,10 @@ def of_run(run: Run) -> dict[str, Alignment]:
 
 
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
-    """Fit the alignment of every network.
+    """Fit the alignment of every network, in their order.
 
-    Args:
-        anchors: for each network the features of the same images in the same order, float (m, d); a narrower
-            space is filled up with zeros to the width of the widest.
-
-    Returns:
-        One alignment a network, in their order.
+    anchors: of each network, features of the same images in the same order, float (m, d); a narrower space is filled
+    up with zeros to the width of the widest.
     """
     means = [features.mean(axis=0) for features in anchors]
     centred = [features - mean for features, mean in zip(anchors, means, strict=True)]
@@ -111,10 +107,7 @@ def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
 
     Chance is one over the number of folds. Features of unaligned networks give nearly 1, one fold alone NaN.
 
-    Args:
-        features: float (n, d), row by row.
-        folds: int (n,).
-        seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
+    features: float (n, d). folds: int (n,). seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
     """
     if len(np.unique(folds)) < 2:
         return float("nan")

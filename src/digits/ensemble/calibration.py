@@ -13,9 +13,7 @@ def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
     confident a network is, never what it chooses.
 
-    Args:
-        logits: float (n, classes).
-        targets: class indices int (n,).
+    logits: float (n, classes). targets: class indices int (n,).
     """
     rows = np.arange(len(targets))
     logits = logits.astype(np.float64)

@@ -111,9 +111,7 @@ def _without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
 def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
     """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
 
-    Args:
-        members: as they were loaded.
-        targets: the class of every training row, int (n,).
+    members: as they were loaded. targets: the class of every training row, int (n,).
     """
     architectures: dict[str, list[Logits]] = {}
     for logits in members:
@@ -149,10 +147,7 @@ def ensemble_temperatures(
     temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
     fold either.
 
-    Args:
-        members: as they were loaded.
-        calibrated: the same, calibrated.
-        targets: the class of every training row, int (n,).
+    members: as they were loaded. calibrated: the same, calibrated. targets: the class of every training row, int (n,).
     """
     fitted = {}
     for fold, temperatures in calibrated.by_fold.items():

@@ -86,11 +86,8 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
     posterior of the true accuracy) and the chance in which test rows were drawn, both from one
     population. It does not cover a test set that differs from the training rows.
 
-    Args:
-        correct: out-of-fold rows that were right.
-        scored: out-of-fold rows.
-        unseen: test rows.
-        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
+    correct: right ones of the `scored` out-of-fold rows. unseen: test rows. gain: accuracy that the test ensemble is
+    expected to add, see `fold_gain`.
     """
     from scipy.stats import betabinom  # takes long to import, too
 

@@ -15,9 +15,7 @@ from digits.figures.style import canvas, matrix_side, name_ticks, name_width, st
 def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
     """Rows by label and prediction.
 
-    Args:
-        counts: int (classes, classes): a row a label, a column a prediction.
-        classes: labels (classes,).
+    counts: int (classes, classes): a row a label, a column a prediction.
     """
     side, names = matrix_side(len(classes)), name_width(classes)
     room = side / len(classes)

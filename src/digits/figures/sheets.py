@@ -63,10 +63,7 @@ def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray |
 def sheet(images: np.ndarray, captions: Sequence[str], columns: int = 10) -> Figure:
     """Images with a line or several over each.
 
-    Args:
-        images: uint8 (n, height, width, channels), as for `tile`.
-        captions: n short texts.
-        columns: images side by side.
+    images: uint8, as for `tile`. captions: n short texts. columns: images side by side.
     """
     size = images.shape[1:3]
     inch = (size[1] + GAP) / INCHES

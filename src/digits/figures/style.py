@@ -119,10 +119,7 @@ def name_ticks(axis: Axis, names: Sequence[Any], room: float) -> None:
 
     On a horizontal axis names are turned where they are too wide. Where there is no room even so, some are left out.
 
-    Args:
-        axis: horizontal or vertical.
-        names: of the positions.
-        room: inches from one position to the next.
+    room: inches from one position to the next.
     """
     texts = [shortened(name) for name in names]
     longest = max(map(len, texts), default=0)
@@ -147,11 +144,7 @@ def matrix_side(count: int) -> float:
 def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray, room: float) -> None:
     """Write into the cells of a matrix, unless they are too small to be read.
 
-    Args:
-        axes: with the matrix.
-        texts: a list of each row.
-        colours: of the texts, str (rows, columns).
-        room: inches of the narrower side of a cell.
+    texts: a list of each row. colours: of the texts, str (rows, columns). room: inches of the narrower side of a cell.
     """
     size = min(SMALL, 0.3 * POINTS * room)
     for (row, column), colour in np.ndenumerate(colours):
@@ -170,12 +163,8 @@ def write_over_bars(
 ) -> None:
     """Write short texts over each bar, one below the other, or turned and side by side where bars are narrow.
 
-    Args:
-        axes: with bars from 0 up.
-        bars: all of them.
-        texts: a list for each bar.
-        room: inches from one bar to the next.
-        options: of the texts.
+    bars: all of the axes, from 0 up. texts: a list for each bar. room: inches from one bar to the next. options: of
+    the texts.
     """
     turned = room < NARROW
     lines = ["  ".join(parts) if turned else "\n".join(parts) for parts in texts]

@@ -41,12 +41,8 @@ def build(
 ) -> keras.Model:
     """Build a network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
 
-    Args:
-        architecture: name of the net and options of its builder.
-        shape: height, width and channels of an image.
-        classes: number of logits.
-        precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
-        seed: of the initial weights and of dropout.
+    shape: height, width and channels of an image. classes: number of logits. precision: a Keras dtype policy:
+    `float32`, `mixed_bfloat16` or `mixed_float16`. seed: of the initial weights and of dropout.
 
     Raises:
         UserError: an option that the builder does not have, or an image too small for the net.

@@ -35,14 +35,9 @@ def run(
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
-    Args:
-        run: with every member trained that is needed; the caller holds its lock.
-        seconds: wall time of the stages before this one; the table and the metrics show it.
-        members: that are needed; by default all of the config's.
-        rest: the command that trains the others.
-
-    Returns:
-        The metrics.
+    run: with every member trained that is needed; locked by the caller. seconds: wall time of the stages before this
+    one, for the table and the metrics. members: that are needed; by default all of the config's. rest: the command
+    that trains the others.
 
     Raises:
         UserError: a member is missing or damaged.
@@ -109,10 +104,7 @@ def _spread(values: list[float]) -> float:
 def prediction(config: Config, members: list[Logits], targets: np.ndarray) -> dict[str, float]:
     """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
 
-    Args:
-        config: of the run.
-        members: calibrated.
-        targets: the class of every training row, int (n,).
+    members: calibrated. targets: the class of every training row, int (n,).
     """
     rule = config.ensemble.rule
     rows, oof = logits.out_of_fold(members, rule)

@@ -34,10 +34,8 @@ class Outcome:
 def run(run: Run, resources: Resources | None = None, after: Callable[[list[Member]], None] | None = None) -> Outcome:
     """Train the members that are not trained yet, and draw the training history.
 
-    Args:
-        run: where the members go; the caller holds its lock.
-        resources: where they are trained; by default on all of this machine, for as long as it takes.
-        after: called after every member, with all that are trained by then.
+    run: locked by the caller. resources: by default all of this machine, for as long as it takes. after: called after
+    every member, with all that are trained by then.
 
     Raises:
         UserError: not a single member fits into the time.

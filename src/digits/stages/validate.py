@@ -28,13 +28,9 @@ def run(
 ) -> Verdict:
     """Check a file's form, and whether its labels are in the order of the test rows; print the verdict.
 
-    Args:
-        file: the submission.
-        dataset: whose test rows it answers.
-        output: the folder of all runs.
-        named: the run to compare with; by default the one that wrote the file or chose the same labels, else the one
-            with the best score.
-        pretrained: loads the ensemble to compare with where there is no good run.
+    output: the folder of all runs. named: the run to compare with; by default the one that wrote the file or chose the
+    same labels, else the one with the best score. pretrained: loads the ensemble to compare with where there is no
+    good run.
 
     Raises:
         UserError: the file cannot be read, or the named run cannot serve.

@@ -34,11 +34,7 @@ class Work:
 def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
     """Work of every member of a config, in the order of training.
 
-    Args:
-        config: the recipe.
-        macs: forward multiply-adds by architecture.
-        rows: of the training table.
-        test_rows: of the test table.
+    macs: forward multiply-adds by architecture. rows, test_rows: of the two tables.
     """
     settings, held_out = config.training, rows // config.folds.count
     images = images_per_epoch(rows - held_out, settings)

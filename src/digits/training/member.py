@@ -46,12 +46,7 @@ class Tables:
 def train_member(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
     """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
 
-    Args:
-        config: the recipe.
-        member: one of the config's.
-        tables: of the run.
-        folder: of the unfinished member.
-        report: is called after every epoch, and within it.
+    folder: of the unfinished member. report: is called after every epoch, and within it.
     """
     backend.start(config.training.threads)
     from digits.training import loop

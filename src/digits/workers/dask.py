@@ -69,9 +69,8 @@ def connect(address: str) -> Iterator[DaskPool]:
 def serve(workers: int | None, port: int) -> None:
     """Run a cluster on this machine alone, until Ctrl-C or a signal to end.
 
-    Args:
-        workers: processes, each of which does one job at a time; by default one for each core.
-        port: of 127.0.0.1, where the scheduler listens.
+    workers: processes, each of which does one job at a time; by default one for each core. port: of 127.0.0.1, where
+    the scheduler listens.
 
     Raises:
         UserError: the port is taken.

@@ -62,10 +62,8 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
 def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
     """Show this worker process one GPU, which it shares with as few other workers as possible.
 
-    Args:
-        folder: holds the locks; the same for all workers that share the GPUs.
-        gpus: how many there are.
-        workers: how many share them.
+    folder: holds the locks; the same for all workers that share the GPUs. gpus: how many there are. workers: how many
+    share them.
 
     Returns:
         The lock of this worker's share, which the cache keeps for as long as the process lives.

@@ -30,11 +30,7 @@ def count(
 ) -> dict[str, int]:
     """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
 
-    Args:
-        architectures: of a config.
-        shape: height, width and channels of an image.
-        classes: number of logits.
-        threads: of the backend in this process.
+    shape: height, width and channels of an image. classes: number of logits. threads: of the backend in this process.
     """
     backend.start(threads)
     macs = {}
@@ -51,11 +47,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
     The speed is None where training fails; the member's own training says why.
 
-    Args:
-        architecture: of the config.
-        config: the recipe.
-        rows: some of the table, see `some`.
-        seconds: to measure, after the first part of an epoch, which compiles.
+    rows: some of the table, see `some`. seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
     from digits.training import loop

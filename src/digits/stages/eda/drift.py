@@ -45,10 +45,7 @@ def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSeq
     even odds. Cross-validation would judge every row, but its guesses are not independent: on random halves of MNIST
     the standard deviation of their number was 1.2 times the binomial one.
 
-    Args:
-        train: features of rows, float (n, d).
-        test: of others, float (m, d).
-        seed: of the rows taken and of the trees.
+    train: features of rows, float (n, d). test: of others, float (m, d). seed: of the rows taken and of the trees.
 
     Returns:
         None where one of them has fewer than `LEAST` rows.

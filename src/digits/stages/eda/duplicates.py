@@ -37,9 +37,7 @@ def exact_pairs(images: np.ndarray, train_rows: int) -> pd.DataFrame:
 
     Three copies of an image in one table are two pairs.
 
-    Args:
-        images: uint8 (n, height, width, channels).
-        train_rows: how many of them, from the first on, are the training table.
+    images: uint8 (n, height, width, channels), the first `train_rows` of them of the training table.
     """
     rows = np.arange(len(images))
     anywhere = first_copies(images)
@@ -69,10 +67,7 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     Neighbours are looked for between components, in nearby cells only, where there are many rows; what is close there
     is measured pixel by pixel.
 
-    Args:
-        images: uint8 (n, height, width, channels).
-        components: of each, float32 (n, d).
-        seed: of the cells.
+    images: uint8 (n, height, width, channels). components: of each, float32 (n, d). seed: of the cells.
     """
     distinct = np.unique(first_copies(images))
     if len(distinct) < 3:

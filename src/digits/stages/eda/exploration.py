@@ -29,15 +29,9 @@ def grey(images: np.ndarray) -> np.ndarray:
 
 
 def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the standard deviation of every pixel in every class, in shares of white.
+    """Mean and standard deviation of every pixel in every class, in shares of white: float64 (classes, height, width).
 
-    Args:
-        images: uint8 (n, height, width).
-        targets: the class of each, int (n,); each class has a row.
-        classes: how many.
-
-    Returns:
-        Two of float64 (classes, height, width).
+    images: uint8 (n, height, width). targets: the class of each, int (n,); each class has a row.
     """
     groups = (images[targets == target] / white(images) for target in range(classes))
     means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
@@ -71,16 +65,11 @@ def shapes(images: np.ndarray) -> Shapes:
 
 
 def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
-    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
+    """Principal components of pixels in shares of white, found on some rows: float32 (n, at most `COMPONENTS`).
 
     The projection is orthogonal: distances between components are never larger than between images.
 
-    Args:
-        images: uint8 (n, height, width, channels).
-        seed: of the rows.
-
-    Returns:
-        float32 (n, at most `COMPONENTS`).
+    images: uint8 (n, height, width, channels). seed: of the rows.
     """
     rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
     pixels = images[rows].reshape(len(rows), -1) / white(images)

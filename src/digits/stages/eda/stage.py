@@ -83,15 +83,10 @@ class MeasuredData:
 
 
 def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Write figures, metrics and the list of duplicates.
+    """Write figures, metrics and the list of duplicates; return the metrics.
 
-    Args:
-        config: with the seed, and the augmentation to show.
-        dataset: to look at; test labels are left alone, even where they are known.
-        folder: made where it is missing; what an earlier call wrote there goes.
-
-    Returns:
-        The metrics.
+    config: with the seed, and the augmentation to show. dataset: to look at; test labels are left alone, even where
+    they are known. folder: made where it is missing; what an earlier call wrote there goes.
     """
     steps = StepTimer()
     measured = _measure(steps, dataset, derive(config.seed, "eda"))

@@ -52,10 +52,8 @@ MEANINGS = {
 def run(*arguments: str, again: str, otherwise: str = "then try again") -> str:
     """Show the command, run it, and return what it printed.
 
-    Args:
-        arguments: of the command.
-        again: the Make command to run again once a problem is solved.
-        otherwise: what to do where the command is not installed.
+    again: the Make command to run again once a problem is solved. otherwise: what to do where the command is not
+    installed.
 
     Raises:
         UserError: it is not installed, or it failed; says what to do.
@@ -72,9 +70,7 @@ def show(*arguments: str) -> None:
 def lines(*arguments: str, again: str, otherwise: str = "then try again", seconds: float = SECONDS) -> Iterator[str]:
     """Run the command and yield its lines as it prints them, without progress bars.
 
-    Args:
-        arguments, again, otherwise: as in `run`.
-        seconds: that the command may take.
+    again, otherwise: as in `run`. seconds: that the command may take.
 
     Raises:
         UserError: as in `run`.

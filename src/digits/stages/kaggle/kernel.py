@@ -46,9 +46,7 @@ def run(config_file: Path | None, out: Path) -> None:
 def text(gpu: Path, cpu: Path) -> str:
     """The kernel's source; the same package and configs give the same text.
 
-    Args:
-        gpu: config file for a machine with a GPU.
-        cpu: config file for a machine without one.
+    gpu, cpu: config files for a machine with a GPU and for one without.
     """
     configs = {f"{path.stem}.yaml": path.read_text(encoding="utf-8") for path in (gpu, cpu)}
     comments = "\n#\n".join(f"# {name}:\n{_comment(recipe)}" for name, recipe in configs.items())

@@ -47,10 +47,7 @@ class Predictions:
 def submit(run: RunFolder, competition: str, message: str) -> None:
     """Submit a run's predictions unless Kaggle has them already, wait for their public score, and record it.
 
-    Args:
-        run: with a valid submission.
-        competition: its name in the address of its page.
-        message: what the predictions are.
+    run: with a valid submission. competition: its name in the address of its page. message: what the predictions are.
 
     Raises:
         UserError: Kaggle's command is missing or failed, Kaggle could not score the file, or another process is working

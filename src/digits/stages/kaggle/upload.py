@@ -27,8 +27,7 @@ NEEDED = {  # what Kaggle would otherwise decide by itself, or has decided diffe
 def push(path: Path) -> None:
     """Upload the kernel and have Kaggle run it.
 
-    Args:
-        path: of the kernel's metadata.
+    path: of the kernel's metadata.
 
     Raises:
         UserError: the metadata lack the user's name, or are not what the kernel needs; or Kaggle's command is missing

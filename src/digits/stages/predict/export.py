@@ -52,11 +52,8 @@ class Format:
 def run(run: Run, out: Path, folds: int | None = None, small: bool = False) -> None:
     """Write the networks of a run as one file: uint8 images in, the arrays of a `Prediction` out.
 
-    Args:
-        run: finished.
-        out: the file.
-        folds: only the networks of the first folds; all by default.
-        small: compute in 8 bits: a quarter of the size, twice the speed, rounded probabilities.
+    folds: only the networks of the first folds; all by default. small: compute in 8 bits: a quarter of the size, twice
+    the speed, rounded probabilities.
 
     Raises:
         UserError: the run is not finished, damaged, or made from other rows; or there is no TensorFlow.

@@ -21,10 +21,7 @@ MOST_PROBABLE = 3
 def prediction_sheet(readings: Sequence[Reading], classes: np.ndarray, title: str) -> Figure:
     """Each picture, what the networks saw, and the most probable classes.
 
-    Args:
-        readings: of pictures that can be read.
-        classes: labels, int or str (classes,).
-        title: which pictures these are.
+    readings: of pictures that can be read. classes: labels, int or str (classes,). title: which pictures these are.
     """
     across = min(max(2, len(readings)), ACROSS)
     rows = max(1, -(-len(readings) // across))

@@ -64,9 +64,7 @@ class Ink(NamedTuple):
 def to_digit(picture: np.ndarray, side: int) -> np.ndarray | None:
     """Take all ink of a picture as one digit: uint8 (side, side), ink bright; None without ink.
 
-    Args:
-        picture: uint8 (height, width), dark ink on light paper or the other way round.
-        side: of the training images.
+    picture: uint8 (height, width), dark ink on light paper or the other way round. side: of the training images.
     """
     ink, groups = _groups(picture)
     if not groups:
@@ -105,9 +103,7 @@ def _groups(picture: np.ndarray) -> tuple[Ink, list[list[Piece]]]:
 def _contrast(picture: np.ndarray, sign: int) -> np.ndarray:
     """Difference of each pixel from the paper around it, float32 (height, width), in grey levels.
 
-    Args:
-        picture: float32 (height, width).
-        sign: 1 for ink lighter than paper, -1 for darker.
+    picture: float32 (height, width). sign: 1 for ink lighter than paper, -1 for darker.
     """
     smooth = cv2.medianBlur(picture, 3) if min(picture.shape) > SMALL else picture
     window = np.ones([max(3, round(STROKE * length) | 1) for length in picture.shape], np.uint8)
@@ -149,10 +145,8 @@ def _mean_of_highest(values: np.ndarray, count: int) -> float:
 def _pieces(picture: np.ndarray, sign: int, paper: float | None) -> Ink:
     """Ink and its connected pieces; none where nothing is stronger than the grain of the paper.
 
-    Args:
-        picture: float32 (height, width).
-        sign: 1 for ink lighter than paper, -1 for darker.
-        paper: of a drawing. There, all that differs from it is ink: lines of any width, and soft ones.
+    picture, sign: as for `_contrast`. paper: of a drawing. There, all that differs from it is ink: lines of any width,
+    and soft ones.
     """
     contrast = _contrast(picture, sign) if paper is None else np.maximum(sign * (picture - paper), 0)
     large = min(contrast.shape) > SMALL

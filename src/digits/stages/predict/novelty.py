@@ -32,9 +32,7 @@ def fit(vectors: np.ndarray, targets: np.ndarray) -> Novelty:
     """Class means and one covariance around them (K. Lee et al., "A Simple Unified Framework for Detecting
     Out-of-Distribution Samples and Adversarial Attacks", 2018).
 
-    Args:
-        vectors: float (n, d), of rows that the network never saw.
-        targets: class of each row, int (n,).
+    vectors: float (n, d), of rows that the network never saw. targets: class of each row, int (n,).
     """
     vectors = vectors.astype(np.float64)
     limiting = np.arange(len(vectors)) % 5 == 0  # rows that do not shape the covariance give the limit

@@ -31,11 +31,8 @@ NAMED = 10  # files in a line, and problems
 def run(ensemble: Ensemble, paths: Sequence[Path], folder: Path, split: bool = False) -> None:
     """Write `predictions.csv` and `predictions.png`, and print a table.
 
-    Args:
-        ensemble: that predicts.
-        paths: pictures, folders of pictures, and CSVs of pixels.
-        folder: for the results.
-        split: take a picture of several digits in a row as that many digits.
+    paths: pictures, folders of pictures, and CSVs of pixels. split: take a picture of several digits in a row as that
+    many digits.
 
     Raises:
         UserError: there are no pictures, or none of them can be read; earlier results stay then.

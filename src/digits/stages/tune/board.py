@@ -27,10 +27,7 @@ SHOWN = 5  # trials of the closing table
 class Board:
     """A line a trial, and on a terminal a live table of those that run.
 
-    Args:
-        trials: those that run.
-        oracle: knows those that ended.
-        workers: folds at a time.
+    trials: those that run. oracle: knows those that ended. workers: folds at a time.
     """
 
     def __init__(self, search: Search, trials: Trials, oracle: Bookkeeping, workers: int) -> None:

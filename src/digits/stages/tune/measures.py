@@ -16,9 +16,7 @@ def is_hopeless(losses: list[float], finished: list[list[float]]) -> bool:
     The median stopping rule (D. Golovin et al., "Google Vizier", KDD 2017), with folds in the place of epochs: how
     low a loss is in the middle of a schedule says more about the schedule than about where it ends.
 
-    Args:
-        losses: of the folds so far, lower is better.
-        finished: the same of every trial that ran through all its folds.
+    losses: of the folds so far, lower is better. finished: the same of every trial that ran through all its folds.
     """
     comparable = [float(np.mean(other[: len(losses)])) for other in finished if len(other) >= len(losses)]
     return len(comparable) >= LEAST and float(np.mean(losses)) > float(np.median(comparable))
@@ -39,10 +37,8 @@ def importances(values: dict[str, np.ndarray], objective: np.ndarray, seed: int)
     how much less it explains of the last fifth, in units of R^2, when that column alone is shuffled. Columns that rise
     and fall together share theirs.
 
-    Args:
-        values: a float column (trials,) for each name; codes for what is no number.
-        objective: float (trials,); at least ten trials.
-        seed: of the forests, the parts and the shufflings.
+    values: a float column (trials,) for each name; codes for what is no number. objective: float (trials,); at least
+    ten trials. seed: of the forests, the parts and the shufflings.
 
     Returns:
         The importance by name, the highest first, and the R^2 of the forest on trials that it was not fitted to:

@@ -137,10 +137,7 @@ class Space:
 def load(path: Path, base: Config, overrides: list[str]) -> Space:
     """Read a space file: `search:` names config keys and their ranges, `set:` what all trials have otherwise.
 
-    Args:
-        path: of the file.
-        base: what holds where the file says nothing.
-        overrides: `key=value` that hold whatever the file says.
+    base: what holds where the file says nothing. overrides: `key=value` that hold whatever the file says.
 
     Raises:
         UserError: the file cannot be read, a key does not exist, or a value of a range is not valid.

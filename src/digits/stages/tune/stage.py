@@ -29,10 +29,8 @@ TRIES = 2  # of scoring a config on an outer fold
 def run(search: Search, workers: int | None = None, scheduler: str | None = None) -> None:
     """Search until the trials or the hours are used up; resume a search that was stopped.
 
-    Args:
-        search: what to search, and where the results go.
-        workers: processes of this machine; by default as many as its cores have room for.
-        scheduler: address of a Dask scheduler, whose workers run the trials instead.
+    workers: processes of this machine; by default as many as its cores have room for. scheduler: address of a Dask
+    scheduler, whose workers run the trials instead.
 
     Raises:
         UserError: another process works on the search, or it was begun otherwise.

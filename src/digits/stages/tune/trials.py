@@ -54,11 +54,9 @@ class Running:
 
 
 class Trials:
-    """The unit of work is one fold of one trial, so that nothing is ever stopped from outside.
+    """Trials that run. The unit of work is one fold of one trial, so that nothing is ever stopped from outside.
 
-    Args:
-        search: what the trials belong to.
-        oracle: proposes them and keeps what became of them.
+    oracle: proposes them and keeps what became of them.
     """
 
     def __init__(self, search: Search, oracle: Bookkeeping) -> None:
@@ -72,8 +70,7 @@ class Trials:
     def jobs(self, pipe: Path | None) -> Iterator[Job | None]:
         """The next fold to score, whenever it is asked for; None while all that can run do.
 
-        Args:
-            pipe: for the progress; None where workers do not see the files of this machine.
+        pipe: for the progress; None where workers do not see the files of this machine.
 
         Raises:
             UserError: all trials so far have failed.
