@@ -1,4 +1,4 @@
-"""What a fork edits first: the competition, its files, its metric, and the words that pages use for it.
+"""The competition: its files, its metric, and the words that pages use for it. A fork edits this first.
 
 docs/fork.md says what else a fork changes.
 """
@@ -17,7 +17,7 @@ class Competition:
     submission: header of the submission, the id and the answer. The id alone where the answer is a probability for
         every class: one column each follows, in ascending order of the labels.
     first_id: id of the first test row; the others count on from there.
-    metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    metric: name of a score in `ensemble.metrics.METRICS`.
     rows: of `train` and `test`, by which a copy is known under any name, and a submission of other rows; None where
         they do not matter.
     noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
@@ -41,7 +41,7 @@ class Competition:
         return f"https://www.kaggle.com/competitions/{self.name}"
 
     def asks_for(self, data: str, rows: int) -> bool:
-        """Predictions of so many test rows of the data of this name are what it scores."""
+        """It scores predictions of so many test rows of the data of this name."""
         return data == self.name and (self.rows is None or rows == self.rows[1])
 
 

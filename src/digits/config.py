@@ -235,6 +235,11 @@ class Config(Section):
     tune: Tune = Tune()
     tuned_on: str | None = None
 
+    @property
+    def epochs_per_fold(self) -> int:
+        """Epochs of a fold's networks together, one of each architecture."""
+        return self.training.epochs * len(self.architectures)
+
     def with_training(self, **settings: Any) -> Config:
         """Copy the config with other settings of training, which are not checked."""
         return self.model_copy(update={"training": self.training.model_copy(update=settings)})

@@ -1,4 +1,4 @@
-"""What people see while they wait and when it is done: live on a terminal, plain elsewhere."""
+"""Console output of work that takes a while: live on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 

@@ -204,9 +204,9 @@ class TestZip:
     @pytest.mark.parametrize(
         ("members", "words"),
         [
-            ({}, "holds no CSV; expected one"),
-            ({"x.txt": text(LINES)}, "holds no CSV; expected one"),
-            ({"a.csv": text(LINES), "b.csv": text(LINES)}, "holds 2 CSVs; expected one"),
+            ({}, "holds no CSV files; expected one"),
+            ({"x.txt": text(LINES)}, "holds no CSV files; expected one"),
+            ({"a.csv": text(LINES), "b.csv": text(LINES)}, "holds 2 CSV files; expected one"),
             ({"../a.csv": text(LINES)}, "unsafe path"),
             ({"a.csv": b"0" * 9 * 2**20}, "a zip bomb"),
             ({"a.csv": b"0" * 3 * 2**20}, "is no submission but a file of more than"),

@@ -29,7 +29,7 @@ SCORES = {name: {"purity": 0.99, "silhouette": 0.7} for name in ("aligned", "eac
 FIGURES = {
     "confusion": lambda: confusion_matrix(TABLE, TEN),
     "labels": lambda: eda.label_distribution(TABLE.sum(axis=1), TEN),
-    "samples": lambda: eda.class_samples(IMAGES.reshape(10, 20, 28, 28, 1)[:, :12], TEN),
+    "samples": lambda: eda.class_lines(IMAGES.reshape(10, 20, 28, 28, 1)[:, :12], TEN),
     "means": lambda: eda.class_images(DRAW.random((10, 28, 28)), DRAW.random((10, 28, 28)), TEN),
     "ink and slant": lambda: eda.ink_and_slant(VALUES, VALUES, TARGETS, TEN),
     "agreement": lambda: evaluate.agreement_matrix(agreement({f"default-s0-f{k}": k < VALUES for k in range(10)})),

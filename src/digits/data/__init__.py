@@ -1,4 +1,4 @@
-"""Where the rows come from: find a source, read and check it, split it into folds."""
+"""The rows: find a source, read and check it, split it into folds."""
 
 from digits.data.corrections import corrected
 from digits.data.dataset import Dataset, Rows, Split

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -117,12 +117,7 @@ def only_csv(path: Path) -> Table:
     Raises:
         UserError: it holds none or several, or the zip is damaged or unsafe.
     """
-    names = {member: PurePosixPath(member).name for member in archives.members(path)}
-    found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
-    if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
-    archives.check(path, found[0])
-    return Table(path, found[0])
+    return _only(path, "CSV files", lambda name: name.lower().endswith(".csv") and not name.startswith("._"))
 
 
 def name_of(path: Path, tables: Mapping[str, Table]) -> str:
@@ -166,13 +161,16 @@ def _archives(folder: Path) -> list[Path]:
 
 def _single(file: Path) -> Table:
     """The table of a file, plain, in gzip, or in a zip of its own (as Kaggle ships single files)."""
-    if file.suffix.lower() != ".zip":
-        return Table(file)
-    found = [name for name in archives.members(file) if PurePosixPath(name).name == file.stem]
+    return _only(file, file.stem, file.stem.__eq__) if file.suffix.lower() == ".zip" else Table(file)
+
+
+def _only(path: Path, kind: str, is_meant: Callable[[str], bool]) -> Table:
+    """The one member of a zip whose name, without folders, is meant."""
+    found = [member for member in archives.members(path) if is_meant(PurePosixPath(member).name)]
     if len(found) != 1:
-        raise UserError(f"{file}: holds {len(found) or 'no'} {file.stem}; expected one")
-    archives.check(file, found[0])
-    return Table(file, found[0])
+        raise UserError(f"{path}: holds {len(found) or 'no'} {kind}; expected one")
+    archives.check(path, found[0])
+    return Table(path, found[0])
 
 
 def _in_archive(path: Path) -> dict[str, Table]:

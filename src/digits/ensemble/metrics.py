@@ -18,12 +18,11 @@ DRAWS = 500  # of rows, for the interval of a score
 class Metric:
     """A score that a competition may ask for.
 
-    label: for sentences. score: of probabilities float (n, c) and targets int (n,). greater_is_better: its direction.
+    label: for sentences. score: of probabilities float (n, c) and targets int (n,).
     """
 
     label: str
     score: Callable[[np.ndarray, np.ndarray], float]
-    greater_is_better: bool = True
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -50,7 +49,7 @@ def macro_f1(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
 METRICS = {
     "accuracy": Metric("accuracy", accuracy),
-    "log_loss": Metric("log loss", log_loss, greater_is_better=False),
+    "log_loss": Metric("log loss", log_loss),
     "macro_f1": Metric("macro F1", macro_f1),
 }
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from digits.figures.caption import Caption
-from digits.figures.style import PALETTE, SERIES, canvas, error_rate, log_shares, plain_log, styled
+from digits.figures.style import PALETTE, SERIES, canvas, log_shares, plain_log, styled
 
 SCORED = "The curves are measured on the rows that are scored; no choice is made by them."
 CAPTION = Caption("Training of every member, by epoch", SCORED)
@@ -24,10 +24,11 @@ def training_history(histories: Mapping[str, np.ndarray]) -> Figure:
     architectures = list(dict.fromkeys(name.split("-")[0] for name in histories))
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
     for name, history in histories.items():
-        colour = colours[name.split("-")[0]]
-        for axes, field, transform in ((losses, "loss", np.asarray), (errors, "accuracy", error_rate)):
-            axes.plot(history["epoch"], transform(history[field]), ":", color=colour, lw=1, alpha=0.7)
-            axes.plot(history["epoch"], transform(history[f"held_out_{field}"]), color=colour, lw=1.4)
+        colour, epochs = colours[name.split("-")[0]], history["epoch"]
+        losses.plot(epochs, history["loss"], ":", color=colour, lw=1, alpha=0.7)
+        losses.plot(epochs, history["held_out_loss"], color=colour, lw=1.4)
+        errors.plot(epochs, 1 - history["accuracy"], ":", color=colour, lw=1, alpha=0.7)
+        errors.plot(epochs, 1 - history["held_out_accuracy"], color=colour, lw=1.4)
     for architecture in architectures:
         losses.plot([], [], color=colours[architecture], label=f"{architecture}, held out")
         losses.plot([], [], ":", color=colours[architecture], label=f"{architecture}, training (augmented)")
@@ -47,9 +48,7 @@ def fold_histories(folds: Mapping[int, Sequence[np.ndarray]]) -> Figure:
     """
     figure, (losses, errors) = canvas(2)
     _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
-    _draw_folds(
-        errors, {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
-    )
+    _draw_folds(errors, {fold: [1 - each["held_out_accuracy"] for each in seeds] for fold, seeds in folds.items()})
     losses.set_ylabel("held-out log loss (nats)")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     heights = np.concatenate([line.get_ydata() for line in losses.lines])

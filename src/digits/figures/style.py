@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -34,6 +34,7 @@ LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of 
 SMALLEST, UPRIGHT, LARGEST = 6, 8, 10  # size of names in points: at least, at least on a horizontal axis, at most
 MOST_LETTERS = 14  # of a name
 NARROW = 0.39  # inches of a bar, below which what is written over it is turned
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 SHEET: dict[str, Any] = {
     "figure.dpi": 200,
     "figure.facecolor": "white",
@@ -75,7 +76,7 @@ def entitle(figure: Figure, title: str) -> None:
 
 def log_percent(axis: Axis) -> None:
     """Format a logarithmic axis of shares: 0.05 as `5%`, 0.001 as `0.1%`."""
-    _format_log(axis, lambda value, _: f"{100 * value:.4g}%")
+    _format_log(axis, PERCENT)
 
 
 def log_shares(axes: Axes) -> None:
@@ -89,7 +90,7 @@ def log_shares(axes: Axes) -> None:
         decades = 10.0 ** np.arange(np.floor(np.log10(least)), 1)
         steps = [step for decade in decades for step in (decade, 2 * decade, 5 * decade) if least <= step <= 1]
         axes.yaxis.set_major_locator(FixedLocator([0, *steps]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_yscale("log")
@@ -98,13 +99,13 @@ def log_shares(axes: Axes) -> None:
 
 def plain_log(axis: Axis) -> None:
     """Format a logarithmic axis with plain numbers."""
-    _format_log(axis, lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
+    _format_log(axis, FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"))
 
 
-def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
+def _format_log(axis: Axis, formatter: Formatter) -> None:
     """Place ticks at 1, 2 and 5 of every decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(text))
+    axis.set_major_formatter(formatter)
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -171,8 +172,3 @@ def write_over_bars(
     axes.bar_label(bars, lines, padding=2, rotation=90 if turned else 0, **{"fontsize": 8} | options)
     top = max((bar.get_y() + bar.get_height() for bar in bars), default=1)
     axes.set(xlim=(-0.8, len(bars) - 0.2), ylim=(0, top * (1.45 if turned else 1.16)))
-
-
-def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """One minus the accuracy."""
-    return 1 - np.asarray(accuracy)

@@ -19,11 +19,9 @@ from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
 JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
-PACKAGES = {
-    "tensorflow": ("tensorflow",),
-    "jax": ("jax", "jaxlib"),
-}  # whose versions decide a result: the backend's ...
-RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # ... and those of any
+# Packages whose versions decide a result: of each backend, and of both.
+PACKAGES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
 CPUINFO = Path("/proc/cpuinfo")
 

@@ -183,7 +183,7 @@ class DaskPool(Pool):
 def _call(
     function: Callable[..., Any], arguments: tuple[Any, ...], shared: tuple[Any, ...], expected: dict[str, str]
 ) -> Any:
-    """On a worker: do a job in a process of its own, if the worker has the versions for it.
+    """Do a job in a process of its own on a worker, if the worker has the versions for it.
 
     Keras draws initial weights from random states that are one for all threads of a process, and TensorFlow keeps its
     number of threads as long as a process lives. What the job prints is printed where the run is. It is killed as soon

@@ -231,7 +231,7 @@ def serve(descriptor: int) -> None:
         if setup.fresh:
             backend.load()
         else:
-            end_with(launcher)
+            _end_with(launcher)
         while True:
             job = connection.recv()
             connection.send(_in_a_fork(connection, *job) if setup.fresh else _outcome(*job))
@@ -254,7 +254,7 @@ def _in_a_fork(
     parent, pid = os.getpid(), os.fork()
     if not pid:
         try:
-            end_with(parent)
+            _end_with(parent)
             theirs.send(_outcome(function, arguments))
             sys.stdout.flush()
         finally:
@@ -277,7 +277,7 @@ def _ended(status: int) -> Killed:
     )
 
 
-def end_with(launcher: int) -> None:
+def _end_with(launcher: int) -> None:
     """End this process soon after the one that started it: a killed call leaves nobody behind."""
 
     def watch() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.figures.style import PALETTE, canvas, error_rate, log_percent, styled
+from digits.figures.style import PALETTE, canvas, log_percent, styled
 
 
 @styled
@@ -20,12 +20,10 @@ def convergence(curves: dict[str, np.ndarray], targets: Sequence[float]) -> Figu
     """
     figure, (axes,) = canvas(width=7.5, height=4.5)
     for (name, points), colour in zip(curves.items(), PALETTE, strict=False):
-        axes.plot(points[:, 0], error_rate(points[:, 1]), "o-", ms=3, lw=1.4, color=colour, label=name)
+        axes.plot(points[:, 0], 1 - points[:, 1], "o-", ms=3, lw=1.4, color=colour, label=name)
     for target in targets:
-        axes.axhline(error_rate(target), color="#444444", lw=0.8, ls="--")
-        axes.annotate(
-            f"{target:.1%}", (1, error_rate(target)), xycoords=("axes fraction", "data"), ha="right", va="bottom"
-        )
+        axes.axhline(1 - target, color="#444444", lw=0.8, ls="--")
+        axes.annotate(f"{target:.1%}", (1, 1 - target), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     axes.set(title="Error on held-out rows", xlabel="seconds of training", ylabel="rows that were wrong", yscale="log")
     log_percent(axes.yaxis)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

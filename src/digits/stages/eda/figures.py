@@ -18,6 +18,7 @@ from digits.figures.sheets import GAP, draw_tile
 from digits.figures.style import (
     LARGEST,
     PALETTE,
+    PERCENT,
     SMALL,
     WIDTH,
     bars_width,
@@ -42,7 +43,6 @@ BINS = 32  # of the intensities that have ink
 FRAME = PALETTE[1]
 ON_WHITE = {"fc": "white", "ec": "none", "pad": 0.5}  # so that a line behind a text does not strike it out
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 @styled
@@ -63,22 +63,8 @@ def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
 
 
 @styled
-def class_samples(images: np.ndarray, classes: np.ndarray) -> Figure:
-    """Images of every class, uint8 (classes, k, height, width, channels), a line a class."""
-    return _lines(images, classes)
-
-
-@styled
-def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray) -> Figure:
-    """An image of every class, framed, and what augmentation makes of it each time.
-
-    originals: uint8 (classes, *shape). draws: of each, uint8 (classes, k, *shape).
-    """
-    return _lines(np.concatenate([originals[:, None], draws], axis=1), classes, framed=True)
-
-
-def _lines(images: np.ndarray, classes: np.ndarray, framed: bool = False) -> Figure:
-    """Images, uint8 (lines, k, *shape), with a name before every line; the first of each framed if so asked."""
+def class_lines(images: np.ndarray, classes: np.ndarray, framed: bool = False) -> Figure:
+    """Images of every class, uint8 (classes, k, *shape), a line a class; `framed`: a frame around its first image."""
     lines, count, height = images.shape[:3]
     names = name_width(classes)
     figure = Figure(figsize=(max(WIDTH, LINE * count + names + 0.2), LINE * lines + 0.6), layout="constrained")

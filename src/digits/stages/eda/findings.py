@@ -13,7 +13,7 @@ from digits.figures.caption import Caption
 if TYPE_CHECKING:
     from digits.config import Augmentation
 
-NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
+NOUN = COMPETITION.noun
 BRIGHT = 0.9  # of white: the inside of a stroke
 TABLES = ("train", "test", "across")  # where the two rows of a pair are
 
@@ -27,7 +27,7 @@ def labels(record: Mapping[str, Any]) -> str:
     """Say how evenly the classes are spread."""
     most, fewest = (choose(record["classes"], key=lambda row: row["rows"]) for choose in (max, min))
     return (
-        f"The most frequent {COMPETITION.noun}, {most['class']} ({most['share']:.2%}), has "
+        f"The most frequent {NOUN}, {most['class']} ({most['share']:.2%}), has "
         f"{most['rows'] / fewest['rows']:.2f} times the rows of the rarest, {fewest['class']} ({fewest['share']:.2%})."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
+from digits.data.layout import size
 from digits.figures import folder as figure_folder
 from digits.figures.folder import Captioned
 from digits.figures.style import shortened
@@ -206,7 +208,7 @@ def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[st
     targets, classes = data.targets, data.classes
     yield "labels", figures.label_distribution(np.bincount(targets), classes), captions["labels"]
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes), findings.samples(SAMPLES, measured.train_rows)
+    yield "samples", figures.class_lines(samples, classes), findings.samples(SAMPLES, measured.train_rows)
     grey = exploration.grey(data.train_images)
     counts = exploration.intensity_counts(grey, targets, len(classes))
     yield "intensities", figures.intensity_histogram(counts), findings.intensities(counts, classes)
@@ -223,8 +225,8 @@ def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[st
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
     draws = draws.reshape(len(classes), DRAWS, *data.shape)
-    figure = figures.augmentation_sheet(originals, draws, classes)
-    yield "augmentation", figure, findings.augmentation(originals, draws, settings)
+    sheet = figures.class_lines(np.concatenate([originals[:, None], draws], axis=1), classes, framed=True)
+    yield "augmentation", sheet, findings.augmentation(originals, draws, settings)
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
@@ -273,15 +275,16 @@ def _print(record: dict[str, Any], folder: Path) -> None:
 
 def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines of the closing table."""
-    classes, (height, width, channels), blank = record["classes"], record["shape"], record["blank"]
-    rows, size = record["rows"], f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
-    text = f"{rows['train']:,} to train, {rows['test']:,} to predict; {size} pixels, {len(classes)} {COMPETITION.nouns}"
-    yield "rows", text
+    classes, shape, blank, rows = record["classes"], record["shape"], record["blank"], record["rows"]
+    images = f"{size(shape)} pixels, {len(classes)} {COMPETITION.nouns}"
+    yield "rows", f"{rows['train']:,} to train, {rows['test']:,} to predict; {images}"
     for name, unit, scale in (("ink", "% of white", 100), ("slant", "degrees", 1)):
         low, high = (choose(classes, key=lambda row: row[name]) for choose in (min, max))
         ends = (f"{scale * end[name]:.2f} {unit} ({end['class']})" for end in (low, high))
         yield f"median {name} of a {COMPETITION.noun}", " to ".join(ends)
-    text = f"{blank['train']} of {height * width} pixels in train, {blank['test']} in test, {blank['both']} in both"
+    text = (
+        f"{blank['train']} of {math.prod(shape[:2])} pixels in train, {blank['test']} in test, {blank['both']} in both"
+    )
     yield "always blank", f"{text}; {blank['train_only']} have ink in test only"
     for kind in ("exact", "near"):
         counts = record["duplicates"][kind]

@@ -1,1 +1,1 @@
-"""What has to do with Kaggle: the kernel, the upload, the download."""
+"""Kaggle: the kernel, the upload, the download."""

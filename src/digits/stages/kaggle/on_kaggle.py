@@ -1,4 +1,4 @@
-"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
+"""Main program of `kaggle_kernel.py`: the ordinary stages on the mounted data, for as long as there is time.
 
 `python -m digits.stages.kaggle.on_kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
 """
@@ -31,7 +31,7 @@ MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the head of the kernel sets.
+    """Settings in the head of the kernel.
 
     gpu_config, cpu_config: files; the run is called like the one that is taken. overrides: such as
     `training.epochs=3`. max_hours: for all of it. mounted: where Kaggle mounts data. working: where results go. began:

@@ -22,7 +22,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Submission:
     """A run's predictions and the competition that they are for.
 
     competition: its name in the address of its page. checksum: SHA-256 of the run's submission.
@@ -53,39 +53,39 @@ def submit(run: RunFolder, competition: str, message: str) -> None:
         UserError: Kaggle's command is missing or failed, Kaggle could not score the file, or another process is working
             on the run when the score is there.
     """
-    predictions = Predictions(run, competition, records.checksum(run.submission))
-    made = _look(predictions)[0] in ("pending", "complete")
+    submission = Submission(run, competition, records.checksum(run.submission))
+    made = _look(submission)[0] in ("pending", "complete")
     if made:
         print("Kaggle has these predictions already")
     until, score = time.monotonic() + SECONDS, None
     try:
-        for line in () if made else _send(predictions, message):
+        for line in () if made else _send(submission, message):
             made = made or line.startswith(MADE)  # before it is seen, and Ctrl-C pressed
             print(line, flush=True)
         made = True
-        score = _wait(predictions, until)
+        score = _wait(submission, until)
     except KeyboardInterrupt:
         if not made:
             raise
     if score is None:
-        print(f"\nThe submission is made, and has no score yet. To look for it later: {predictions.again}")
+        print(f"\nThe submission is made, and has no score yet. To look for it later: {submission.again}")
     else:
-        _record(predictions, score)
+        _record(submission, score)
 
 
-def _send(predictions: Predictions, message: str) -> Iterator[str]:
+def _send(submission: Submission, message: str) -> Iterator[str]:
     """Submit the file, and wait for its score where the command can; yield the lines that the command prints.
 
     Raises:
         UserError: the submission was not made.
     """
-    file = str(predictions.run.submission)
-    arguments = ["competitions", "submit", "-c", predictions.competition, "-f", file]
-    arguments += ["-m", f"{message}, {predictions.mark}", *_wait_option()]
+    file = str(submission.run.submission)
+    arguments = ["competitions", "submit", "-c", submission.competition, "-f", file]
+    arguments += ["-m", f"{message}, {submission.mark}", *_wait_option()]
     command.show(*arguments)
     made = False
     try:
-        for line in command.lines(*arguments, again=predictions.again, seconds=command.SECONDS + SECONDS):
+        for line in command.lines(*arguments, again=submission.again, seconds=command.SECONDS + SECONDS):
             made = made or line.startswith(MADE)
             yield line
     except UserError:
@@ -102,7 +102,7 @@ def _wait_option() -> list[str]:
     return ["--wait", str(SECONDS)] if any("--wait" in line for line in usage) else []
 
 
-def _wait(predictions: Predictions, until: float) -> float | None:
+def _wait(submission: Submission, until: float) -> float | None:
     """Public score once it is there; None where it is not by `until`, a time of `time.monotonic`, or will never be.
 
     Raises:
@@ -111,12 +111,12 @@ def _wait(predictions: Predictions, until: float) -> float | None:
     started, pause = time.monotonic(), FIRST_PAUSE
     while True:
         try:
-            status, score = _look(predictions)
+            status, score = _look(submission)
         except UserError as error:  # a network that fails for a moment changes nothing about the submission
             status, score = one_line(str(error)), ""
         if status == "error":
-            page = command.page(predictions.competition)
-            raise UserError(f"Kaggle could not score {predictions.run.submission}; {page}/submissions says why")
+            page = command.page(submission.competition)
+            raise UserError(f"Kaggle could not score {submission.run.submission}; {page}/submissions says why")
         if status == "complete" or time.monotonic() + pause > until:
             return float(score) if NUMBER.fullmatch(score) else None
         waited = duration(time.monotonic() - started)
@@ -125,32 +125,32 @@ def _wait(predictions: Predictions, until: float) -> float | None:
         pause = min(1.5 * pause, LONGEST_PAUSE)
 
 
-def _look(predictions: Predictions) -> tuple[str, str]:
+def _look(submission: Submission) -> tuple[str, str]:
     """Status of the predictions in Kaggle's list of submissions, and their public score as it stands there.
 
     The status is `pending`, `complete`, `error` or `not listed`.
     """
-    arguments = ("competitions", "submissions", "-c", predictions.competition, "--csv")
-    lines = list(command.lines(*arguments, again=predictions.again))
+    arguments = ("competitions", "submissions", "-c", submission.competition, "--csv")
+    lines = list(command.lines(*arguments, again=submission.again))
     header = next((number for number, line in enumerate(lines) if "publicScore" in line), len(lines))
-    rows = [row for row in csv.DictReader(lines[header:]) if str(row.get("description")).endswith(predictions.mark)]
+    rows = [row for row in csv.DictReader(lines[header:]) if str(row.get("description")).endswith(submission.mark)]
     if not rows:
         return "not listed", ""
     newest = max(rows, key=lambda row: str(row.get("date")))
     return str(newest.get("status")).rpartition(".")[2].lower(), str(newest.get("publicScore"))
 
 
-def _record(predictions: Predictions, score: float) -> None:
+def _record(submission: Submission, score: float) -> None:
     """Write the score into the run's metrics, beside the predicted one.
 
     Raises:
         UserError: another process is working on the run, or has made other predictions meanwhile.
     """
-    run = predictions.run
+    run = submission.run
     print(f"Public score: {score:.5f}", flush=True)
     with run.locked():
-        if records.checksum(run.submission) != predictions.checksum:
+        if records.checksum(run.submission) != submission.checksum:
             raise UserError(f"run {run.folder} has other predictions by now; the score was not recorded")
         metrics = records.read_json(run.metrics, predicted_score=float)
-        records.write_json(run.metrics, metrics | {"kaggle_score": score, "kaggle_submission": predictions.checksum})
+        records.write_json(run.metrics, metrics | {"kaggle_score": score, "kaggle_submission": submission.checksum})
     print(f"Predicted: {metrics['predicted_score']:.5f}. Both are in {run.metrics}")

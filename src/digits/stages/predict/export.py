@@ -42,7 +42,7 @@ TIMED_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Format:
-    """What TensorFlow reads: its name for Keras' `Model.export`, its name in the run's folder, and how it is opened."""
+    """Format for TensorFlow: its name for Keras' `Model.export`, its name in the run's folder, and how it is opened."""
 
     keras: str
     name: str

@@ -1,4 +1,4 @@
-"""What the networks read in people's own pictures."""
+"""Figure of the predictions of people's own pictures."""
 
 from __future__ import annotations
 

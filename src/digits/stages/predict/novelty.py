@@ -1,4 +1,4 @@
-"""How unlike everything in the training data an image is."""
+"""Novelty: how unlike the training data an image is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody's own picture files."""
+"""Read picture files of any kind, within limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the networks read in people's pictures: labels, or why there are none."""
+"""Predictions of people's own pictures: labels, or why there are none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the networks read in a picture.
+    """Prediction of a picture.
 
     status: `OK`, `NONE` or the picture's problem. note: why it is `NONE`. label: of all images together. confidence:
     the probability of the label. probabilities: of each image, float (n, classes).

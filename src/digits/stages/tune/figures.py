@@ -95,7 +95,7 @@ def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, list[tuple[float
 
 @styled
 def hyperparameter_importance(found: dict[str, Importance]) -> Figure:
-    """What a forest loses in predicting the objective when one hyperparameter is shuffled, the highest first."""
+    """Loss of a forest that predicts the objective, when one hyperparameter is shuffled; the highest first."""
     figure, (axes,) = canvas(height=1.0 + 0.4 * len(found))
     names = list(found)[::-1]
     means = [found[name].mean for name in names]

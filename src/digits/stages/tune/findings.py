@@ -11,7 +11,7 @@ from digits.figures.caption import Caption
 from digits.progress import duration
 from digits.stages.tune.measures import OBJECTIVES
 
-Rows = Sequence[Mapping[str, Any]]  # of the leaderboard, the best first
+Leaderboard = Sequence[Mapping[str, Any]]  # a row a trial, the best first
 
 
 def words(objective: str) -> str:
@@ -19,7 +19,7 @@ def words(objective: str) -> str:
     return objective.replace("_", " ")
 
 
-def outcome(trials: Rows, objective: str) -> str:
+def outcome(trials: Leaderboard, objective: str) -> str:
     """Say how many trials there were, and how clear the best one is."""
     counts = Counter(row["status"] for row in trials)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -34,7 +34,7 @@ def outcome(trials: Rows, objective: str) -> str:
     )
 
 
-def saving(trials: Rows, tune: Tune, epochs_per_trial: int) -> list[str]:
+def saving(trials: Leaderboard, tune: Tune, epochs_per_trial: int) -> list[str]:
     """Say what ending trials early spared; epochs_per_trial: of one that is trained to the end."""
     if tune.tuner == "hyperband":
         begun = sum(row["tuner/round"] == 0 for row in trials)
@@ -83,7 +83,7 @@ def nested(record: Mapping[str, Any], data: str) -> str:
     )
 
 
-def captions(trials: Rows, objective: str, explained: float = 0.0) -> dict[str, Caption]:
+def captions(trials: Leaderboard, objective: str, explained: float = 0.0) -> dict[str, Caption]:
     """Words of the figures, by name; explained: the R^2 of the forest of importances on trials that it did not see."""
     name = words(objective)
     done = [row for row in trials if row["status"] == "done"]

@@ -33,7 +33,7 @@ ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 @dataclass
 class TrialRecord:
-    """TrialRecord of a trial besides keras-tuner's own.
+    """Record of a trial beside keras-tuner's own.
 
     losses: of its finished folds, lower is better. epochs: trained so far, over all its networks, of `total`. began,
     ended: when, in seconds that the search had taken; began: in the last call. reason: why it failed.
@@ -81,7 +81,7 @@ class Bookkeeping(keras_tuner.Oracle):
         return self._spent + time.monotonic() - self._called
 
     def ask(self) -> Trial | None:
-        """A new trial; None where there is none, at least until another one ends."""
+        """Ask for a new trial; None where there is none, at least until another one ends."""
         full = self.tune.trials is not None and len(self.trials) >= self.tune.trials
         if full or self._is_time_up():
             return None
@@ -89,25 +89,25 @@ class Bookkeeping(keras_tuner.Oracle):
         return trial if trial.status == TrialStatus.RUNNING else None
 
     def begin(self, trial_id: str, total: int) -> None:
-        """Enter the beginning of a trial of so many epochs."""
+        """Record the beginning of a trial of so many epochs."""
         record = self.records.setdefault(trial_id, TrialRecord())
         record.began, record.total = self.spent, total
         self.save()
 
     def enter(self, trial_id: str, scores: list[Score], epochs: int) -> bool:
-        """Enter the finished folds of a trial, and the epochs that it has trained; whether to leave it at that."""
+        """Record the finished folds of a trial and its trained epochs; True where it is complete or hopeless."""
         record = self.records[trial_id]
         record.losses, record.epochs = [score.loss(self.tune.objective) for score in scores], epochs
         self.save()
         return len(scores) == self.tune.folds or self._is_hopeless(record)
 
     def complete(self, trial_id: str, scores: list[Score]) -> None:
-        """Enter the end of a trial, with the scores of its folds."""
+        """Record the end of a trial, with the scores of its folds."""
         self.update_trial(trial_id, vars(combine(scores)))
         self._end(trial_id, TrialStatus.COMPLETED)
 
     def fail(self, trial_id: str, reason: str, epochs: int) -> None:
-        """Enter the end of a trial that failed after so many epochs."""
+        """Record the end of a trial that failed after so many epochs."""
         self.records[trial_id].reason, self.records[trial_id].epochs = reason, epochs
         self._end(trial_id, TrialStatus.FAILED, reason)
 

@@ -72,7 +72,7 @@ class Results:
     def findings(self) -> list[str]:
         """The sentences for the console and the report."""
         search, trials = self.search, self.table.to_dict("records")
-        epochs = search.epochs_per_fold * search.tune.folds
+        epochs = search.base.epochs_per_fold * search.tune.folds
         return [
             findings.outcome(trials, search.tune.objective),
             *findings.saving(trials, search.tune, epochs),

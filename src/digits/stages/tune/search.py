@@ -46,11 +46,6 @@ class Search:
         return self.space.base.tune
 
     @property
-    def epochs_per_fold(self) -> int:
-        """Epochs that the networks of one fold are trained in the base config."""
-        return self.base.training.epochs * len(self.base.architectures)
-
-    @property
     def described_rows(self) -> str:
         """The rows that are searched on, in words."""
         total = len(self.dataset.train_labels)
@@ -59,7 +54,7 @@ class Search:
         return f"{some}the {total:,} training rows of {self.dataset.name}{left_out}"
 
     def outside(self, fold: int) -> Search:
-        """The same search on the rows outside an outer fold."""
+        """Search of the same space on the rows outside an outer fold."""
         return replace(self, folder=self.folder / f"outer-{fold}", outer=fold)
 
     def outer_folds(self) -> np.ndarray:

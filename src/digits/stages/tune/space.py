@@ -62,7 +62,7 @@ class Range(Section):
 
     @property
     def is_scale(self) -> bool:
-        """Its values are numbers with an order; other choices are known by their JSON text."""
+        """Values are numbers with an order; other choices are known by their JSON text."""
         return self.choice is None or all(type(value) in (int, float) for value in self.choice)
 
     def declare(self, name: str, into: HyperParameters) -> None:

@@ -45,12 +45,8 @@ class Running:
     tries: int = 0
 
     @property
-    def epochs_per_fold(self) -> int:
-        return self.config.training.epochs * len(self.config.architectures)
-
-    @property
     def total(self) -> int:
-        return self.epochs_per_fold * self.config.tune.folds
+        return self.config.epochs_per_fold * self.config.tune.folds
 
 
 class Trials:
@@ -95,7 +91,7 @@ class Trials:
             running.epochs = max(running.epochs, message["epoch"])
 
     def take(self, name: str, result: Score | str | Killed) -> None:
-        """Enter what came of the fold of a trial: its score, or why it failed."""
+        """Record the result of a trial's fold: its score, or why it failed."""
         running = self.running[name]
         if isinstance(result, Score):
             records.write_json(self._fold(name, len(running.scores)), vars(result))
@@ -134,7 +130,7 @@ class Trials:
     def _continue(self, name: str) -> None:
         """Go to a trial's next fold, or end it where there is none or it is hopeless."""
         running = self.running[name]
-        running.epochs = len(running.scores) * running.epochs_per_fold
+        running.epochs = len(running.scores) * running.config.epochs_per_fold
         if self.oracle.enter(name, running.scores, running.epochs):
             self.oracle.complete(name, running.scores)
             self._forget(name)
@@ -159,7 +155,7 @@ class Trials:
         left = running.began + 60 * limit - self.oracle.spent if limit else math.inf
         folder = self.work / name if pipe else None
         fold = len(running.scores)
-        return FoldJob(name, running.config, fold, fold * running.epochs_per_fold, folder, pipe, left)
+        return FoldJob(name, running.config, fold, fold * running.config.epochs_per_fold, folder, pipe, left)
 
     def _fold(self, name: str, fold: int) -> Path:
         return self.work / name / f"fold-{fold}.json"
