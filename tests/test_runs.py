@@ -40,7 +40,7 @@ def test_a_run_of_an_earlier_version_loads_and_gives_its_submission(tmp_path, ca
     run = Run(folder.folder, settings, DATA)
     backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
     for member in run.members:
-        network = models.load(run.whole(member) / "model.keras")
+        network = models.load(run.verified(member) / "model.keras")
         loaded = logits.load(run, member)
         assert network.output_shape[-1] == loaded.oof.shape[1] == 10
         assert len(loaded.test) == len(DATA.test_images)
@@ -62,7 +62,7 @@ def test_a_damaged_member_is_named(tmp_path, damage):
     with pytest.raises(UserError, match=message):
         run.member_arrays(run.members[0], "oof.npz", rows="i1")
     with pytest.raises(UserError, match=message):
-        run.whole(run.members[0])
+        run.verified(run.members[0])
 
 
 class TestClaim:

@@ -80,15 +80,15 @@ class Session:
         settings = self.config()
         run = RunFolder.named(self.output, self.run or self.config_path.stem)
         print(f"{'Run' if run.exists else 'New run'} {run.folder}, of {self.config_path}", flush=True)
-        return Run(run.folder, settings, corrected(self.dataset, settings))
+        return Run(run.folder, settings, with_corrections(self.dataset, settings))
 
-    def folder(self) -> RunFolder:
+    def run_folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
         return RunFolder.named(self.output, self.run or self.default_name)
 
     def finished_run(self, preset: Path | None = None) -> Run:
         """An existing run, as far as it is trained, with the session's overrides of what may change on it."""
-        folder = self.folder()
+        folder = self.run_folder()
         recorded = folder.adapted_config(list(self.overrides), preset)
         covered = folder.covered_config(recorded)
         if covered is not recorded:
@@ -124,7 +124,7 @@ def resources(workers: int | None, scheduler: str | None, hours: str | None) -> 
     return Resources(workers, scheduler, Deadline(began, limit))
 
 
-def corrected(dataset: Dataset, settings: Config) -> Dataset:
+def with_corrections(dataset: Dataset, settings: Config) -> Dataset:
     """Dataset with the corrected labels of a config, if it names any; prints what they change."""
     dataset = data.corrected(dataset, settings.data.corrections)
     if dataset.corrected is not None:
@@ -235,7 +235,7 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     RunFolder.named(session.output, name)  # which checks the name
     folder = session.output / "tune" / name
     print(f"Search: {folder}, of {space_file}", flush=True)
-    stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
+    stage.run(Search(space, space_file, with_corrections(session.dataset, space.base), folder), workers, scheduler)
 
 
 def evaluate(run: Run) -> None:
@@ -282,12 +282,12 @@ def explore(session: Session, port: int | None) -> None:
     from digits.stages.cluster import stage as cluster
     from digits.stages.explore import stage as explore
 
-    if session.run is None and not session.folder().metrics.exists():
-        print(f"There is no finished run {session.folder().folder} yet: here is the demo set's", flush=True)
+    if session.run is None and not session.run_folder().metrics.exists():
+        print(f"There is no finished run {session.run_folder().folder} yet: here is the demo set's", flush=True)
         session = Session(DEMO, output=session.output)
-        if not session.folder().metrics.exists():
+        if not session.run_folder().metrics.exists():
             submit(session, Resources())
-    folder = session.folder()
+    folder = session.run_folder()
     if not (folder.clusters / "metrics.json").exists():
         run = session.finished_run()
         with run.locked():
@@ -302,7 +302,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> None:
     if not images:
         raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
     if session.run:
-        folder = session.folder()
+        folder = session.run_folder()
         current = export.current(folder, folder.covered_config(folder.recorded_config()))
         ensemble = current or export.make(session.finished_run())
     else:

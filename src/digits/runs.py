@@ -35,7 +35,12 @@ logger = logging.getLogger(__name__)
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
 SOME = 8  # runs that an error names
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
-AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
+ADJUSTABLE = (
+    "ensemble",
+    "cluster",
+    "tune",
+    "tuned_on",
+)  # settings that may change on a finished run: they shape no member
 
 
 @dataclass(frozen=True)
@@ -153,8 +158,8 @@ class RunFolder:
         """Folder of a finished member."""
         return self.folder / "members" / member.name
 
-    def whole(self, member: Member) -> Path:
-        """Folder of a finished member, after the checksum of every file in it.
+    def verified(self, member: Member) -> Path:
+        """Folder of a finished member, whose files match their checksums.
 
         Raises:
             UserError: it is missing or damaged.
@@ -184,7 +189,7 @@ class RunFolder:
         )
 
     def clustered(self) -> Path:
-        """Folder of `make cluster`, after the checksum of every file in it.
+        """Folder of `make cluster`, whose files match their checksums.
 
         Raises:
             UserError: a file is missing or damaged.
@@ -316,4 +321,4 @@ class Run(RunFolder):
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
     """Settings that shape the members."""
-    return {key: value for key, value in config.items() if key not in AFTERWARDS}
+    return {key: value for key, value in config.items() if key not in ADJUSTABLE}

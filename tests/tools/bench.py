@@ -169,7 +169,7 @@ def _with_one_thread(config: Config, precision: str) -> Config:
 def _speeds(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[float]:
     """Images a second in the training steps of each recipe, one after the other; 0 where it does not train."""
     measured = [
-        warm_up.measure(architecture, config, warm_up.some(train, config.training), NET_SECONDS)[1]
+        warm_up.measure(architecture, config, warm_up.sample(train, config.training), NET_SECONDS)[1]
         for architecture, config in recipes
     ]
     return [speed.images if speed else 0.0 for speed in measured]
@@ -179,7 +179,7 @@ def _macs(recipes: list[tuple[Architecture, Config]], train: Rows) -> list[int]:
     """Forward multiply-adds of each recipe's network."""
     architectures = {str(number): architecture for number, (architecture, _) in enumerate(recipes)}
     named = [architecture.model_copy(update={"name": name}) for name, architecture in architectures.items()]
-    macs = _alone(warm_up.count, named, train.images.shape[1:], train.classes, 1)
+    macs = _alone(warm_up.count_macs, named, train.images.shape[1:], train.classes, 1)
     return [macs[name] for name in architectures]
 
 

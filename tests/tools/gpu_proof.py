@@ -100,7 +100,7 @@ def measure_speeds(out: Path, nets: list[str], ends: float) -> None:
             recipe = settings.with_training(batch_size=batch, epochs=100)
             own = results["speed"].setdefault(name, {"batch": batch})
             question = ([architecture], SHAPE, 10, settings.training.threads)
-            ((_, macs),) = pool.submit(warm_up.count, [("count", question)])
+            ((_, macs),) = pool.submit(warm_up.count_macs, [("count", question)])
             own["macs"] = macs[architecture.label]
             for workers in AT_A_TIME:
                 if time.monotonic() > ends:

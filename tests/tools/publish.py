@@ -77,7 +77,7 @@ def _trained(run: RunFolder, planned: list[Member]) -> list[Member]:
     if not members:
         raise _unfit(run, f"run {run.folder} is not finished, it has no trained member")
     for member in members:
-        run.whole(member)
+        run.verified(member)
     return members
 
 

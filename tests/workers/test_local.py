@@ -38,7 +38,7 @@ def test_hidden_gpus_do_not_count(monkeypatch, hidden):
     ],
 )
 def test_members_at_a_time_on_gpus(rates, gpus, most, expected):
-    assert devices.worthwhile(rates.__getitem__, gpus, most) == expected
+    assert devices.best_workers(rates.__getitem__, gpus, most) == expected
 
 
 def claim(folder, claimed, release):

@@ -60,7 +60,7 @@ def of_run(run: Run) -> dict[str, Alignment]:
     drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
     members = run.members
     for member in members:
-        run.whole(member)
+        run.verified(member)
     anchors = (run.member_arrays(member, "test.npz", features="f2")["features"][drawn] for member in members)
     alignments = align(list(anchors))
     return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}

@@ -88,7 +88,7 @@ def load(run: Run, member: Member) -> Logits:
     Raises:
         UserError: it is missing or damaged.
     """
-    run.whole(member)
+    run.verified(member)
     oof = run.member_arrays(member, "oof.npz", rows="i1", logits="f2")
     test = run.member_arrays(member, "test.npz", logits="f2")
     return Logits(member, oof["rows"], oof["logits"], test["logits"])

@@ -13,8 +13,7 @@ from digits.runs import Member
 from digits.training.cost import PASSES, Work, networks, short, training_macs
 
 MARGIN = 1.15  # by which a member may take longer than expected
-AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
-AFTERWARDS_SECONDS = 600.0  # ... that long
+RESERVE, RESERVE_SECONDS = 0.05, 600.0  # kept for what comes after training: share of the time, but at most so long
 MOST_HOURS = 100_000.0
 
 
@@ -38,7 +37,7 @@ class Deadline:
     @property
     def _reserve(self) -> float:
         """Seconds for what comes after training."""
-        return min(AFTERWARDS * 3600 * self.hours, AFTERWARDS_SECONDS)
+        return min(RESERVE * 3600 * self.hours, RESERVE_SECONDS)
 
     def left(self) -> float:
         """Seconds that are left for training."""
@@ -47,7 +46,7 @@ class Deadline:
     def hours_for(self, seconds: float) -> float:
         """Hours that this call would need for so much more training; rounded up to a hundredth."""
         seconds += time.monotonic() - self.began
-        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
+        return math.ceil(min(seconds / (1 - RESERVE), seconds + RESERVE_SECONDS) / 36) / 100
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,13 @@ WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most 
 WARM_UP_SHARE = 0.02  # ... this share of the time
 
 
-def count(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
+def count_macs(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
     """Forward multiply-adds of the architectures of a config.
 
     Every worker counts, so that each has imported its backend when speeds are measured.
     """
     question = (config.architectures, *tables.form, config.training.threads)
-    *_, (_, macs) = pool.submit(warm_up.count, [(f"count-{number}", question) for number in range(pool.workers)])
+    *_, (_, macs) = pool.submit(warm_up.count_macs, [(f"count-{number}", question) for number in range(pool.workers)])
     return macs
 
 
@@ -74,7 +74,7 @@ def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     missing = {member.architecture for member in plan.missing}
     architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
     turns = math.ceil(len(architectures) / pool.workers) * pool.workers
-    rows = warm_up.some(plan.tables.rows, plan.config.training)
+    rows = warm_up.sample(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
     turn = itertools.islice(itertools.cycle(architectures), turns)
     jobs = [(f"warm-up-{number}", (net, plan.config, rows, seconds)) for number, net in enumerate(turn)]
@@ -86,7 +86,7 @@ def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(count(pool, fast, plan.tables))
+        works = replace(plan, config=fast).works(count_macs(pool, fast, plan.tables))
         taken = seconds / macs * cost.training_macs(works.values())
         if fast != plan.config and taken < seconds:
             faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"

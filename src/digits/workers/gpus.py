@@ -42,7 +42,7 @@ def count() -> int:
     return found
 
 
-def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
+def best_workers(rate: Callable[[int], float], gpus: int, most: int) -> int:
     """Members at a time on the GPUs: doubled for as long as that trains so much faster; a small net fills no GPU.
 
     Args:

@@ -88,7 +88,7 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     workers = min(workers, len(plan.missing))
     run = plan.run
     with local.processes(workers, run.folder, devices) as pool:
-        every = plan.works(forecast.count(pool, plan.config, plan.tables))
+        every = plan.works(forecast.count_macs(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
         budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
@@ -150,7 +150,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
         """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
         try:
             with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
-                macs = forecast.count(pool, plan.config, plan.tables)
+                macs = forecast.count_macs(pool, plan.config, plan.tables)
                 measured = forecast.measured(pool, plan)
         except Killed:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
@@ -164,4 +164,4 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
 
     if plan.deadline.left() < 6 * SHORT:
         return devices
-    return gpus.worthwhile(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))
+    return gpus.best_workers(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))

@@ -25,7 +25,7 @@ def train(plan: Plan, scheduler: str) -> Iterator[Result]:
     """Train the missing members on the workers of a scheduler, and put each into the run as soon as it is back."""
     with dask.connect(scheduler) as cluster:
         with local.processes(1, plan.run.folder, apart=True) as pool:
-            every = plan.works(forecast.count(pool, plan.config, plan.tables))
+            every = plan.works(forecast.count_macs(pool, plan.config, plan.tables))
         works = {member: every[member] for member in plan.missing}
         budget.print_recipe(every, works)
         members = {member.name: member for member in plan.missing}

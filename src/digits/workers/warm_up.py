@@ -25,7 +25,7 @@ EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
 
-def count(
+def count_macs(
     architectures: Sequence[Architecture], shape: tuple[int, int, int], classes: int, threads: int
 ) -> dict[str, int]:
     """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
@@ -47,7 +47,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
     The speed is None where training fails; the member's own training says why.
 
-    rows: some of the table, see `some`. seconds: to measure, after the first part of an epoch, which compiles.
+    rows: of the table, see `sample`. seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -67,8 +67,8 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
         return architecture.label, None
 
 
-def some(rows: Rows, settings: Training) -> Rows:
-    """Select as many of the rows as a warm-up trains on."""
+def sample(rows: Rows, settings: Training) -> Rows:
+    """Take as many of the rows as a warm-up trains on."""
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 

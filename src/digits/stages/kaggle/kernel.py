@@ -13,11 +13,11 @@ from digits.files.atomic import replacing
 
 PACKAGE = Path(digits.__file__).parent
 GPU_CONFIG, CPU_CONFIG = Path("configs/best.yaml"), Path("configs/default.yaml")
-LEFT_OUT = (  # what the kernel has no way to reach
+EXCLUDED = (  # what the kernel has no way to reach
     "__main__.py", "ensemble/comparison.py", "training/on_jax.py", "workers/*dask.py", "stages/compare.py",
     "stages/validate.py", "stages/explore/*", "stages/kaggle/*", "stages/predict/*", "stages/tune/*",
 )  # fmt: skip
-NEEDED = ("stages/kaggle/__init__.py", "stages/kaggle/on_kaggle.py")  # of what is left out
+INCLUDED = ("stages/kaggle/__init__.py", "stages/kaggle/on_kaggle.py")  # in spite of that
 KINDS = ("*.py", "*.html", "*.js")
 HEAD = PACKAGE / "stages/kaggle/kernel_head.py"  # what stands before the sources
 QUOTES = "'" * 3
@@ -60,8 +60,8 @@ def text(gpu: Path, cpu: Path) -> str:
 
 
 def _sources() -> list[Path]:
-    left_out = {path for pattern in LEFT_OUT for path in PACKAGE.glob(pattern)} - {PACKAGE / path for path in NEEDED}
-    return sorted({path for kind in KINDS for path in PACKAGE.rglob(kind)} - left_out)
+    excluded = {path for pattern in EXCLUDED for path in PACKAGE.glob(pattern)} - {PACKAGE / path for path in INCLUDED}
+    return sorted({path for kind in KINDS for path in PACKAGE.rglob(kind)} - excluded)
 
 
 def _comment(recipe: str) -> str:

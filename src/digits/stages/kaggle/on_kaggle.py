@@ -61,7 +61,7 @@ def main(settings: Settings) -> None:
     name, recipe = _recipe(settings, dataset)
     folder = RunFolder.named(output, name)
     with folder.locked():
-        run = Run(folder.folder, recipe, pipeline.corrected(dataset, recipe))
+        run = Run(folder.folder, recipe, pipeline.with_corrections(dataset, recipe))
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
     _copy_results(run, output)

@@ -78,7 +78,7 @@ def _outputs(
     """Probabilities, novelty and aligned features of one member."""
     from keras import ops
 
-    folder = run.whole(member)
+    folder = run.verified(member)
     trained = models.load(folder / "model.keras")
     try:
         oof = arrays.read(folder / "oof.npz", rows="i1", logits="f2", features="f2")

@@ -19,7 +19,7 @@ from digits.stages.tune.space import Space
 from digits.stages.tune.trials import Trials
 
 if TYPE_CHECKING:
-    from digits.stages.tune.oracle import Bookkeeping
+    from digits.stages.tune.oracle import ResumableOracle
 
 SHOWN = 5  # trials of the closing table
 
@@ -30,7 +30,7 @@ class Board:
     trials: those that run. oracle: knows those that ended. workers: folds at a time.
     """
 
-    def __init__(self, search: Search, trials: Trials, oracle: Bookkeeping, workers: int) -> None:
+    def __init__(self, search: Search, trials: Trials, oracle: ResumableOracle, workers: int) -> None:
         self.search, self.trials, self.oracle, self.workers = search, trials, oracle, workers
         self.out = console()
         self.live = Live(console=self.out, transient=True, refresh_per_second=2) if progress.is_terminal() else None

@@ -1,7 +1,7 @@
 """keras-tuner's oracles with what they lack for a search that survives.
 
 keras-tuner 1.4.8 writes its files so that a kill can leave half of one, runs a trial again that ended just before the
-kill, and lets Bayesian optimisation propose the same values twice. `Bookkeeping` mends these in the methods that
+kill, and lets Bayesian optimisation propose the same values twice. `ResumableOracle` mends these in the methods that
 oracles override, and adds the median rule and the time limit.
 """
 
@@ -62,7 +62,7 @@ class TrialRecord:
         return 0.0 if self.ended is None else self.ended - self.began
 
 
-class Bookkeeping(keras_tuner.Oracle):
+class ResumableOracle(keras_tuner.Oracle):
     """Base of the three oracles, mixed in before one of keras-tuner's."""
 
     def __init__(self, space: Space, **options: Any) -> None:
@@ -94,7 +94,7 @@ class Bookkeeping(keras_tuner.Oracle):
         record.began, record.total = self.spent, total
         self.save()
 
-    def enter(self, trial_id: str, scores: list[Score], epochs: int) -> bool:
+    def add_scores(self, trial_id: str, scores: list[Score], epochs: int) -> bool:
         """Record the finished folds of a trial and its trained epochs; True where it is complete or hopeless."""
         record = self.records[trial_id]
         record.losses, record.epochs = [score.loss(self.tune.objective) for score in scores], epochs
@@ -192,11 +192,11 @@ class Bookkeeping(keras_tuner.Oracle):
         return super()._random_values() if own is None else own
 
 
-class RandomSearch(Bookkeeping, keras_tuner.oracles.RandomSearchOracle):
+class RandomSearch(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class Bayesian(Bookkeeping, keras_tuner.oracles.BayesianOptimizationOracle):
+class Bayesian(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Propose as keras-tuner does, but no values that were tried before, and the same after a resume."""
         self._random_state = np.random.RandomState((self.seed + len(self.trials)) % 2**32)
@@ -208,11 +208,11 @@ class Bayesian(Bookkeeping, keras_tuner.oracles.BayesianOptimizationOracle):
         return proposed
 
 
-class Hyperband(Bookkeeping, keras_tuner.oracles.HyperbandOracle):
+class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
     pass
 
 
-def open_oracle(search: Search) -> Bookkeeping:
+def open_oracle(search: Search) -> ResumableOracle:
     """The oracle that the base config asks for, where an earlier call left it.
 
     Raises:
@@ -234,11 +234,11 @@ def open_oracle(search: Search) -> Bookkeeping:
     return oracle
 
 
-def _bayesian(space: Space, options: dict[str, Any]) -> Bookkeeping:
+def _bayesian(space: Space, options: dict[str, Any]) -> ResumableOracle:
     return Bayesian(space, num_initial_points=len(space.ranges) + 1, **options)
 
 
-def _hyperband(space: Space, options: dict[str, Any]) -> Bookkeeping:
+def _hyperband(space: Space, options: dict[str, Any]) -> ResumableOracle:
     tune = space.base.tune
     sweeps = 1 if tune.trials is None and tune.hours is None else None  # None: until something else ends it
     epochs = space.base.training.epochs

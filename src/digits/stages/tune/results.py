@@ -25,7 +25,7 @@ from digits.stages.tune.space import Space
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
-    from digits.stages.tune.oracle import Bookkeeping, TrialRecord
+    from digits.stages.tune.oracle import ResumableOracle, TrialRecord
 
 FEWEST = 10  # finished trials that say which hyperparameters matter
 SEALED = "results.json"
@@ -43,7 +43,7 @@ class Results:
     spent: float
 
     @classmethod
-    def of(cls, search: Search, oracle: Bookkeeping) -> Results:
+    def of(cls, search: Search, oracle: ResumableOracle) -> Results:
         return cls(search, tabulate(oracle.history(), search), oracle.spent)
 
     @cached_property

@@ -22,7 +22,7 @@ from digits.workers.pool import Job, Killed
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
-    from digits.stages.tune.oracle import Bookkeeping
+    from digits.stages.tune.oracle import ResumableOracle
 
 MOST_TRIES = 2  # of a fold that gets no further than the time before
 MOST_FAILURES = 5  # trials at the beginning of a search
@@ -55,7 +55,7 @@ class Trials:
     oracle: proposes them and keeps what became of them.
     """
 
-    def __init__(self, search: Search, oracle: Bookkeeping) -> None:
+    def __init__(self, search: Search, oracle: ResumableOracle) -> None:
         self.search, self.oracle = search, oracle
         self.work = search.folder / "work"
         self.running: dict[str, Running] = {}
@@ -131,7 +131,7 @@ class Trials:
         """Go to a trial's next fold, or end it where there is none or it is hopeless."""
         running = self.running[name]
         running.epochs = len(running.scores) * running.config.epochs_per_fold
-        if self.oracle.enter(name, running.scores, running.epochs):
+        if self.oracle.add_scores(name, running.scores, running.epochs):
             self.oracle.complete(name, running.scores)
             self._forget(name)
         else:
