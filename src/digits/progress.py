@@ -138,17 +138,17 @@ class TrainingLines:
             self._print(line)
             return
         if "row" in message:
-            self.after(name, message["row"], message["images"])
+            self.after_epoch(name, message["row"], message["images"])
         elif "end" in message:
             self.left.end(time.monotonic(), name)
         else:
-            self.within(name, message["epoch"], message["share"])
+            self.within_epoch(name, message["epoch"], message["share"])
 
-    def within(self, name: str, epoch: int, share: float) -> None:
+    def within_epoch(self, name: str, epoch: int, share: float) -> None:
         """Note that a share of an epoch, 0..1, is done; epochs count from 0."""
         self.left.update(time.monotonic(), name, epoch + share)
 
-    def after(self, name: str, row: Mapping[str, float], images: int) -> None:
+    def after_epoch(self, name: str, row: Mapping[str, float], images: int) -> None:
         """Print a finished epoch: its row of the history, and its speed on so many images."""
         now, epoch, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
         self.left.update(now, name, epoch)

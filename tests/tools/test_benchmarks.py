@@ -37,10 +37,10 @@ def test_the_stopwatch_tells_steps_from_the_rest_of_an_epoch(ticking):
     watch = training.Stopwatch()
     for epoch, (part, rest) in enumerate([(50.0, 50.0), (1.0, 2.0), (1.0, 2.0)]):
         for share in (0.0, 0.25, 0.5, 0.75):
-            watch.within(epoch, share)
+            watch.within_epoch(epoch, share)
             ticking[0] += part
         ticking[0] += rest
-        watch.after({}, images=1200)
+        watch.after_epoch({}, images=1200)
     assert watch.throughput(work=7) == training.Throughput(epoch=200.0, step=300.0, work=7)
 
 

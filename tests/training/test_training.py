@@ -17,7 +17,7 @@ from digits.training import backend
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
 from digits.training import loop  # noqa: E402  after TensorFlow was given its threads
 from digits.training.augment import views  # noqa: E402
-from digits.training.report import Report  # noqa: E402
+from digits.training.callback import Callback  # noqa: E402
 
 SEED = derive(1, "test")
 NO_AUGMENTATION = {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "shear": 0.0}
@@ -30,15 +30,15 @@ class Killed(Exception):
     """Stands for SIGKILL between two epochs; the tests of the command line send real ones."""
 
 
-class Listener(Report):
+class Listener(Callback):
     def __init__(self, die_after):
         self.die_after = die_after
         self.shares = []
 
-    def within(self, epoch, share):
+    def within_epoch(self, epoch, share):
         self.shares.append(epoch + share)
 
-    def after(self, row, images):
+    def after_epoch(self, row, images):
         assert self.shares == sorted(self.shares)
         assert 500 <= images <= 600
         if row["epoch"] == self.die_after:

@@ -11,8 +11,8 @@ from digits.workers import messages
 def report(member, pipe, epochs):
     with messages.sender(pipe) as send, messages.Reporter(member, send) as reporter:
         for epoch in range(epochs):
-            reporter.within(epoch, 0.0)
-            reporter.after({"epoch": epoch + 1.0, "watched_loss": float("nan")}, images=10)
+            reporter.within_epoch(epoch, 0.0)
+            reporter.after_epoch({"epoch": epoch + 1.0, "watched_loss": float("nan")}, images=10)
 
 
 def test_every_line_of_every_worker_arrives_whole_and_in_its_order():
@@ -42,7 +42,7 @@ def test_what_goes_wrong_while_listening_is_raised_at_the_end_and_no_worker_wait
 def test_training_ends_at_the_deadline():
     sent = []
     with pytest.raises(messages.OutOfTime), messages.Reporter("a", sent.append, until=0.0) as reporter:
-        reporter.within(3, 0.5)
+        reporter.within_epoch(3, 0.5)
     assert [json.loads(line) for line in sent] == [{"member": "a", "end": True}]
 
 

@@ -31,7 +31,7 @@ from digits.files import arrays
 from digits.seeds import as_int, derive
 from digits.training import backend
 from digits.training.augment import augment, views
-from digits.training.report import Report
+from digits.training.callback import Callback
 from digits.training.schedules import epochs_without_gain, learning_rates
 from digits.training.steps import Forward
 
@@ -79,7 +79,7 @@ def train(
     split: Split,
     seed: np.random.SeedSequence,
     checkpoint: Path,
-    report: Report,
+    callback: Callback,
 ) -> Network:
     """Build a network of the config and train it; see `fit`.
 
@@ -90,12 +90,12 @@ def train(
     rows = split.rows
     weights = as_int(derive(seed, "weights"))
     model = models.build(architecture, rows.images.shape[1:], rows.classes, precision, weights)
-    history = fit(model, config, split, derive(seed, "training"), checkpoint, report)
+    history = fit(model, config, split, derive(seed, "training"), checkpoint, callback)
     return Network(model, predictor(model), history, precision)
 
 
 def fit(
-    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, report: Report
+    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, callback: Callback
 ) -> np.ndarray:
     """Train `model` in place for the config's epochs; resume from `checkpoint` where there is one.
 
@@ -105,7 +105,7 @@ def fit(
         split: the rows to learn from. Those held out decide nothing; some are scored after each epoch for the history.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
-        report: is called after every epoch, and within it.
+        callback: is called after every epoch, and within it.
 
     Returns:
         The history: float64 (epochs, len(HISTORY)).
@@ -130,7 +130,7 @@ def fit(
         started = time.perf_counter()
         order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
         rates = learning_rates(settings, epoch, len(order), history[:, WATCHED_LOSS])
-        progress = functools.partial(report.within, epoch)
+        progress = functools.partial(callback.within_epoch, epoch)
         loss, accuracy = learner.epoch(images, rows.targets[learned], order, rates, progress)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
@@ -141,7 +141,7 @@ def fit(
         row = (epoch + 1, loss, accuracy, *held_out_scores, watched_loss, rates[-1], seconds)
         history = np.vstack([history, row])
         learner.save(checkpoint, history)
-        report.after(dict(zip(HISTORY, row, strict=True)), order.size)
+        callback.after_epoch(dict(zip(HISTORY, row, strict=True)), order.size)
     learner.keep_averaged()
     return history
 

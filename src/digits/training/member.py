@@ -15,7 +15,7 @@ from digits.files.atomic import replacing
 from digits.runs import Member
 from digits.seeds import derive
 from digits.training import backend, cost
-from digits.training.report import Report
+from digits.training.callback import Callback
 
 CHECKPOINT = ".checkpoint.npz"
 
@@ -43,10 +43,10 @@ class Tables:
         return cls(dataset.rows, folds, dataset.test_images)
 
 
-def train_member(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
+def train_member(config: Config, member: Member, tables: Tables, folder: Path, callback: Callback) -> None:
     """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
 
-    folder: of the unfinished member. report: is called after every epoch, and within it.
+    folder: of the unfinished member. callback: is called after every epoch, and within it.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -54,7 +54,7 @@ def train_member(config: Config, member: Member, tables: Tables, folder: Path, r
     architecture = next(net for net in config.architectures if net.label == member.architecture)
     split = tables.rows.hold_out(tables.folds, member.fold)
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
-    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
+    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, callback)
     with replacing(folder / "history.csv") as temporary:
         header = ",".join(loop.HISTORY)
         np.savetxt(temporary, network.history, fmt="%.6g", delimiter=",", header=header, comments="")

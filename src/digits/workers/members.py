@@ -125,8 +125,8 @@ def _train(job: MemberJob, tables: Tables) -> Result:
         if is_complete(finished):
             return member, None
         try:
-            with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as report:
-                train_member(job.config, member, tables, unfinished, report)
+            with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as reporter:
+                train_member(job.config, member, tables, unfinished, reporter)
         except messages.OutOfTime:
             return member, OUT_OF_TIME
         publish_member(unfinished, finished)

@@ -47,10 +47,10 @@ def _train_there(config: Config, member: Member, tables: Tables) -> dict[str, by
     with (
         tempfile.TemporaryDirectory() as name,
         messages.sender(None) as send,
-        messages.Reporter(member.name, send) as report,
+        messages.Reporter(member.name, send) as reporter,
     ):
         folder = Path(name)
-        train_member(config, member, tables, folder, report)
+        train_member(config, member, tables, folder, reporter)
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != CHECKPOINT}
 
 

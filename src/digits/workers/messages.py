@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from digits.training.callback import Callback
+
 TICK_SECONDS = 1.0
 LEAST_SECONDS = 0.2  # between two messages within an epoch
 END = b"\0"
@@ -26,8 +28,8 @@ class OutOfTime(Exception):
     """The deadline has come in the middle of training."""
 
 
-class Reporter:
-    """Sends the progress of a member; a `Report`.
+class Reporter(Callback):
+    """Sends the progress of a member.
 
     Args:
         member: its name.
@@ -49,7 +51,7 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self._report(end=True)
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         now = time.monotonic()
         if now > self.until:
             raise OutOfTime
@@ -57,7 +59,7 @@ class Reporter:
             self._sent = now
             self._report(epoch=self.before + epoch, share=float(share))
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         self._report(row={name: float(value) for name, value in row.items()}, images=images)
 
     def _report(self, **message: Any) -> None:

@@ -23,7 +23,7 @@ from digits.data import Rows, Split
 from digits.errors import shown
 from digits.seeds import derive
 from digits.training import backend
-from digits.training.report import Report
+from digits.training.callback import Callback
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
@@ -121,7 +121,7 @@ def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "model.keras"
-            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Report())
+            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Callback())
             network.model.save(path)
             loaded = models.load(path)
         logits, features = network.predict(images)

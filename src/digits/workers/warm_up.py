@@ -15,8 +15,8 @@ from digits.config import Architecture, Config, EarlyStopping, Schedule, Trainin
 from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
+from digits.training.callback import Callback
 from digits.training.cost import images_per_epoch
-from digits.training.report import Report
 from digits.workers.budget import Speed
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
@@ -76,7 +76,7 @@ class _Enough(Exception):
     """The warm-up has taken its time."""
 
 
-class _Stopwatch(Report):
+class _Stopwatch(Callback):
     """Measures the training steps.
 
     images: of an epoch. limit: seconds to measure.
@@ -90,13 +90,13 @@ class _Stopwatch(Report):
         self.start: float | None = None  # seconds until the first part of an epoch was done
         self.trained = self.seconds = 0.0  # epochs after that part, and the time that they took
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         now = time.perf_counter()
         if share:
             self._add(share - self.share, now - self.before)
         self.before, self.share = now, share
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         if not self.share:  # an epoch of a single part
             self._add(1.0, row["seconds"])
 

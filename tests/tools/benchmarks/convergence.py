@@ -18,7 +18,7 @@ class _Enough(Exception):
 
 
 class _Curve:
-    """A `training.report.Report` that keeps the accuracy over time and ends training when there is no more to see."""
+    """A `Callback` that keeps the accuracy over time and ends training when there is no more to see."""
 
     def __init__(self, lines: progress.TrainingLines, name: str, target: float, limit: float) -> None:
         self.lines = lines
@@ -28,15 +28,15 @@ class _Curve:
         self.started = time.perf_counter()
         self.points: list[tuple[float, float]] = []
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         if time.perf_counter() - self.started > self.limit:
             raise _Enough
-        self.lines.within(self.name, epoch, share)
+        self.lines.within_epoch(self.name, epoch, share)
         self.lines.tick()
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         self.points.append((time.perf_counter() - self.started, row["held_out_accuracy"]))
-        self.lines.after(self.name, row, images)
+        self.lines.after_epoch(self.name, row, images)
         if row["held_out_accuracy"] >= self.target:
             raise _Enough
 
@@ -55,9 +55,9 @@ def curve(
     config = config.with_training(monitor_rows=None, threads=threads)
     task = progress.Task(name, config.training.epochs, done=0, images=len(train))
     with progress.TrainingLines({name: task}, 1, live) as lines, contextlib.suppress(_Enough):
-        report = _Curve(lines, name, target, limit)
-        fit(config, train, held_out, report)
-    return np.array(report.points).reshape(-1, 2)
+        callback = _Curve(lines, name, target, limit)
+        fit(config, train, held_out, callback)
+    return np.array(callback.points).reshape(-1, 2)
 
 
 def reached(points: np.ndarray, target: float) -> tuple[float, int] | None:

@@ -34,19 +34,19 @@ class Throughput:
 
 
 class Stopwatch:
-    """A `training.report.Report` that keeps the time of every call."""
+    """A `Callback` that keeps the time of every call."""
 
     def __init__(self) -> None:
         self.parts: list[list[float]] = []
         self.ends: list[float] = []
         self.images = 0
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         if share == 0:
             self.parts.append([])
         self.parts[-1].append(time.perf_counter())
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         self.ends.append(time.perf_counter())
         self.images = images
 
@@ -64,10 +64,10 @@ def ours(config: Config, train: Rows, held_out: Rows, epochs: int) -> Throughput
     return watch.throughput(models.multiply_adds(model))
 
 
-def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
+def fit(config: Config, train: Rows, held_out: Rows, callback: Any) -> Any:
     """Train the config's first architecture, leave nothing on disk, and give the Keras model.
 
-    report: a `training.report.Report`; what it raises ends training.
+    callback: a `Callback`; what it raises ends training.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -78,7 +78,7 @@ def fit(config: Config, train: Rows, held_out: Rows, report: Any) -> Any:
     seed = derive(config.seed, "bench")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.npz"
-        return loop.train(config.architectures[0], config, split, seed, checkpoint, report).model
+        return loop.train(config.architectures[0], config, split, seed, checkpoint, callback).model
 
 
 def convolution_peak(threads: int, precision: str, batch: int) -> float:

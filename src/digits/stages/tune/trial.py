@@ -116,8 +116,8 @@ def _score(job: FoldJob, rows: Rows, folds: np.ndarray) -> Score:
             seed = derive(config.seed, "tune", architecture.label, job.fold)
             checkpoint = job.folder / f"fold-{job.fold}-{architecture.label}.npz"
             epochs = job.epochs + number * config.training.epochs
-            with messages.Reporter(job.trial, send, until, epochs) as report:
-                network = loop.train(architecture, config, split, seed, checkpoint, report)
+            with messages.Reporter(job.trial, send, until, epochs) as reporter:
+                network = loop.train(architecture, config, split, seed, checkpoint, reporter)
             seconds += float(network.history[:, loop.HISTORY.index("seconds")].sum())
             logits, _ = loop.predict_with(network.predict, held_out.images, config.tta)
             probabilities.append(_calibrated(logits, held_out.targets, seed))
