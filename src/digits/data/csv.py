@@ -168,11 +168,7 @@ def _lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
 
 
 def _whole_number(cell: str, limit: int, where: str, kind: str) -> int:
-    """Value of a cell that holds a whole number from 0 to `limit`, also one written as `5.0`.
-
-    Raises:
-        UserError: it holds anything else.
-    """
+    """Value of a cell that holds a whole number from 0 to `limit`, also one written as `5.0`."""
     text = cell.strip(" \t")
     if NUMBER.fullmatch(text):
         value = int(text) if text.isdigit() and len(text) < 20 else float(text)

@@ -205,11 +205,7 @@ def _only(table: Table, names: Sequence[str], known: set[str]) -> int | None:
 
 
 def _ordered(table: Table, names: Sequence[str], pixels: Sequence[int]) -> list[int]:
-    """Pixel columns in the order of their numbers.
-
-    Raises:
-        UserError: their names do not count from 0 or 1, in one number or by row and column.
-    """
+    """Pixel columns in the order of their numbers."""
     called = [names[index].lower() for index in pixels]
     side = isqrt(len(called))
     for first in (0, 1):

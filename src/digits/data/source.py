@@ -182,11 +182,7 @@ def _in_archive(path: Path) -> dict[str, Table]:
 
 
 def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
-    """The two tables among the names of files: those with Kaggle's own names, else the only pair.
-
-    Raises:
-        UserError: there is no pair, or several.
-    """
+    """The two tables among the names of files: those with Kaggle's own names, else the only pair."""
     found = _by_prefix(names)
     pairs = [prefix for prefix, tables in found.items() if len(tables) == len(TABLES)]
     if not pairs:

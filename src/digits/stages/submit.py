@@ -196,19 +196,24 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     if record["training_macs"] is not None:
         table.add_row("training MACs", f"{cost.short(record['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
-    out = console()
-    out.print(table)
+    console().print(table)
+    _print_next(run, record, rest)
+
+
+def _print_next(run: Run, record: dict[str, Any], rest: str | None) -> None:
+    """Print the command that submits the predictions, and the one that trains missing members."""
+    out, data, missing = console(), run.dataset, record["members_planned"] - record["members"]
     if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
     elif COMPETITION.asks_for(data.name, len(data.test_images)):
-        message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
+        message = f"{run.folder.name}: {record['members']} members, OOF {record['oof_metric']:.5f}"
         command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
     elif data.test_labels is None:
         name = shlex.quote(f"RUN={run.folder.name}")
         out.print(f"If Kaggle scores {data.name}: make submit-kaggle {name} COMPETITION=<its name>", soft_wrap=True)
-    if rest and count < total:
-        out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
+    if rest and missing:
+        out.print(f"To train the other {missing} members: {rest}", soft_wrap=True)
 
 
 def _expected(record: dict[str, Any]) -> str:

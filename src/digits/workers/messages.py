@@ -38,7 +38,7 @@ class Reporter(Callback):
         before: epochs that count as done before its first one.
     """
 
-    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf, before: int = 0) -> None:
+    def __init__(self, member: str, send: Callable[[str], object], until: float = math.inf, before: int = 0) -> None:
         self.member = member
         self.until = until
         self.before = before
@@ -67,8 +67,8 @@ class Reporter(Callback):
 
 
 @contextmanager
-def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
-    """A function that sends one line through the pipe, or through standard output where there is none.
+def sender(pipe: Path | None) -> Iterator[Callable[[str], object]]:
+    """Give a function that sends one line through the pipe, or through standard output where there is none.
 
     Several processes write to the pipe: a line below 4,096 bytes arrives in one piece.
     """
@@ -77,12 +77,12 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
         return
     # a file object: a line that comes late finds it closed, and never another file of the same number
     with os.fdopen(os.open(pipe, os.O_WRONLY), "wb", buffering=0) as opened:
-        yield lambda line: opened.write(line.encode() + b"\n") and None
+        yield lambda line: opened.write(line.encode() + b"\n")
 
 
 @contextmanager
 def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
-    """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
+    """Open a named pipe until the block ends; a thread passes each line to `hear`, and calls `tick` every second.
 
     What either raises ends the block, and is raised by it.
     """

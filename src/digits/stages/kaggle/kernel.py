@@ -70,11 +70,7 @@ def _comment(recipe: str) -> str:
 
 
 def _embed(name: str, source: str) -> str:
-    """Embed a file as plain text that can be read and searched.
-
-    Raises:
-        UserError: it cannot stand in a raw string as it is.
-    """
+    """Embed a file as plain text that can be read and searched."""
     if QUOTES in source or source.endswith("\\"):
         raise UserError(f"{name}: holds three single quotes, or ends with a backslash; write it otherwise")
     return f'\n# {"-" * 100}\nFILES["{name}"] = r{QUOTES}{source}{QUOTES}\n'

@@ -74,11 +74,7 @@ def submit(run: RunFolder, competition: str, message: str) -> None:
 
 
 def _send(submission: Submission, message: str) -> Iterator[str]:
-    """Submit the file, and wait for its score where the command can; yield the lines that the command prints.
-
-    Raises:
-        UserError: the submission was not made.
-    """
+    """Submit the file, and wait for its score where the command can; yield the lines that the command prints."""
     file = str(submission.run.submission)
     arguments = ["competitions", "submit", "-c", submission.competition, "-f", file]
     arguments += ["-m", f"{message}, {submission.mark}", *_wait_option()]
@@ -103,11 +99,7 @@ def _wait_option() -> list[str]:
 
 
 def _wait(submission: Submission, until: float) -> float | None:
-    """Public score once it is there; None where it is not by `until`, a time of `time.monotonic`, or will never be.
-
-    Raises:
-        UserError: Kaggle could not score the file.
-    """
+    """Public score once it is there; None where it is not by `until`, a time of `time.monotonic`, or will never be."""
     started, pause = time.monotonic(), FIRST_PAUSE
     while True:
         try:
@@ -141,11 +133,7 @@ def _look(submission: Submission) -> tuple[str, str]:
 
 
 def _record(submission: Submission, score: float) -> None:
-    """Write the score into the run's metrics, beside the predicted one.
-
-    Raises:
-        UserError: another process is working on the run, or has made other predictions meanwhile.
-    """
+    """Write the score into the run's metrics, beside the predicted one."""
     run = submission.run
     print(f"Public score: {score:.5f}", flush=True)
     with run.locked():

@@ -94,9 +94,6 @@ def _check_competition(competition: str, data: str, rows: int) -> None:
     """Check that predictions of so many test rows of these data are for the competition.
 
     Of another competition than this project's only its user knows that.
-
-    Raises:
-        UserError: they are not.
     """
     if data == DEMO or (competition == COMPETITION.name and not COMPETITION.asks_for(data, rows)):
         raise UserError(
