@@ -115,7 +115,10 @@ def compare_command(
     """Compare two runs, row by row, on the out-of-fold rows that both have."""
     from digits.stages import compare
 
-    compare.run(RunFolder.existing(output, a), RunFolder.existing(output, b), output / "compare")
+    runs = [RunFolder.named(output, name) for name in (a, b)]  # a wrong name is found before a missing run
+    for run in runs:
+        run.check_exists()
+    compare.run(*runs, output / "compare")
 
 
 @command("cluster")

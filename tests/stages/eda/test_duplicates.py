@@ -6,7 +6,7 @@ import pytest
 
 from digits.data.demo import demo
 from digits.seeds import derive
-from digits.stages.eda import duplicates, exploration
+from digits.stages.eda import duplicates, measures
 from digits.stages.eda.duplicates import LIMIT
 
 SEED = derive(1, "eda")
@@ -20,7 +20,7 @@ def noisy(images: np.ndarray, levels: int) -> np.ndarray:
 
 
 def closest(images: np.ndarray) -> pd.DataFrame:
-    return duplicates.closest_pairs(images, exploration.components(images, SEED), SEED)
+    return duplicates.closest_pairs(images, measures.components(images, SEED), SEED)
 
 
 def near(images: np.ndarray) -> set[tuple[int, int]]:
@@ -101,14 +101,14 @@ def test_the_same_duplicates_are_found_in_cells(monkeypatch):
     images = np.concatenate([IMAGES, noisy(IMAGES[::20], 8)])
     whole = near(images)
     monkeypatch.setattr(duplicates, "CELL", 30)
-    assert len(list(duplicates._cells(exploration.components(images, SEED), 11, SEED))) > 2 * duplicates.PROBES
+    assert len(list(duplicates._cells(measures.components(images, SEED), 11, SEED))) > 2 * duplicates.PROBES
     assert len(whole) >= 0.95 * len(IMAGES[::20])
     assert near(images) == whole
 
 
 def test_cells_widen_until_they_hold_enough_neighbours(monkeypatch):
     monkeypatch.setattr(duplicates, "CELL", 2)
-    points = exploration.components(IMAGES[:200], SEED)
+    points = measures.components(IMAGES[:200], SEED)
     for _, around in duplicates._cells(points, 60, SEED):
         assert len(around) >= 60
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.data.folds import first_copies
 from digits.seeds import as_int, derive
-from digits.stages.eda.exploration import white
+from digits.stages.eda.measures import white
 
 NEIGHBOURS = 10  # the last of them says how densely images lie around a row
 LIMIT = 0.25  # of the distance to the last neighbour: nearer is a near duplicate, see `closest_pairs`

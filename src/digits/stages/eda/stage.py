@@ -23,10 +23,10 @@ from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
-from digits.stages.eda import drift, duplicates, exploration, figures, findings
+from digits.stages.eda import drift, duplicates, figures, findings, measures
 from digits.stages.eda.drift import TwoSampleTest
-from digits.stages.eda.exploration import Shapes
 from digits.stages.eda.findings import TABLES
+from digits.stages.eda.measures import Shapes
 from digits.training.augment import augment
 
 SAMPLES = 12  # images of a class on the sheet of samples
@@ -118,11 +118,11 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
 def _measure(steps: StepTimer, dataset: Dataset, seed: np.random.SeedSequence) -> MeasuredData:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
-        grey = exploration.grey(images)
-        shapes = exploration.shapes(grey)
+        grey = measures.grey(images)
+        shapes = measures.shapes(grey)
         inked = np.stack([np.count_nonzero(table, axis=0) / len(table) for table in (grey[:train], grey[train:])])
     with steps.step("principal components"):
-        components = exploration.components(images, derive(seed, "components"))
+        components = measures.components(images, derive(seed, "components"))
     with steps.step("duplicates"):
         exact = duplicates.exact_pairs(images, train)
         closest = duplicates.closest_pairs(images, components, derive(seed, "duplicates"))
@@ -209,10 +209,10 @@ def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[st
     yield "labels", figures.label_distribution(np.bincount(targets), classes), captions["labels"]
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
     yield "samples", figures.class_lines(samples, classes), findings.samples(SAMPLES, measured.train_rows)
-    grey = exploration.grey(data.train_images)
-    counts = exploration.intensity_counts(grey, targets, len(classes))
+    grey = measures.grey(data.train_images)
+    counts = measures.intensity_counts(grey, targets, len(classes))
     yield "intensities", figures.intensity_histogram(counts), findings.intensities(counts, classes)
-    means, deviations = exploration.class_images(grey, targets, len(classes))
+    means, deviations = measures.class_images(grey, targets, len(classes))
     yield "means", figures.class_images(means, deviations, classes), findings.means(deviations, classes)
     yield "blank", figures.blank_map(measured.inked[0]), captions["blank"]
     ink, slant = (values[: measured.train_rows] for values in measured.shapes)
