@@ -54,7 +54,7 @@ def test_every_bar_has_its_count_and_share():
 
 
 def test_samples_have_a_line_a_class():
-    figure = figures.class_samples(IMAGES, CLASSES)
+    figure = figures.class_lines(IMAGES, CLASSES)
     axes = figure.axes[0]
     assert [found.get_text() for found in axes.texts] == ["3", "5", "8"]
     assert not axes.patches
@@ -135,7 +135,7 @@ def test_the_scores_of_both_tables_are_drawn():
 
 def test_the_originals_of_augmentation_are_framed():
     settings, draws = Augmentation(zoom=0.0, shear=0.0, pack=1), np.repeat(IMAGES[:, :1], 3, axis=1)
-    figure = figures.augmentation_sheet(IMAGES[:, 0], draws, CLASSES)
+    figure = figures.class_lines(np.concatenate([IMAGES[:, :1], draws], axis=1), CLASSES, framed=True)
     assert len(figure.axes[0].patches) == 3
     drawn(figure)
     told = findings.augmentation(IMAGES[:, 0], draws, settings).text
