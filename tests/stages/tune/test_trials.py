@@ -15,9 +15,9 @@ from digits.data.demo import demo
 from digits.errors import UserError
 from digits.files import records
 from digits.stages.tune import results, space
+from digits.stages.tune.fold import Score
 from digits.stages.tune.oracle import TrialRecord, open_oracle
 from digits.stages.tune.search import Search
-from digits.stages.tune.trial import Score
 from digits.stages.tune.trials import MOST_FAILURES, Trials
 from digits.workers.pool import Killed
 

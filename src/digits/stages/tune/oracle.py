@@ -23,10 +23,10 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from digits.errors import UserError, shown
 from digits.files.records import is_altered, write_json
 from digits.seeds import as_int, derive
+from digits.stages.tune.fold import Score, combine
 from digits.stages.tune.measures import OBJECTIVES, is_hopeless
 from digits.stages.tune.search import Search
 from digits.stages.tune.space import Space
-from digits.stages.tune.trial import Score, combine
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 

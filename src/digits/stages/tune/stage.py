@@ -14,10 +14,10 @@ from digits.files.lock import locked
 from digits.progress import console
 from digits.stages.tune import board, findings
 from digits.stages.tune.board import Board
+from digits.stages.tune.fold import FoldJob, combine, score_fold
 from digits.stages.tune.results import Results
 from digits.stages.tune.search import Search
 from digits.stages.tune.space import check_options
-from digits.stages.tune.trial import FoldJob, combine, score_fold
 from digits.stages.tune.trials import Trials, read_score
 from digits.training import backend
 from digits.workers import gpus, local, messages

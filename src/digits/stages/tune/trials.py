@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from digits.config import Config
 from digits.errors import UserError
 from digits.files import records
+from digits.stages.tune.fold import FoldJob, Score
 from digits.stages.tune.search import Search
-from digits.stages.tune.trial import FoldJob, Score
 from digits.workers.pool import Job, Killed
 
 if TYPE_CHECKING:

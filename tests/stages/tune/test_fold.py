@@ -8,8 +8,8 @@ import pytest
 
 from digits import config
 from digits.data.demo import demo
-from digits.stages.tune import trial
-from digits.stages.tune.trial import FoldJob, Score, combine, score_fold
+from digits.stages.tune import fold
+from digits.stages.tune.fold import FoldJob, Score, combine, score_fold
 from digits.training import backend
 
 backend.start(threads=1)  # as everywhere: the tests of one process share its TensorFlow
@@ -49,7 +49,7 @@ def test_what_a_library_raises_is_the_reason(job, monkeypatch, error, reason):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(trial, "_score", fail)
+    monkeypatch.setattr(fold, "_score", fail)
     assert score_fold(job, ROWS, FOLDS) == reason
 
 
@@ -57,7 +57,7 @@ def test_a_disk_that_refuses_is_no_fault_of_the_trial(job, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trial, "_score", refuse)
+    monkeypatch.setattr(fold, "_score", refuse)
     with pytest.raises(OSError, match="No space left"):
         score_fold(job, ROWS, FOLDS)
 
