@@ -262,7 +262,7 @@ class RunFolder:
             )
         return max((replaced(config, part, str(self.origin)) for part in parts), key=lambda part: len(members(part)))
 
-    def adapted_config(self, overrides: list[str], preset: Path | None) -> Config:
+    def adapted_config(self, overrides: list[str], preset: Path | None = None) -> Config:
         """The run's config with other settings for what may change on a finished run.
 
         Raises:
