@@ -221,12 +221,10 @@ tuned_on: null            # fingerprint of the rows that a search chose this con
 
 # ----------------------------------------------------------------------------------------------------
 FILES["digits/__init__.py"] = r'''"""Digit Recognizer: k-fold CNNs, an honest score, and a submission that can be trusted."""
-
-__version__ = "0.1.0"
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/competition.py"] = r'''"""What a fork edits first: the competition, its files, its metric, and the words that pages use for it.
+FILES["digits/competition.py"] = r'''"""The competition: its files, its metric, and the words that pages use for it. A fork edits this first.
 
 docs/fork.md says what else a fork changes.
 """
@@ -245,7 +243,7 @@ class Competition:
     submission: header of the submission, the id and the answer. The id alone where the answer is a probability for
         every class: one column each follows, in ascending order of the labels.
     first_id: id of the first test row; the others count on from there.
-    metric: name of a score in `ensemble.metrics.METRICS`, which knows its direction.
+    metric: name of a score in `ensemble.metrics.METRICS`.
     rows: of `train` and `test`, by which a copy is known under any name, and a submission of other rows; None where
         they do not matter.
     noun, nouns: one class and several, in sentences. prose: one sentence for the top of the report.
@@ -269,7 +267,7 @@ class Competition:
         return f"https://www.kaggle.com/competitions/{self.name}"
 
     def asks_for(self, data: str, rows: int) -> bool:
-        """Predictions of so many test rows of the data of this name are what it scores."""
+        """It scores predictions of so many test rows of the data of this name."""
         return data == self.name and (self.rows is None or rows == self.rows[1])
 
 
@@ -527,6 +525,11 @@ class Config(Section):
     tune: Tune = Tune()
     tuned_on: str | None = None
 
+    @property
+    def epochs_per_fold(self) -> int:
+        """Epochs of a fold's networks together, one of each architecture."""
+        return self.training.epochs * len(self.architectures)
+
     def with_training(self, **settings: Any) -> Config:
         """Copy the config with other settings of training, which are not checked."""
         return self.model_copy(update={"training": self.training.model_copy(update=settings)})
@@ -714,7 +717,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/data/__init__.py"] = r'''"""Where the rows come from: find a source, read and check it, split it into folds."""
+FILES["digits/data/__init__.py"] = r'''"""The rows: find a source, read and check it, split it into folds."""
 
 from digits.data.corrections import corrected
 from digits.data.dataset import Dataset, Rows, Split
@@ -1152,15 +1155,15 @@ SIGNS = (b'"', b"+", b"-")
 LAST = ord(";")  # of the bytes between digits; behind it stand letters: infinities, exponents, hexadecimal numbers
 
 
-class Rows(NamedTuple):
-    """Rows of a table: images uint8 (n, height, width, channels), labels and ids int64 (n,), or (0,) without any."""
+class ParsedTable(NamedTuple):
+    """Content of a table: images uint8 (n, height, width, channels), labels and ids int64 (n,), or (0,) without any."""
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
 
 
-def read(layout: Layout) -> Rows:
+def read(layout: Layout) -> ParsedTable:
     """Read all rows.
 
     Raises:
@@ -1175,18 +1178,18 @@ def read(layout: Layout) -> Rows:
 # --- with pyarrow ------------------------------------------------------------------------------------------
 
 
-def parse_fast(layout: Layout) -> Rows | None:
+def parse_fast(layout: Layout) -> ParsedTable | None:
     """Parse with pyarrow; None if it cannot, for a reason that the careful parser finds words for."""
     try:
         with layout.table.open() as stream:
             blocks = [_parse_block(block, layout) for block in _blocks(stream, layout.has_header)]
     except Exception:
         return None
-    return Rows(*map(np.concatenate, zip(*blocks, strict=True)))
+    return ParsedTable(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
 def _blocks(stream: BinaryIO, has_header: bool) -> Iterator[bytes]:
-    """Some megabytes of whole lines at a time.
+    """Whole lines of a table, some megabytes at a time.
 
     Raises:
         ValueError: a line is longer, or there are signs that pyarrow takes too leniently.
@@ -1206,12 +1209,12 @@ def _blocks(stream: BinaryIO, has_header: bool) -> Iterator[bytes]:
     yield rest
 
 
-def _parse_block(block: bytes, layout: Layout) -> Rows:
+def _parse_block(block: bytes, layout: Layout) -> ParsedTable:
     import pyarrow  # slow to import, and a cached read does without it
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
     if not block.strip(b"\r\n"):
-        return Rows(np.empty((0, *layout.shape), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+        return ParsedTable(np.empty((0, *layout.shape), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
     types = {index: pyarrow.uint8() for index in layout.pixels}
     more = {layout.label: pyarrow.float64(), layout.id: pyarrow.int64()}  # people write labels as 5.0
     types |= {index: kind for index, kind in more.items() if index is not None}
@@ -1231,13 +1234,13 @@ def _parse_block(block: bytes, layout: Layout) -> Rows:
     if (labels > LABEL_LIMIT).any() or (labels % 1).any() or (ids > ID_LIMIT).any():
         raise ValueError("a label or id that is no whole number within the limit")
     images = np.stack(list(columns.values()), axis=1).reshape(-1, *layout.shape)
-    return Rows(images, labels.astype(np.int64), ids.astype(np.int64))
+    return ParsedTable(images, labels.astype(np.int64), ids.astype(np.int64))
 
 
 # --- a cell at a time --------------------------------------------------------------------------------------
 
 
-def parse_carefully(layout: Layout) -> Rows:
+def parse_carefully(layout: Layout) -> ParsedTable:
     """Parse as the fast parser does, a cell at a time.
 
     Raises:
@@ -1263,7 +1266,7 @@ def parse_carefully(layout: Layout) -> Rows:
             row = [_whole_number(cells[index], PIXEL_LIMIT, where + names[index], "pixel") for index in layout.pixels]
         pixels += bytes(row)
     images = np.frombuffer(pixels, np.uint8).reshape(-1, *layout.shape)
-    return Rows(images, np.array(labels, np.int64), np.array(ids, np.int64))
+    return ParsedTable(images, np.array(labels, np.int64), np.array(ids, np.int64))
 
 
 def _lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -1290,11 +1293,7 @@ def _lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
 
 
 def _whole_number(cell: str, limit: int, where: str, kind: str) -> int:
-    """Value of a cell that holds a whole number from 0 to `limit`, also one written as `5.0`.
-
-    Raises:
-        UserError: it holds anything else.
-    """
+    """Value of a cell that holds a whole number from 0 to `limit`, also one written as `5.0`."""
     text = cell.strip(" \t")
     if NUMBER.fullmatch(text):
         value = int(text) if text.isdigit() and len(text) < 20 else float(text)
@@ -1529,6 +1528,7 @@ import hashlib
 import numpy as np
 
 from digits.errors import UserError
+from digits.seeds import as_int
 
 
 def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, setting: str = "folds.count") -> np.ndarray:
@@ -1554,8 +1554,7 @@ def assign(images: np.ndarray, labels: np.ndarray, count: int, seed: int, settin
         raise UserError(
             f"class {classes[rarest]} has {most} distinct training {images}, too few for {count} folds; {advice}"
         )
-    state = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    splitter = StratifiedKFold(count, shuffle=True, random_state=state)
+    splitter = StratifiedKFold(count, shuffle=True, random_state=as_int(np.random.SeedSequence(seed)))
     folds = np.empty(len(first), np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(first, labels[first])):
         folds[held_out] = fold
@@ -1777,11 +1776,7 @@ def _only(table: Table, names: Sequence[str], known: set[str]) -> int | None:
 
 
 def _ordered(table: Table, names: Sequence[str], pixels: Sequence[int]) -> list[int]:
-    """Pixel columns in the order of their numbers.
-
-    Raises:
-        UserError: their names do not count from 0 or 1, in one number or by row and column.
-    """
+    """Pixel columns in the order of their numbers."""
     called = [names[index].lower() for index in pixels]
     side = isqrt(len(called))
     for first in (0, 1):
@@ -1855,7 +1850,7 @@ FILES["digits/data/source.py"] = r'''"""Find a competition's two tables, loose o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -1877,14 +1872,12 @@ MOST_NAME = 60  # characters of a data set's name
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows come from.
+    """Source of the rows.
 
-    kind: "given" (by the user), "input" (the input folder), "kaggle" (a mounted path) or "demo".
     path: folder or archive; None for the demo set.
     note: one short line that says which source was taken and, for the demo, how to get the real one.
     """
 
-    kind: str
     path: Path | None
     note: str
 
@@ -1930,20 +1923,18 @@ def find(data: str | None, root: Path = Path("input"), mounts: Sequence[Path] = 
         UserError: the chosen source does not hold both tables, or its archive is damaged or unsafe.
     """
     if data == DEMO:
-        return Source("demo", None, "Data: the embedded demo set")
+        return Source(None, "Data: the embedded demo set")
     if data is not None:
         path = Path(data)
         with suppress(RuntimeError):  # a name that begins with a tilde, but no user's
             path = path.expanduser()
         locate(path)
-        return Source("given", path, f"Data: {path}")
-    folder = root / COMPETITION.name
-    for path in (folder, root / f"{COMPETITION.name}.zip", *mounts):
+        return Source(path, f"Data: {path}")
+    for path in (root / COMPETITION.name, root / f"{COMPETITION.name}.zip", *mounts):
         if _holds_data(path):
             locate(path)
-            kind = "kaggle" if path in mounts else "input"
-            return Source(kind, path, f"Data: {path}")
-    return Source("demo", None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
+            return Source(path, f"Data: {path}")
+    return Source(None, "Data: the embedded demo set; the real one: make data, or DATA=<folder or zip>")
 
 
 def locate(path: Path) -> dict[str, Table]:
@@ -1973,12 +1964,7 @@ def only_csv(path: Path) -> Table:
     Raises:
         UserError: it holds none or several, or the zip is damaged or unsafe.
     """
-    names = {member: PurePosixPath(member).name for member in archives.members(path)}
-    found = [member for member, name in names.items() if name.lower().endswith(".csv") and not name.startswith("._")]
-    if len(found) != 1:
-        raise UserError(f"{path}: holds {len(found) or 'no'} CSV{'s' * (len(found) > 1)}; expected one")
-    archives.check(path, found[0])
-    return Table(path, found[0])
+    return _only(path, "CSV files", lambda name: name.lower().endswith(".csv") and not name.startswith("._"))
 
 
 def name_of(path: Path, tables: Mapping[str, Table]) -> str:
@@ -2022,13 +2008,16 @@ def _archives(folder: Path) -> list[Path]:
 
 def _single(file: Path) -> Table:
     """The table of a file, plain, in gzip, or in a zip of its own (as Kaggle ships single files)."""
-    if file.suffix.lower() != ".zip":
-        return Table(file)
-    found = [name for name in archives.members(file) if PurePosixPath(name).name == file.stem]
+    return _only(file, file.stem, file.stem.__eq__) if file.suffix.lower() == ".zip" else Table(file)
+
+
+def _only(path: Path, kind: str, is_meant: Callable[[str], bool]) -> Table:
+    """The one member of a zip whose name, without folders, is meant."""
+    found = [member for member in archives.members(path) if is_meant(PurePosixPath(member).name)]
     if len(found) != 1:
-        raise UserError(f"{file}: holds {len(found) or 'no'} {file.stem}; expected one")
-    archives.check(file, found[0])
-    return Table(file, found[0])
+        raise UserError(f"{path}: holds {len(found) or 'no'} {kind}; expected one")
+    archives.check(path, found[0])
+    return Table(path, found[0])
 
 
 def _in_archive(path: Path) -> dict[str, Table]:
@@ -2040,11 +2029,7 @@ def _in_archive(path: Path) -> dict[str, Table]:
 
 
 def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
-    """The two tables among the names of files: those with Kaggle's own names, else the only pair.
-
-    Raises:
-        UserError: there is no pair, or several.
-    """
+    """The two tables among the names of files: those with Kaggle's own names, else the only pair."""
     found = _by_prefix(names)
     pairs = [prefix for prefix, tables in found.items() if len(tables) == len(TABLES)]
     if not pairs:
@@ -2068,12 +2053,12 @@ def _choose(place: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _depth(name: str) -> int:
-    """How many folders of an archive a member is in."""
+    """Number of folders of an archive that a member is in, and one for itself."""
     return len(PurePosixPath(name).parts)
 
 
 def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Names of tables among those of files: by what stands before `train.csv` and `test.csv`, then by which it is."""
+    """Names of tables among those of files: by their prefix, see `_prefix`, then by which table it is."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
         for role in TABLES:
@@ -2084,7 +2069,7 @@ def _by_prefix(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _prefix(name: str, role: str) -> str | None:
-    """What stands before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
+    """Text before the competition's name of a table: `mnist` of `data/mnist_train.csv`; None of other names."""
     file = PurePosixPath(name).name
     if file.startswith(".") or not file.lower().endswith(role.lower()):  # a Mac adds `._train.csv`
         return None
@@ -2177,11 +2162,8 @@ def expected_ids(rows: int, ids: np.ndarray | None = None) -> list[int]:
 def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.ndarray | None = None) -> None:
     """Write and validate a submission; an earlier file stays until this one is whole and valid.
 
-    Args:
-        path: of the file.
-        probabilities: float (n, c), in the order of the test rows.
-        classes: int64 or str (c,): the labels seen in training, ascending.
-        ids: of the test rows, see `expected_ids`.
+    probabilities: float (n, c), in the order of the test rows. classes: labels seen in training, int64 or str (c,),
+    ascending. ids: of the test rows, see `expected_ids`.
 
     Raises:
         ValueError: the file is not valid, a bug.
@@ -2203,11 +2185,8 @@ def write(path: Path, probabilities: np.ndarray, classes: np.ndarray, ids: np.nd
 def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = None) -> Verdict:
     """Validate a submission file, whoever made it, as Kaggle does: answers belong to their ids, in whatever order.
 
-    Args:
-        path: of the file, or of a zip that holds it.
-        rows: test rows that it must answer.
-        classes: int64 or str (c,): the labels seen in training.
-        ids: of the test rows, see `expected_ids`.
+    path: of the file, or of a zip that holds it. rows: test rows that it must answer. classes: labels seen in
+    training, int64 or str (c,). ids: of the test rows, see `expected_ids`.
 
     Raises:
         UserError: it cannot be read as text, or its zip is damaged or unsafe.
@@ -2233,10 +2212,8 @@ def check(path: Path, rows: int, classes: np.ndarray, ids: np.ndarray | None = N
 def compare_own(verdict: Verdict, chosen: np.ndarray, run: str) -> None:
     """Compare a file that a run wrote with the labels that it should hold: every row, in order.
 
-    Args:
-        verdict: of `check`; gets the problems of the comparison.
-        chosen: labels (n,) of the run, in the order of the test rows.
-        run: its name, for messages.
+    verdict: of `check`; gets the problems. chosen: labels (n,) of the run, in the order of the test rows. run: its
+    name.
     """
     if verdict.labels is None:
         return
@@ -2258,9 +2235,7 @@ def compare(verdict: Verdict, reference: Reference) -> None:
     it, which is the sum over the classes of both their shares. The limit is half way between the two. Labels that are
     all equal have no order.
 
-    Args:
-        verdict: of `check`; gets the problem or remark of the comparison.
-        reference: of the same test rows and classes.
+    verdict: of `check`; gets the problem or remark. reference: of the same test rows and classes.
     """
     if verdict.labels is None or (verdict.labels == verdict.labels[0]).all():
         return
@@ -2525,9 +2500,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from digits.errors import UserError
-from digits.files import arrays
-from digits.runs import Member, Run
+from digits.runs import Run
 
 ANCHORS = 10_000  # test images that anchor the alignment: more change nothing
 MOST_ROUNDS = 100
@@ -2565,42 +2538,33 @@ def of_run(run: Run) -> dict[str, Alignment]:
     """
     drawn = np.random.default_rng(0).permutation(len(run.dataset.test_images))[:ANCHORS]
     members = run.members
-    alignments = align([_test_features(run, member)[drawn] for member in members])
+    for member in members:
+        run.verified(member)
+    anchors = (run.member_arrays(member, "test.npz", features="f2")["features"][drawn] for member in members)
+    alignments = align(list(anchors))
     return {member.name: alignment for member, alignment in zip(members, alignments, strict=True)}
 
 
-def _test_features(run: Run, member: Member) -> np.ndarray:
-    try:
-        return arrays.read(run.whole(member) / "test.npz", features="f2")["features"]
-    except ValueError as error:
-        raise UserError(f"{error}; make the member anew: make submit RUN={run.folder.name}") from None
-
-
 def align(anchors: Sequence[np.ndarray]) -> list[Alignment]:
-    """Fit the alignment of every network.
+    """Fit the alignment of every network, in their order.
 
-    Args:
-        anchors: for each network the features of the same images in the same order, float (m, d); a narrower
-            space is filled up with zeros to the width of the widest.
-
-    Returns:
-        One alignment a network, in their order.
+    anchors: of each network, features of the same images in the same order, float (m, d); a narrower space is filled
+    up with zeros to the width of the widest.
     """
     means = [features.mean(axis=0) for features in anchors]
     centred = [features - mean for features, mean in zip(anchors, means, strict=True)]
     scales = [float(np.sqrt((features**2).sum(axis=1).mean())) or 1.0 for features in centred]
     width = max(features.shape[1] for features in anchors)
-    shapes = [_widened(features / scale, width) for features, scale in zip(centred, scales, strict=True)]
+    shapes = [
+        np.pad(features / scale, ((0, 0), (0, width - features.shape[1])))
+        for features, scale in zip(centred, scales, strict=True)
+    ]
     with threadpool_limits(1):  # threads that wait for each other's small products take longer than one alone
         rotations, residuals = _procrustes(shapes)
     return [
         Alignment(mean, scale, rotation[: len(mean)], residual)
         for mean, scale, rotation, residual in zip(means, scales, rotations, residuals, strict=True)
     ]
-
-
-def _widened(features: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(features, ((0, 0), (0, width - features.shape[1])))
 
 
 def _procrustes(shapes: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
@@ -2622,10 +2586,7 @@ def fold_probe(features: np.ndarray, folds: np.ndarray, seed: int) -> float:
 
     Chance is one over the number of folds. Features of unaligned networks give nearly 1, one fold alone NaN.
 
-    Args:
-        features: float (n, d), row by row.
-        folds: int (n,).
-        seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
+    features: float (n, d). folds: int (n,). seed: of the draw of `PROBE_ROWS` rows, and of how they are split.
     """
     if len(np.unique(folds)) < 2:
         return float("nan")
@@ -2654,9 +2615,7 @@ def temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     Temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017): it changes how
     confident a network is, never what it chooses.
 
-    Args:
-        logits: float (n, classes).
-        targets: class indices int (n,).
+    logits: float (n, classes). targets: class indices int (n,).
     """
     rows = np.arange(len(targets))
     logits = logits.astype(np.float64)
@@ -2725,7 +2684,7 @@ import numpy as np
 from digits.ensemble import calibration
 from digits.ensemble import rules as ensembling
 from digits.errors import UserError
-from digits.files import arrays, records
+from digits.files import records
 from digits.runs import Member, Run
 
 BELIEFS = "mean"  # the rule whose probabilities are reported, whichever rule makes the choices
@@ -2764,11 +2723,7 @@ def read_ensemble(run: Run) -> dict[str, np.ndarray]:
     Raises:
         UserError: the run is not finished, or was made from other rows.
     """
-    try:
-        ensemble = arrays.read_probabilities(run.oof)
-    except ValueError:
-        state = "damaged (oof.npz); make it whole" if run.oof.exists() else "not finished; finish it"
-        raise UserError(f"run {run.folder} is {state}: make submit RUN={run.folder.name}") from None
+    ensemble = run.probabilities(run.oof)
     if str(ensemble["fingerprint"]) != run.dataset.fingerprint:
         raise UserError(f"run {run.folder} was made from other training rows than {run.dataset.name}; give its DATA=")
     rows, classes = ensemble["rows"], ensemble["classes"]
@@ -2807,7 +2762,7 @@ def load(run: Run, member: Member) -> Logits:
     Raises:
         UserError: it is missing or damaged.
     """
-    run.whole(member)
+    run.verified(member)
     oof = run.member_arrays(member, "oof.npz", rows="i1", logits="f2")
     test = run.member_arrays(member, "test.npz", logits="f2")
     return Logits(member, oof["rows"], oof["logits"], test["logits"])
@@ -2830,9 +2785,7 @@ def _without_fold(members: Iterable[Logits], fold: int) -> list[Logits]:
 def calibrate(members: Sequence[Logits], targets: np.ndarray) -> Calibrated:
     """Divide the logits by the temperature of their architecture, cross-fitted over the folds.
 
-    Args:
-        members: as they were loaded.
-        targets: the class of every training row, int (n,).
+    members: as they were loaded. targets: the class of every training row, int (n,).
     """
     architectures: dict[str, list[Logits]] = {}
     for logits in members:
@@ -2868,10 +2821,7 @@ def ensemble_temperatures(
     temperature comes from the other folds alone, whose logits are for this divided by temperatures that never saw the
     fold either.
 
-    Args:
-        members: as they were loaded.
-        calibrated: the same, calibrated.
-        targets: the class of every training row, int (n,).
+    members: as they were loaded. calibrated: the same, calibrated. targets: the class of every training row, int (n,).
     """
     fitted = {}
     for fold, temperatures in calibrated.by_fold.items():
@@ -2937,12 +2887,11 @@ DRAWS = 500  # of rows, for the interval of a score
 class Metric:
     """A score that a competition may ask for.
 
-    label: for sentences. score: of probabilities float (n, c) and targets int (n,). greater_is_better: its direction.
+    label: for sentences. score: of probabilities float (n, c) and targets int (n,).
     """
 
     label: str
     score: Callable[[np.ndarray, np.ndarray], float]
-    greater_is_better: bool = True
 
 
 def accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -2969,7 +2918,7 @@ def macro_f1(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
 METRICS = {
     "accuracy": Metric("accuracy", accuracy),
-    "log_loss": Metric("log loss", log_loss, greater_is_better=False),
+    "log_loss": Metric("log loss", log_loss),
     "macro_f1": Metric("macro F1", macro_f1),
 }
 
@@ -3005,11 +2954,8 @@ def predict_score(correct: int, scored: int, unseen: int, gain: float = 0.0) -> 
     posterior of the true accuracy) and the chance in which test rows were drawn, both from one
     population. It does not cover a test set that differs from the training rows.
 
-    Args:
-        correct: out-of-fold rows that were right.
-        scored: out-of-fold rows.
-        unseen: test rows.
-        gain: accuracy that the test ensemble is expected to add, see `fold_gain`.
+    correct: right ones of the `scored` out-of-fold rows. unseen: test rows. gain: accuracy that the test ensemble is
+    expected to add, see `fold_gain`.
     """
     from scipy.stats import betabinom  # takes long to import, too
 
@@ -3198,6 +3144,75 @@ FILES["digits/figures/__init__.py"] = r'''"""The style of all figures, and what 
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/figures/browser_map.py"] = r'''"""What the map in a browser, drawn by `map.js`, is made of: its script, names and images."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SIDE, WIDEST = 28, 8_192  # pixels of an image on the sprite, and of the sprite, at most
+WRONG = "#D40000"  # a mistake
+
+
+class Sprite(NamedTuple):
+    """Images side by side in one file. side: pixels of a side of each; across: images in a row."""
+
+    file: bytes
+    side: int
+    across: int
+
+
+def sprite(images: np.ndarray, form: str, **options: Any) -> Sprite:
+    """Images side by side, in a square; grey ones with dark ink, as on paper.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        form: format of the file, as Pillow names it.
+        options: of that format.
+    """
+    count, height, width, channels = images.shape
+    across = math.ceil(math.sqrt(count))
+    side = max(1, min(SIDE, max(height, width), WIDEST // across))
+    if (height, width) != (side, side):
+        small = [np.asarray(_picture(image).resize((side, side), Image.Resampling.BOX)) for image in images]
+        images = np.stack(small).reshape(count, side, side, channels)
+    rows = math.ceil(count / across)
+    sheet = np.full((rows * across, side, side, channels), 255, np.uint8)
+    sheet[:count] = 255 - images if channels == 1 else images
+    sheet = sheet.reshape(rows, across, side, side, channels).swapaxes(1, 2)
+    file = io.BytesIO()
+    _picture(sheet.reshape(rows * side, across * side, channels)).save(file, form, **options)
+    return Sprite(file.getvalue(), side, across)
+
+
+def _picture(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def middles(points: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> list[tuple[str, float, float]]:
+    """Name of each group, in the midst of its points.
+
+    Args:
+        points: float or int (n, 2).
+        groups: number of each point's group, int (n,).
+        names: of the groups.
+    """
+    return [(names[group], *np.median(points[groups == group], axis=0).tolist()) for group in np.unique(groups)]
+
+
+def script() -> str:
+    """The JavaScript of the map, a module."""
+    return Path(__file__).with_name("map.js").read_text(encoding="utf-8")
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/figures/caption.py"] = r'''"""Words of a figure."""
 
 from __future__ import annotations
@@ -3230,9 +3245,7 @@ from digits.figures.style import canvas, matrix_side, name_ticks, name_width, st
 def confusion_matrix(counts: np.ndarray, classes: np.ndarray) -> Figure:
     """Rows by label and prediction.
 
-    Args:
-        counts: int (classes, classes): a row a label, a column a prediction.
-        classes: labels (classes,).
+    counts: int (classes, classes): a row a label, a column a prediction.
     """
     side, names = matrix_side(len(classes)), name_width(classes)
     room = side / len(classes)
@@ -3317,7 +3330,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from digits.figures.caption import Caption
-from digits.figures.style import PALETTE, SERIES, canvas, error_rate, log_shares, plain_log, styled
+from digits.figures.style import PALETTE, SERIES, canvas, log_shares, plain_log, styled
 
 SCORED = "The curves are measured on the rows that are scored; no choice is made by them."
 CAPTION = Caption("Training of every member, by epoch", SCORED)
@@ -3330,10 +3343,11 @@ def training_history(histories: Mapping[str, np.ndarray]) -> Figure:
     architectures = list(dict.fromkeys(name.split("-")[0] for name in histories))
     colours = dict(zip(architectures, PALETTE * len(architectures), strict=False))
     for name, history in histories.items():
-        colour = colours[name.split("-")[0]]
-        for axes, field, transform in ((losses, "loss", np.asarray), (errors, "accuracy", error_rate)):
-            axes.plot(history["epoch"], transform(history[field]), ":", color=colour, lw=1, alpha=0.7)
-            axes.plot(history["epoch"], transform(history[f"held_out_{field}"]), color=colour, lw=1.4)
+        colour, epochs = colours[name.split("-")[0]], history["epoch"]
+        losses.plot(epochs, history["loss"], ":", color=colour, lw=1, alpha=0.7)
+        losses.plot(epochs, history["held_out_loss"], color=colour, lw=1.4)
+        errors.plot(epochs, 1 - history["accuracy"], ":", color=colour, lw=1, alpha=0.7)
+        errors.plot(epochs, 1 - history["held_out_accuracy"], color=colour, lw=1.4)
     for architecture in architectures:
         losses.plot([], [], color=colours[architecture], label=f"{architecture}, held out")
         losses.plot([], [], ":", color=colours[architecture], label=f"{architecture}, training (augmented)")
@@ -3353,9 +3367,7 @@ def fold_histories(folds: Mapping[int, Sequence[np.ndarray]]) -> Figure:
     """
     figure, (losses, errors) = canvas(2)
     _draw_folds(losses, {fold: [each["held_out_loss"] for each in seeds] for fold, seeds in folds.items()})
-    _draw_folds(
-        errors, {fold: [error_rate(each["held_out_accuracy"]) for each in seeds] for fold, seeds in folds.items()}
-    )
+    _draw_folds(errors, {fold: [1 - each["held_out_accuracy"] for each in seeds] for fold, seeds in folds.items()})
     losses.set_ylabel("held-out log loss (nats)")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     heights = np.concatenate([line.get_ydata() for line in losses.lines])
@@ -3412,14 +3424,46 @@ def _range(histories: Iterable[np.ndarray]) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/map.js"] = r'''// The map of the explorer: a point for every row, its image where the mouse is, all images where the map is near.
-// Streamlit calls the default function whenever the data changes; what is zoomed, and which tool, is kept in the page.
+FILES["digits/figures/map.js"] = r'''// The map of the explorer and of the report: a point for every row, its image where the mouse is, all images where the
+// map is near. Streamlit calls the default function whenever the data changes; zoom and tool stay as they are.
 
 const REACH = 12; // pixels from a point within which the mouse is on it
 const CLICK = 5; // pixels by which the mouse may move in a click
 const CELLS = 128; // of the grid on each side
 const MOST_IMAGES = 700; // in sight, with which they are drawn instead of dots
 const ENLARGED = 4; // times that an image is enlarged at the mouse
+const HTML = `
+<style>
+  .map { position: relative; font: 14px var(--st-font, sans-serif); color: var(--st-text-color); }
+  .map > canvas {
+    display: block; width: 100%; height: var(--map-height); border-radius: 8px; outline-offset: -2px;
+    touch-action: none; cursor: grab;
+  }
+  .map.lassoing > canvas { cursor: crosshair; }
+  .map button {
+    font: inherit; color: inherit; background: var(--st-secondary-background-color); padding: 2px 8px;
+    border: 1px solid var(--st-border-color); border-radius: 6px; cursor: pointer;
+  }
+  .map .tools { position: absolute; top: 6px; right: 6px; display: flex; gap: 4px; }
+  .map.lassoing [name="lasso"] { background: var(--st-primary-color); color: white; }
+  .map .tip {
+    position: absolute; pointer-events: none; padding: 6px; border-radius: 6px; display: flex; gap: 8px; z-index: 4;
+    background: var(--st-background-color); border: 1px solid var(--st-border-color); white-space: pre;
+  }
+  .map .tip[hidden] { display: none; }
+  .map .legend { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 6px; }
+  .map .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
+</style>
+<canvas tabindex="0" role="img"></canvas>
+<div class="tools">
+  <button name="lasso" title="Draw around points to select them (or hold Shift)">Lasso</button>
+  <button name="in" title="Zoom in (+)">+</button>
+  <button name="out" title="Zoom out (-)">&minus;</button>
+  <button name="all" title="Show all (0)">All</button>
+</div>
+<div class="tip" hidden><canvas></canvas><span></span></div>
+<div class="legend"></div>
+`;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".map");
@@ -3430,7 +3474,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
 class DigitMap {
   constructor(root) {
     this.root = root;
+    root.innerHTML = HTML;
     this.canvas = root.querySelector("canvas");
+    this.canvas.setAttribute("aria-label", root.title);
+    root.removeAttribute("title"); // which the browser would show at the mouse
     this.tip = root.querySelector(".tip");
     this.legend = root.querySelector(".legend");
     this.fingers = new Map();
@@ -3874,10 +3921,7 @@ def draw_tile(axes: Axes, images: np.ndarray, columns: int, framed: np.ndarray |
 def sheet(images: np.ndarray, captions: Sequence[str], columns: int = 10) -> Figure:
     """Images with a line or several over each.
 
-    Args:
-        images: uint8 (n, height, width, channels), as for `tile`.
-        captions: n short texts.
-        columns: images side by side.
+    images: uint8, as for `tile`. captions: n short texts. columns: images side by side.
     """
     size = images.shape[1:3]
     inch = (size[1] + GAP) / INCHES
@@ -3928,7 +3972,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 
@@ -3945,6 +3989,7 @@ LETTER, LINE = 0.62, 1.3  # width of a letter and height of a line, in sizes of 
 SMALLEST, UPRIGHT, LARGEST = 6, 8, 10  # size of names in points: at least, at least on a horizontal axis, at most
 MOST_LETTERS = 14  # of a name
 NARROW = 0.39  # inches of a bar, below which what is written over it is turned
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 SHEET: dict[str, Any] = {
     "figure.dpi": 200,
     "figure.facecolor": "white",
@@ -3986,7 +4031,7 @@ def entitle(figure: Figure, title: str) -> None:
 
 def log_percent(axis: Axis) -> None:
     """Format a logarithmic axis of shares: 0.05 as `5%`, 0.001 as `0.1%`."""
-    _format_log(axis, lambda value, _: f"{100 * value:.4g}%")
+    _format_log(axis, PERCENT)
 
 
 def log_shares(axes: Axes) -> None:
@@ -4000,7 +4045,7 @@ def log_shares(axes: Axes) -> None:
         decades = 10.0 ** np.arange(np.floor(np.log10(least)), 1)
         steps = [step for decade in decades for step in (decade, 2 * decade, 5 * decade) if least <= step <= 1]
         axes.yaxis.set_major_locator(FixedLocator([0, *steps]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_yscale("log")
@@ -4009,13 +4054,13 @@ def log_shares(axes: Axes) -> None:
 
 def plain_log(axis: Axis) -> None:
     """Format a logarithmic axis with plain numbers."""
-    _format_log(axis, lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
+    _format_log(axis, FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"))
 
 
-def _format_log(axis: Axis, text: Callable[[float, int], str]) -> None:
+def _format_log(axis: Axis, formatter: Formatter) -> None:
     """Place ticks at 1, 2 and 5 of every decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(text))
+    axis.set_major_formatter(formatter)
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -4030,10 +4075,7 @@ def name_ticks(axis: Axis, names: Sequence[Any], room: float) -> None:
 
     On a horizontal axis names are turned where they are too wide. Where there is no room even so, some are left out.
 
-    Args:
-        axis: horizontal or vertical.
-        names: of the positions.
-        room: inches from one position to the next.
+    room: inches from one position to the next.
     """
     texts = [shortened(name) for name in names]
     longest = max(map(len, texts), default=0)
@@ -4058,11 +4100,7 @@ def matrix_side(count: int) -> float:
 def write_cells(axes: Axes, texts: Sequence[Sequence[str]], colours: np.ndarray, room: float) -> None:
     """Write into the cells of a matrix, unless they are too small to be read.
 
-    Args:
-        axes: with the matrix.
-        texts: a list of each row.
-        colours: of the texts, str (rows, columns).
-        room: inches of the narrower side of a cell.
+    texts: a list of each row. colours: of the texts, str (rows, columns). room: inches of the narrower side of a cell.
     """
     size = min(SMALL, 0.3 * POINTS * room)
     for (row, column), colour in np.ndenumerate(colours):
@@ -4081,23 +4119,14 @@ def write_over_bars(
 ) -> None:
     """Write short texts over each bar, one below the other, or turned and side by side where bars are narrow.
 
-    Args:
-        axes: with bars from 0 up.
-        bars: all of them.
-        texts: a list for each bar.
-        room: inches from one bar to the next.
-        options: of the texts.
+    bars: all of the axes, from 0 up. texts: a list for each bar. room: inches from one bar to the next. options: of
+    the texts.
     """
     turned = room < NARROW
     lines = ["  ".join(parts) if turned else "\n".join(parts) for parts in texts]
     axes.bar_label(bars, lines, padding=2, rotation=90 if turned else 0, **{"fontsize": 8} | options)
     top = max((bar.get_y() + bar.get_height() for bar in bars), default=1)
     axes.set(xlim=(-0.8, len(bars) - 0.2), ylim=(0, top * (1.45 if turned else 1.16)))
-
-
-def error_rate(accuracy: np.ndarray | float) -> np.ndarray:
-    """One minus the accuracy."""
-    return 1 - np.asarray(accuracy)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -4587,12 +4616,8 @@ def build(
 ) -> keras.Model:
     """Build a network with fresh weights; it takes raw pixels, float or uint8 (batch, *shape) in 0..255.
 
-    Args:
-        architecture: name of the net and options of its builder.
-        shape: height, width and channels of an image.
-        classes: number of logits.
-        precision: a Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`.
-        seed: of the initial weights and of dropout.
+    shape: height, width and channels of an image. classes: number of logits. precision: a Keras dtype policy:
+    `float32`, `mixed_bfloat16` or `mixed_float16`. seed: of the initial weights and of dropout.
 
     Raises:
         UserError: an option that the builder does not have, or an image too small for the net.
@@ -4982,7 +5007,7 @@ class Session:
     @property
     def default_name(self) -> str:
         """Name of the default config and its run."""
-        return "demo" if self.source.kind == "demo" else "default"
+        return "default" if self.source.path else "demo"
 
     @property
     def config_path(self) -> Path:
@@ -4997,15 +5022,15 @@ class Session:
         settings = self.config()
         run = RunFolder.named(self.output, self.run or self.config_path.stem)
         print(f"{'Run' if run.exists else 'New run'} {run.folder}, of {self.config_path}", flush=True)
-        return Run(run.folder, settings, corrected(self.dataset, settings))
+        return Run(run.folder, settings, with_corrections(self.dataset, settings))
 
-    def folder(self) -> RunFolder:
+    def run_folder(self) -> RunFolder:
         """Folder of the run, whether it exists or not."""
         return RunFolder.named(self.output, self.run or self.default_name)
 
     def finished_run(self, preset: Path | None = None) -> Run:
         """An existing run, as far as it is trained, with the session's overrides of what may change on it."""
-        folder = self.folder()
+        folder = self.run_folder()
         recorded = folder.adapted_config(list(self.overrides), preset)
         covered = folder.covered_config(recorded)
         if covered is not recorded:
@@ -5041,7 +5066,7 @@ def resources(workers: int | None, scheduler: str | None, hours: str | None) -> 
     return Resources(workers, scheduler, Deadline(began, limit))
 
 
-def corrected(dataset: Dataset, settings: Config) -> Dataset:
+def with_corrections(dataset: Dataset, settings: Config) -> Dataset:
     """Dataset with the corrected labels of a config, if it names any; prints what they change."""
     dataset = data.corrected(dataset, settings.data.corrections)
     if dataset.corrected is not None:
@@ -5093,11 +5118,8 @@ def submit(session: Session, resources: Resources) -> None:
 def make_submission(run: Run, resources: Resources, read_seconds: float, rest: str | None = None) -> Outcome:
     """Train what is missing, rewrite the submission after every member, and print the closing table.
 
-    Args:
-        run: the caller holds its lock.
-        resources: where members are trained, and for how long.
-        read_seconds: time that reading the data took, for the table and the metrics.
-        rest: command that trains the members for which there is no time.
+    run: locked by the caller. read_seconds: time that reading the data took, for the table and the metrics. rest:
+    command that trains the members for which there is no time.
 
     Raises:
         UserError: not a single member was trained.
@@ -5149,14 +5171,13 @@ def tune(session: Session, space_file: Path | None, workers: int | None, schedul
     from digits.stages.tune.search import Search
     from digits.stages.tune.space import load
 
-    name = "demo.yaml" if session.source.kind == "demo" else "accuracy.yaml"
-    space_file = space_file or CONFIGS / "spaces" / name
+    space_file = space_file or CONFIGS / "spaces" / ("accuracy.yaml" if session.source.path else "demo.yaml")
     space = load(space_file, config.load(session.config_path), list(session.overrides))
     name = session.run or space_file.stem
     RunFolder.named(session.output, name)  # which checks the name
     folder = session.output / "tune" / name
     print(f"Search: {folder}, of {space_file}", flush=True)
-    stage.run(Search(space, space_file, corrected(session.dataset, space.base), folder), workers, scheduler)
+    stage.run(Search(space, space_file, with_corrections(session.dataset, space.base), folder), workers, scheduler)
 
 
 def evaluate(run: Run) -> None:
@@ -5203,12 +5224,12 @@ def explore(session: Session, port: int | None) -> None:
     from digits.stages.cluster import stage as cluster
     from digits.stages.explore import stage as explore
 
-    if session.run is None and not session.folder().metrics.exists():
-        print(f"There is no finished run {session.folder().folder} yet: here is the demo set's", flush=True)
+    if session.run is None and not session.run_folder().metrics.exists():
+        print(f"There is no finished run {session.run_folder().folder} yet: here is the demo set's", flush=True)
         session = Session(DEMO, output=session.output)
-        if not session.folder().metrics.exists():
+        if not session.run_folder().metrics.exists():
             submit(session, Resources())
-    folder = session.folder()
+    folder = session.run_folder()
     if not (folder.clusters / "metrics.json").exists():
         run = session.finished_run()
         with run.locked():
@@ -5223,7 +5244,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> None:
     if not images:
         raise UserError('name pictures or folders: make predict IMAGES="a.png scans/"')
     if session.run:
-        folder = session.folder()
+        folder = session.run_folder()
         current = export.current(folder, folder.covered_config(folder.recorded_config()))
         ensemble = current or export.make(session.finished_run())
     else:
@@ -5234,9 +5255,7 @@ def predict(session: Session, images: Sequence[Path], split: bool) -> None:
 def finish(run: Run, explored: Path) -> None:
     """Cluster, evaluate, explore and report a run, of which some members may be missing.
 
-    Args:
-        run: the caller holds its lock.
-        explored: folder of the exploration of the data.
+    run: locked by the caller. explored: folder of the exploration of the data.
     """
     from digits.stages.cluster import stage as cluster
     from digits.stages.eda import stage as eda
@@ -5255,7 +5274,7 @@ def finish(run: Run, explored: Path) -> None:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/progress.py"] = r'''"""What people see while they wait and when it is done: live on a terminal, plain elsewhere."""
+FILES["digits/progress.py"] = r'''"""Console output of work that takes a while: live on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
@@ -5298,9 +5317,7 @@ class TimeLeft:
     The speed is that of a busy worker, so that it stays right when fewer networks than workers are left. What happens
     between two networks, such as predictions and the start of the next one, counts as time of a busy worker too.
 
-    Args:
-        tasks: by name, in the order in which they will be trained.
-        workers: networks at a time.
+    tasks: by name, in the order of training. workers: networks at a time.
     """
 
     def __init__(self, tasks: Mapping[str, Task], workers: int) -> None:
@@ -5369,11 +5386,8 @@ class TrainingLines:
 
     On a terminal also a bar for the whole run; elsewhere a line a minute if no epoch ends.
 
-    Args:
-        tasks: by name, in the order in which they will be trained.
-        workers: networks at a time.
-        live: draw the bar; needs a terminal.
-        until: by `time.monotonic`, when training ends at the latest.
+    tasks: by name, in the order of training. workers: networks at a time. live: draw the bar; needs a terminal. until:
+    by `time.monotonic`, when training ends at the latest.
     """
 
     def __init__(self, tasks: Mapping[str, Task], workers: int, live: bool, until: float = math.inf) -> None:
@@ -5400,17 +5414,17 @@ class TrainingLines:
             self._print(line)
             return
         if "row" in message:
-            self.after(name, message["row"], message["images"])
+            self.after_epoch(name, message["row"], message["images"])
         elif "end" in message:
             self.left.end(time.monotonic(), name)
         else:
-            self.within(name, message["epoch"], message["share"])
+            self.within_epoch(name, message["epoch"], message["share"])
 
-    def within(self, name: str, epoch: int, share: float) -> None:
+    def within_epoch(self, name: str, epoch: int, share: float) -> None:
         """Note that a share of an epoch, 0..1, is done; epochs count from 0."""
         self.left.update(time.monotonic(), name, epoch + share)
 
-    def after(self, name: str, row: Mapping[str, float], images: int) -> None:
+    def after_epoch(self, name: str, row: Mapping[str, float], images: int) -> None:
         """Print a finished epoch: its row of the history, and its speed on so many images."""
         now, epoch, task = time.monotonic(), int(row["epoch"]), self._tasks[name]
         self.left.update(now, name, epoch)
@@ -5531,7 +5545,12 @@ logger = logging.getLogger(__name__)
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
 SOME = 8  # runs that an error names
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
-AFTERWARDS = ("ensemble", "cluster", "tune", "tuned_on")  # settings that shape no member
+ADJUSTABLE = (
+    "ensemble",
+    "cluster",
+    "tune",
+    "tuned_on",
+)  # settings that may change on a finished run: they shape no member
 
 
 @dataclass(frozen=True)
@@ -5649,8 +5668,8 @@ class RunFolder:
         """Folder of a finished member."""
         return self.folder / "members" / member.name
 
-    def whole(self, member: Member) -> Path:
-        """Folder of a finished member, after the checksum of every file in it.
+    def verified(self, member: Member) -> Path:
+        """Folder of a finished member, whose files match their checksums.
 
         Raises:
             UserError: it is missing or damaged.
@@ -5663,10 +5682,7 @@ class RunFolder:
     def member_arrays(self, member: Member, name: str, **expected: str) -> dict[str, np.ndarray]:
         """Read `oof.npz` or `test.npz` of a finished member.
 
-        Args:
-            member: of this run.
-            name: of the file in its folder.
-            expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`: `rows="i1"`.
+        name: of the file. expected: arrays that must be there, with their kinds and dimensions, as in `arrays.read`.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -5683,7 +5699,7 @@ class RunFolder:
         )
 
     def clustered(self) -> Path:
-        """Folder of `make cluster`, after the checksum of every file in it.
+        """Folder of `make cluster`, whose files match their checksums.
 
         Raises:
             UserError: a file is missing or damaged.
@@ -5693,6 +5709,18 @@ class RunFolder:
                 f"{self.clusters}: damaged, or of an earlier version; make it anew: make cluster RUN={self.folder.name}"
             )
         return self.clusters
+
+    def probabilities(self, file: Path) -> dict[str, np.ndarray]:
+        """Read the arrays of `oof` or `test`, see `arrays.read_probabilities`.
+
+        Raises:
+            UserError: the run is not finished, or the file is damaged.
+        """
+        try:
+            return arrays.read_probabilities(file)
+        except ValueError:
+            state = f"damaged ({file.name}); make it whole" if file.exists() else "not finished; finish it"
+            raise UserError(f"run {self.folder} is {state}: make submit RUN={self.folder.name}") from None
 
     def history(self, member: Member) -> np.ndarray:
         """Training history of a finished member: a structured array (epochs,) with the columns of its file."""
@@ -5803,7 +5831,7 @@ class Run(RunFolder):
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
     """Settings that shape the members."""
-    return {key: value for key, value in config.items() if key not in AFTERWARDS}
+    return {key: value for key, value in config.items() if key not in ADJUSTABLE}
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -6829,8 +6857,6 @@ FILES["digits/stages/cluster/stage.py"] = r'''"""Cluster the out-of-fold feature
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -6839,9 +6865,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from digits.competition import COMPETITION
-from digits.config import Cluster
-from digits.ensemble import alignment
-from digits.errors import UserError
 from digits.figures import folder as figure_folder
 from digits.figures import sheets
 from digits.figures.folder import Captioned
@@ -6849,63 +6872,15 @@ from digits.figures.style import shortened
 from digits.files import arrays, records
 from digits.progress import StepTimer, console, duration
 from digits.runs import Run
-from digits.seeds import as_int, derive
-from digits.stages.cluster import clustering, figures, findings, label_issues, spaces
-from digits.stages.cluster.clustering import EXACT_ROWS, NOISE, Clustering
-from digits.stages.cluster.features import Features, gather
+from digits.stages.cluster import clustering, figures, findings, spaces
+from digits.stages.cluster.clustering import NOISE
+from digits.stages.cluster.features import gather
+from digits.stages.cluster.study import SWEEP_ROWS, Study, cluster
 
 SHEET = 100  # members of a cluster on its sheet
-SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
 QUEUE_SHOWN = 60
 Captions = dict[str, dict[str, str]]  # by file
 BESIDE = ("comparison*", "verdicts.csv")  # files of the folder that another command writes
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """A clustering of a run, and what it was made from.
-
-    features: all out-of-fold rows. sample: the rows that are clustered. clustering: theirs. k: clusters asked for.
-    seed: of everything random.
-    """
-
-    run: Run
-    features: Features
-    sample: Features
-    clustering: Clustering
-    k: int
-    seed: int
-
-    @property
-    def settings(self) -> Cluster:
-        return self.run.config.cluster
-
-    @property
-    def classes(self) -> np.ndarray:
-        return self.run.dataset.classes
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """Labels of the sample, (n,)."""
-        return self.classes[self.sample.targets]
-
-    @cached_property
-    def predictions(self) -> np.ndarray:
-        """Labels that the ensemble chooses for the sample, (n,)."""
-        return self.classes[self.sample.probabilities.argmax(axis=1)]
-
-    @cached_property
-    def misfits(self) -> np.ndarray:
-        """Rows in a cluster whose label is another than that of most of it, bool (n,)."""
-        found = self.clustering
-        return (found.targets != found.majorities) & (found.clusters != NOISE)
-
-    @cached_property
-    def queue(self) -> label_issues.Queue:
-        """Rows of the sample whose label may be wrong."""
-        sample = self.sample
-        features = sample.sources["aligned"]
-        return label_issues.label_queue(sample.probabilities, sample.targets, self.clustering.majorities, features)
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -6921,13 +6896,13 @@ def run(run: Run) -> dict[str, Any]:
     with steps.step("alignment"):
         features = gather(run)
     with steps.step(f"{settings.method} in {settings.space}"):
-        study = _cluster(run, features)
+        study = cluster(run, features)
     with steps.step("scores"):
-        scores = _scores(study)
+        scores = study.scores()
     with steps.step("controls"):
-        scores |= _controls(study)
+        scores |= study.controls()
     with steps.step("sweep of k"):
-        sweep = _sweep(study)
+        sweep = study.sweep()
     with steps.step("label queue"):
         _ = study.queue  # which is cached
     with steps.step("figures and files"):
@@ -6943,96 +6918,6 @@ def run(run: Run) -> dict[str, Any]:
     records.seal(run.clusters, record, "metrics.json", beside=BESIDE)
     _print(run, record)
     return record
-
-
-# --- measures ----------------------------------------------------------------------------------------------
-
-
-def _cluster(run: Run, features: Features) -> Study:
-    """Cluster as many rows as the config or the method allows.
-
-    Raises:
-        UserError: there are fewer rows than clusters.
-    """
-    settings, count = run.config.cluster, len(features.rows)
-    seed = as_int(derive(run.config.seed, "cluster"))
-    sample = features.sample(
-        min(settings.rows or count, clustering.CLUSTERERS[settings.method].most_rows or count), seed
-    )
-    if len(sample.rows) < count:
-        print(f"  on a sample of {len(sample.rows):,} of {count:,} rows", flush=True)
-    k = settings.k or len(run.dataset.classes)
-    if k >= len(sample.rows):
-        raise UserError(f"cluster.k={k}: there are only {len(sample.rows):,} rows")
-    space = spaces.reach(settings.space, sample.sources, seed, settings.perplexity)
-    large = settings.method == "kmeans" and len(space) >= settings.minibatch_from
-    clusters = clustering.CLUSTERERS["minibatch_kmeans" if large else settings.method].fit(space, k, seed)
-    found = Clustering(space, clustering.ordered(clusters, sample.targets), sample.targets)
-    return Study(run, features, sample, found, k, seed)
-
-
-def _scores(study: Study) -> dict[str, Any]:
-    """Scores of the clustering itself, and what it was made with."""
-    found, settings, seed = study.clustering, study.settings, study.seed
-    purity = clustering.purity_interval(found.clusters, found.targets, seed)
-    silhouette = clustering.mean_interval(found.silhouettes, seed)
-    sizes = [int((found.clusters == number).sum()) for number in found.numbers]
-    stability = clustering.stability(found.space, found.clusters, settings.method, study.k, seed)
-    return found.scores | {
-        "purity_interval": [purity.low, purity.high],
-        "silhouette_interval": [silhouette.low, silhouette.high],
-        "stability": float(stability.mean()),
-        "sizes": sizes,
-        "balance": min(sizes) / max(sizes) if sizes else 0.0,
-        "method": settings.method,
-        "space": settings.space,
-        "k": study.k,
-        "perplexity": settings.perplexity,
-        "rows": len(study.sample.rows),
-    }
-
-
-def _controls(study: Study) -> dict[str, Any]:
-    """k-means in every space and in each fold alone, and how far features betray their fold."""
-    features = study.features.sample(EXACT_ROWS, study.seed)
-    controls = {name: _kmeans(study, features.targets, source) for name, source in features.sources.items()}
-    raw, aligned = features.sources["raw"], features.sources["aligned"]
-    of_folds = [features.folds == fold for fold in np.unique(features.folds)]
-    alone = [_kmeans(study, features.targets[rows], raw[rows]) for rows in of_folds]
-    purities = [scores["purity"] for scores in alone]
-    controls["each fold by itself"] = {name: float(np.mean([scores[name] for scores in alone])) for name in alone[0]}
-    chosen = study.features.probabilities.argmax(axis=1)
-    return {
-        "controls": controls,
-        "each_fold_purity_std": float(np.std(purities, ddof=1)) if len(alone) > 1 else 0.0,
-        "fold_probe_before": alignment.fold_probe(raw, features.folds, study.seed),
-        "fold_probe_after": alignment.fold_probe(aligned, features.folds, study.seed),
-        "fold_probe_chance": 1 / len(alone),
-        "oof_accuracy": float((chosen == study.features.targets).mean()),
-        "anchor_residual": _residuals(study),
-    }
-
-
-def _kmeans(study: Study, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
-    """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
-    space = spaces.vectors(source)
-    clusters = clustering.CLUSTERERS["kmeans"].fit(space, study.k, study.seed)
-    scores = Clustering(space, clusters, targets).scores
-    return {name: scores[name] for name in ("purity", "silhouette")}
-
-
-def _residuals(study: Study) -> list[float]:
-    """Share of the anchors' variance that alignment leaves, of each fold: the mean of its members."""
-    residuals = {member: study.features.alignments[member.name].residual for member in study.run.members}
-    return [
-        float(np.mean([residual for member, residual in residuals.items() if member.fold == fold]))
-        for fold in study.run.config.folds.trained
-    ]
-
-
-def _sweep(study: Study) -> clustering.Sweep:
-    few = np.random.default_rng(study.seed).permutation(len(study.sample.rows))[:SWEEP_ROWS]
-    return clustering.sweep(study.clustering.space[few], min(MOST_CLUSTERS, len(few) - 1), study.seed)
 
 
 # --- figures -----------------------------------------------------------------------------------------------
@@ -7187,6 +7072,159 @@ def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/cluster/study.py"] = r'''"""A clustering of a run, and the measures that tell how far its clusters are the classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from digits.config import Cluster
+from digits.ensemble import alignment
+from digits.errors import UserError
+from digits.runs import Run
+from digits.seeds import as_int, derive
+from digits.stages.cluster import clustering, label_issues, spaces
+from digits.stages.cluster.clustering import EXACT_ROWS, NOISE, Clustering
+from digits.stages.cluster.features import Features
+
+SWEEP_ROWS, MOST_CLUSTERS = 5_000, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A clustering of a run, and what it was made from.
+
+    features: all out-of-fold rows. sample: the rows that are clustered. clustering: theirs. k: clusters asked for.
+    seed: of everything random.
+    """
+
+    run: Run
+    features: Features
+    sample: Features
+    clustering: Clustering
+    k: int
+    seed: int
+
+    @property
+    def settings(self) -> Cluster:
+        return self.run.config.cluster
+
+    @property
+    def classes(self) -> np.ndarray:
+        return self.run.dataset.classes
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Labels of the sample, (n,)."""
+        return self.classes[self.sample.targets]
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """Labels that the ensemble chooses for the sample, (n,)."""
+        return self.classes[self.sample.probabilities.argmax(axis=1)]
+
+    @cached_property
+    def misfits(self) -> np.ndarray:
+        """Rows in a cluster whose label is another than that of most of it, bool (n,)."""
+        found = self.clustering
+        return (found.targets != found.majorities) & (found.clusters != NOISE)
+
+    @cached_property
+    def queue(self) -> label_issues.Queue:
+        """Rows of the sample whose label may be wrong."""
+        sample = self.sample
+        features = sample.sources["aligned"]
+        return label_issues.label_queue(sample.probabilities, sample.targets, self.clustering.majorities, features)
+
+    def scores(self) -> dict[str, Any]:
+        """Scores of the clustering itself, and what it was made with."""
+        found, settings, seed = self.clustering, self.settings, self.seed
+        purity = clustering.purity_interval(found.clusters, found.targets, seed)
+        silhouette = clustering.mean_interval(found.silhouettes, seed)
+        sizes = [int((found.clusters == number).sum()) for number in found.numbers]
+        stability = clustering.stability(found.space, found.clusters, settings.method, self.k, seed)
+        return found.scores | {
+            "purity_interval": [purity.low, purity.high],
+            "silhouette_interval": [silhouette.low, silhouette.high],
+            "stability": float(stability.mean()),
+            "sizes": sizes,
+            "balance": min(sizes) / max(sizes) if sizes else 0.0,
+            "method": settings.method,
+            "space": settings.space,
+            "k": self.k,
+            "perplexity": settings.perplexity,
+            "rows": len(self.sample.rows),
+        }
+
+    def controls(self) -> dict[str, Any]:
+        """k-means in every space and in each fold alone, and how far features betray their fold."""
+        features = self.features.sample(EXACT_ROWS, self.seed)
+        found = {name: self._kmeans(features.targets, source) for name, source in features.sources.items()}
+        raw, aligned = features.sources["raw"], features.sources["aligned"]
+        of_folds = [features.folds == fold for fold in np.unique(features.folds)]
+        alone = [self._kmeans(features.targets[rows], raw[rows]) for rows in of_folds]
+        purities = [scores["purity"] for scores in alone]
+        found["each fold by itself"] = {name: float(np.mean([scores[name] for scores in alone])) for name in alone[0]}
+        chosen = self.features.probabilities.argmax(axis=1)
+        return {
+            "controls": found,
+            "each_fold_purity_std": float(np.std(purities, ddof=1)) if len(alone) > 1 else 0.0,
+            "fold_probe_before": alignment.fold_probe(raw, features.folds, self.seed),
+            "fold_probe_after": alignment.fold_probe(aligned, features.folds, self.seed),
+            "fold_probe_chance": 1 / len(alone),
+            "oof_accuracy": float((chosen == self.features.targets).mean()),
+            "anchor_residual": self._residuals(),
+        }
+
+    def _kmeans(self, targets: np.ndarray, source: np.ndarray) -> dict[str, float]:
+        """Purity and mean silhouette of k-means on rows of a source of features, float or uint8 (n, ...)."""
+        space = spaces.vectors(source)
+        clusters = clustering.CLUSTERERS["kmeans"].fit(space, self.k, self.seed)
+        scores = Clustering(space, clusters, targets).scores
+        return {name: scores[name] for name in ("purity", "silhouette")}
+
+    def _residuals(self) -> list[float]:
+        """Share of the anchors' variance that alignment leaves, of each fold: the mean of its members."""
+        residuals = {member: self.features.alignments[member.name].residual for member in self.run.members}
+        return [
+            float(np.mean([residual for member, residual in residuals.items() if member.fold == fold]))
+            for fold in self.run.config.folds.trained
+        ]
+
+    def sweep(self) -> clustering.Sweep:
+        """Measures by the number of clusters, on few of the rows."""
+        few = np.random.default_rng(self.seed).permutation(len(self.sample.rows))[:SWEEP_ROWS]
+        return clustering.sweep(self.clustering.space[few], min(MOST_CLUSTERS, len(few) - 1), self.seed)
+
+
+def cluster(run: Run, features: Features) -> Study:
+    """Cluster as many rows as the config or the method allows.
+
+    Raises:
+        UserError: there are fewer rows than clusters.
+    """
+    settings, count = run.config.cluster, len(features.rows)
+    seed = as_int(derive(run.config.seed, "cluster"))
+    sample = features.sample(
+        min(settings.rows or count, clustering.CLUSTERERS[settings.method].most_rows or count), seed
+    )
+    if len(sample.rows) < count:
+        print(f"  on a sample of {len(sample.rows):,} of {count:,} rows", flush=True)
+    k = settings.k or len(run.dataset.classes)
+    if k >= len(sample.rows):
+        raise UserError(f"cluster.k={k}: there are only {len(sample.rows):,} rows")
+    space = spaces.reach(settings.space, sample.sources, seed, settings.perplexity)
+    large = settings.method == "kmeans" and len(space) >= settings.minibatch_from
+    clusters = clustering.CLUSTERERS["minibatch_kmeans" if large else settings.method].fit(space, k, seed)
+    found = Clustering(space, clustering.ordered(clusters, sample.targets), sample.targets)
+    return Study(run, features, sample, found, k, seed)
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/eda/__init__.py"] = r'''"""Look at the data before anything is trained."""
 '''
 
@@ -7238,10 +7276,7 @@ def two_sample_test(train: np.ndarray, test: np.ndarray, seed: np.random.SeedSeq
     even odds. Cross-validation would judge every row, but its guesses are not independent: on random halves of MNIST
     the standard deviation of their number was 1.2 times the binomial one.
 
-    Args:
-        train: features of rows, float (n, d).
-        test: of others, float (m, d).
-        seed: of the rows taken and of the trees.
+    train: features of rows, float (n, d). test: of others, float (m, d). seed: of the rows taken and of the trees.
 
     Returns:
         None where one of them has fewer than `LEAST` rows.
@@ -7293,7 +7328,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.data.folds import first_copies
 from digits.seeds import as_int, derive
-from digits.stages.eda.exploration import white
+from digits.stages.eda.measures import white
 
 NEIGHBOURS = 10  # the last of them says how densely images lie around a row
 LIMIT = 0.25  # of the distance to the last neighbour: nearer is a near duplicate, see `closest_pairs`
@@ -7313,9 +7348,7 @@ def exact_pairs(images: np.ndarray, train_rows: int) -> pd.DataFrame:
 
     Three copies of an image in one table are two pairs.
 
-    Args:
-        images: uint8 (n, height, width, channels).
-        train_rows: how many of them, from the first on, are the training table.
+    images: uint8 (n, height, width, channels), the first `train_rows` of them of the training table.
     """
     rows = np.arange(len(images))
     anywhere = first_copies(images)
@@ -7345,10 +7378,7 @@ def closest_pairs(images: np.ndarray, components: np.ndarray, seed: np.random.Se
     Neighbours are looked for between components, in nearby cells only, where there are many rows; what is close there
     is measured pixel by pixel.
 
-    Args:
-        images: uint8 (n, height, width, channels).
-        components: of each, float32 (n, d).
-        seed: of the cells.
+    images: uint8 (n, height, width, channels). components: of each, float32 (n, d). seed: of the cells.
     """
     distinct = np.unique(first_copies(images))
     if len(distinct) < 3:
@@ -7427,111 +7457,6 @@ def _cells(points: np.ndarray, least: int, seed: np.random.SeedSequence) -> Iter
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/eda/exploration.py"] = r'''"""Measures of images before anything is trained: ink, slant, intensities, principal components."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
-from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
-
-from digits.seeds import derive
-
-COMPONENTS = 50  # four fifths of the variance of handwritten digits
-FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
-BLOCK = 100_000  # rows that are brought from bytes to floats at a time
-
-
-class Shapes(NamedTuple):
-    """Ink of each image, its mean intensity as a share of white, and its slant in degrees: float64 (n,) each."""
-
-    ink: np.ndarray
-    slant: np.ndarray
-
-
-def grey(images: np.ndarray) -> np.ndarray:
-    """Brightness of images, uint8 (n, height, width) of uint8 (n, height, width, channels)."""
-    return images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
-
-
-def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the standard deviation of every pixel in every class, in shares of white.
-
-    Args:
-        images: uint8 (n, height, width).
-        targets: the class of each, int (n,); each class has a row.
-        classes: how many.
-
-    Returns:
-        Two of float64 (classes, height, width).
-    """
-    groups = (images[targets == target] / white(images) for target in range(classes))
-    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
-    return np.stack(means), np.stack(deviations)
-
-
-def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """Pixels of each class by intensity, int64 (classes, 256): images uint8 (n, height, width), targets int (n,)."""
-    levels = np.iinfo(images.dtype).max + 1
-    groups = (images[targets == target].ravel() for target in range(classes))
-    return np.stack([np.bincount(pixels, minlength=levels) for pixels in groups])
-
-
-def shapes(images: np.ndarray) -> Shapes:
-    """Measure ink and slant of images, uint8 (n, height, width).
-
-    The slant is what deskewing takes away: that of the line through the middles of the rows of pixels, fitted by the
-    second moments of the ink, mu11 / mu02. Upright is 0, leaning to the right like italics is positive. Without ink, or
-    with ink in one row of pixels only, it is 0.
-    """
-    offsets = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])  # from the middle: small sums are exact
-    y, x = (grid.ravel() for grid in np.meshgrid(*offsets, indexing="ij"))
-    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
-    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
-    mass = sums[:, 0]
-    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
-    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
-    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
-    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
-    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
-
-
-def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
-    """The first principal components of pixels in shares of white, found on `FITTED_ROWS` rows at most.
-
-    The projection is orthogonal: distances between components are never larger than between images.
-
-    Args:
-        images: uint8 (n, height, width, channels).
-        seed: of the rows.
-
-    Returns:
-        float32 (n, at most `COMPONENTS`).
-    """
-    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
-    pixels = images[rows].reshape(len(rows), -1) / white(images)
-    count = min(COMPONENTS, *pixels.shape)
-    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
-        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
-        projected = [model.transform(block / white(images)) for block in _blocks(images)]
-        return np.concatenate(projected).astype(np.float32, copy=False)
-
-
-def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
-    flat = images.reshape(len(images), -1)
-    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
-
-
-def white(images: np.ndarray) -> np.float32:
-    """The largest intensity that an image can have."""
-    return np.float32(np.iinfo(images.dtype).max)
-'''
-
-# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/eda/figures.py"] = r'''"""Figures of the rows before anything is trained."""
 
 from __future__ import annotations
@@ -7552,6 +7477,7 @@ from digits.figures.sheets import GAP, draw_tile
 from digits.figures.style import (
     LARGEST,
     PALETTE,
+    PERCENT,
     SMALL,
     WIDTH,
     bars_width,
@@ -7576,7 +7502,6 @@ BINS = 32  # of the intensities that have ink
 FRAME = PALETTE[1]
 ON_WHITE = {"fc": "white", "ec": "none", "pad": 0.5}  # so that a line behind a text does not strike it out
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 @styled
@@ -7597,22 +7522,8 @@ def label_distribution(counts: np.ndarray, classes: np.ndarray) -> Figure:
 
 
 @styled
-def class_samples(images: np.ndarray, classes: np.ndarray) -> Figure:
-    """Images of every class, uint8 (classes, k, height, width, channels), a line a class."""
-    return _lines(images, classes)
-
-
-@styled
-def augmentation_sheet(originals: np.ndarray, draws: np.ndarray, classes: np.ndarray) -> Figure:
-    """An image of every class, framed, and what augmentation makes of it each time.
-
-    originals: uint8 (classes, *shape). draws: of each, uint8 (classes, k, *shape).
-    """
-    return _lines(np.concatenate([originals[:, None], draws], axis=1), classes, framed=True)
-
-
-def _lines(images: np.ndarray, classes: np.ndarray, framed: bool = False) -> Figure:
-    """Images, uint8 (lines, k, *shape), with a name before every line; the first of each framed if so asked."""
+def class_lines(images: np.ndarray, classes: np.ndarray, framed: bool = False) -> Figure:
+    """Images of every class, uint8 (classes, k, *shape), a line a class; `framed`: a frame around its first image."""
     lines, count, height = images.shape[:3]
     names = name_width(classes)
     figure = Figure(figsize=(max(WIDTH, LINE * count + names + 0.2), LINE * lines + 0.6), layout="constrained")
@@ -7767,7 +7678,7 @@ from digits.figures.caption import Caption
 if TYPE_CHECKING:
     from digits.config import Augmentation
 
-NOUN, NOUNS = COMPETITION.noun, COMPETITION.nouns
+NOUN = COMPETITION.noun
 BRIGHT = 0.9  # of white: the inside of a stroke
 TABLES = ("train", "test", "across")  # where the two rows of a pair are
 
@@ -7781,7 +7692,7 @@ def labels(record: Mapping[str, Any]) -> str:
     """Say how evenly the classes are spread."""
     most, fewest = (choose(record["classes"], key=lambda row: row["rows"]) for choose in (max, min))
     return (
-        f"The most frequent {COMPETITION.noun}, {most['class']} ({most['share']:.2%}), has "
+        f"The most frequent {NOUN}, {most['class']} ({most['share']:.2%}), has "
         f"{most['rows'] / fewest['rows']:.2f} times the rows of the rarest, {fewest['class']} ({fewest['share']:.2%})."
     )
 
@@ -7915,10 +7826,105 @@ def _between(values: np.ndarray, classes: np.ndarray, form: str) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/stages/eda/measures.py"] = r'''"""Measures of images before anything is trained: ink, slant, intensities, principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from digits.seeds import derive
+
+COMPONENTS = 50  # four fifths of the variance of handwritten digits
+FITTED_ROWS = 10_000  # that the components are found on; all rows are then projected
+BLOCK = 100_000  # rows that are brought from bytes to floats at a time
+
+
+class Shapes(NamedTuple):
+    """Ink of each image, its mean intensity as a share of white, and its slant in degrees: float64 (n,) each."""
+
+    ink: np.ndarray
+    slant: np.ndarray
+
+
+def grey(images: np.ndarray) -> np.ndarray:
+    """Brightness of images, uint8 (n, height, width) of uint8 (n, height, width, channels)."""
+    return images[..., 0] if images.shape[-1] == 1 else images.mean(axis=-1).round().astype(np.uint8)
+
+
+def class_images(images: np.ndarray, targets: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every pixel in every class, in shares of white: float64 (classes, height, width).
+
+    images: uint8 (n, height, width). targets: the class of each, int (n,); each class has a row.
+    """
+    groups = (images[targets == target] / white(images) for target in range(classes))
+    means, deviations = zip(*((group.mean(axis=0), group.std(axis=0)) for group in groups), strict=True)
+    return np.stack(means), np.stack(deviations)
+
+
+def intensity_counts(images: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels of each class by intensity, int64 (classes, 256): images uint8 (n, height, width), targets int (n,)."""
+    levels = np.iinfo(images.dtype).max + 1
+    groups = (images[targets == target].ravel() for target in range(classes))
+    return np.stack([np.bincount(pixels, minlength=levels) for pixels in groups])
+
+
+def shapes(images: np.ndarray) -> Shapes:
+    """Measure ink and slant of images, uint8 (n, height, width).
+
+    The slant is what deskewing takes away: that of the line through the middles of the rows of pixels, fitted by the
+    second moments of the ink, mu11 / mu02. Upright is 0, leaning to the right like italics is positive. Without ink, or
+    with ink in one row of pixels only, it is 0.
+    """
+    offsets = (np.arange(size) - (size - 1) / 2 for size in images.shape[1:])  # from the middle: small sums are exact
+    y, x = (grid.ravel() for grid in np.meshgrid(*offsets, indexing="ij"))
+    weights = np.stack([np.ones_like(x), x, y, x * y, y * y], axis=1).astype(np.float32)
+    sums = np.concatenate([block.astype(np.float32) @ weights for block in _blocks(images)]).astype(np.float64)
+    mass = sums[:, 0]
+    mean_x, mean_y, mean_xy, mean_yy = (sums[:, 1:] / np.maximum(mass, 1)[:, None]).T
+    covariance, variance = mean_xy - mean_x * mean_y, mean_yy - mean_y**2
+    upright = variance < 1e-3  # of a pixel squared; a stroke of two rows has 0.25
+    skew = np.divide(covariance, variance, out=np.zeros(len(images)), where=~upright)
+    return Shapes(mass / (x.size * white(images)), np.degrees(np.arctan(-skew)))
+
+
+def components(images: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """Principal components of pixels in shares of white, found on some rows: float32 (n, at most `COMPONENTS`).
+
+    The projection is orthogonal: distances between components are never larger than between images.
+
+    images: uint8 (n, height, width, channels). seed: of the rows.
+    """
+    rows = np.random.default_rng(derive(seed, "rows")).permutation(len(images))[:FITTED_ROWS]
+    pixels = images[rows].reshape(len(rows), -1) / white(images)
+    count = min(COMPONENTS, *pixels.shape)
+    with threadpool_limits(1):  # a second of work, which threads on busy cores make ten
+        model = PCA(count, svd_solver="covariance_eigh").fit(pixels)
+        projected = [model.transform(block / white(images)) for block in _blocks(images)]
+        return np.concatenate(projected).astype(np.float32, copy=False)
+
+
+def _blocks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Flat rows, uint8 (at most `BLOCK`, pixels) each time."""
+    flat = images.reshape(len(images), -1)
+    return (flat[start : start + BLOCK] for start in range(0, len(flat), BLOCK))
+
+
+def white(images: np.ndarray) -> np.float32:
+    """The largest intensity that an image can have."""
+    return np.float32(np.iinfo(images.dtype).max)
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/stages/eda/stage.py"] = r'''"""Look at the data before anything is trained: what it holds, what is there twice, whether train and test differ."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7932,16 +7938,17 @@ from rich.table import Table
 from digits.competition import COMPETITION
 from digits.config import Augmentation, Config
 from digits.data import Dataset
+from digits.data.layout import size
 from digits.figures import folder as figure_folder
 from digits.figures.folder import Captioned
 from digits.figures.style import shortened
 from digits.files import records
 from digits.progress import StepTimer, console, duration
 from digits.seeds import derive
-from digits.stages.eda import drift, duplicates, exploration, figures, findings
+from digits.stages.eda import drift, duplicates, figures, findings, measures
 from digits.stages.eda.drift import TwoSampleTest
-from digits.stages.eda.exploration import Shapes
 from digits.stages.eda.findings import TABLES
+from digits.stages.eda.measures import Shapes
 from digits.training.augment import augment
 
 SAMPLES = 12  # images of a class on the sheet of samples
@@ -8000,15 +8007,10 @@ class MeasuredData:
 
 
 def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Write figures, metrics and the list of duplicates.
+    """Write figures, metrics and the list of duplicates; return the metrics.
 
-    Args:
-        config: with the seed, and the augmentation to show.
-        dataset: to look at; test labels are left alone, even where they are known.
-        folder: made where it is missing; what an earlier call wrote there goes.
-
-    Returns:
-        The metrics.
+    config: with the seed, and the augmentation to show. dataset: to look at; test labels are left alone, even where
+    they are known. folder: made where it is missing; what an earlier call wrote there goes.
     """
     steps = StepTimer()
     measured = _measure(steps, dataset, derive(config.seed, "eda"))
@@ -8038,11 +8040,11 @@ def run(config: Config, dataset: Dataset, folder: Path) -> dict[str, Any]:
 def _measure(steps: StepTimer, dataset: Dataset, seed: np.random.SeedSequence) -> MeasuredData:
     images, train = np.concatenate([dataset.train_images, dataset.test_images]), len(dataset.train_images)
     with steps.step("ink, slant and blank pixels"):
-        grey = exploration.grey(images)
-        shapes = exploration.shapes(grey)
+        grey = measures.grey(images)
+        shapes = measures.shapes(grey)
         inked = np.stack([np.count_nonzero(table, axis=0) / len(table) for table in (grey[:train], grey[train:])])
     with steps.step("principal components"):
-        components = exploration.components(images, derive(seed, "components"))
+        components = measures.components(images, derive(seed, "components"))
     with steps.step("duplicates"):
         exact = duplicates.exact_pairs(images, train)
         closest = duplicates.closest_pairs(images, components, derive(seed, "duplicates"))
@@ -8128,11 +8130,11 @@ def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[st
     targets, classes = data.targets, data.classes
     yield "labels", figures.label_distribution(np.bincount(targets), classes), captions["labels"]
     samples = _samples(data, SAMPLES, derive(seed, "samples"))
-    yield "samples", figures.class_samples(samples, classes), findings.samples(SAMPLES, measured.train_rows)
-    grey = exploration.grey(data.train_images)
-    counts = exploration.intensity_counts(grey, targets, len(classes))
+    yield "samples", figures.class_lines(samples, classes), findings.samples(SAMPLES, measured.train_rows)
+    grey = measures.grey(data.train_images)
+    counts = measures.intensity_counts(grey, targets, len(classes))
     yield "intensities", figures.intensity_histogram(counts), findings.intensities(counts, classes)
-    means, deviations = exploration.class_images(grey, targets, len(classes))
+    means, deviations = measures.class_images(grey, targets, len(classes))
     yield "means", figures.class_images(means, deviations, classes), findings.means(deviations, classes)
     yield "blank", figures.blank_map(measured.inked[0]), captions["blank"]
     ink, slant = (values[: measured.train_rows] for values in measured.shapes)
@@ -8145,8 +8147,8 @@ def _figures(measured: MeasuredData, augmentation: Augmentation, record: dict[st
     settings = augmentation.model_copy(update={"pack": 1})  # else the images of a pack share a draw
     draws = augment(np.repeat(originals, DRAWS, axis=0), settings, derive(seed, "draws"))
     draws = draws.reshape(len(classes), DRAWS, *data.shape)
-    figure = figures.augmentation_sheet(originals, draws, classes)
-    yield "augmentation", figure, findings.augmentation(originals, draws, settings)
+    sheet = figures.class_lines(np.concatenate([originals[:, None], draws], axis=1), classes, framed=True)
+    yield "augmentation", sheet, findings.augmentation(originals, draws, settings)
 
 
 def _samples(dataset: Dataset, count: int, seed: np.random.SeedSequence) -> np.ndarray:
@@ -8195,15 +8197,16 @@ def _print(record: dict[str, Any], folder: Path) -> None:
 
 def _summary(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines of the closing table."""
-    classes, (height, width, channels), blank = record["classes"], record["shape"], record["blank"]
-    rows, size = record["rows"], f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
-    text = f"{rows['train']:,} to train, {rows['test']:,} to predict; {size} pixels, {len(classes)} {COMPETITION.nouns}"
-    yield "rows", text
+    classes, shape, blank, rows = record["classes"], record["shape"], record["blank"], record["rows"]
+    images = f"{size(shape)} pixels, {len(classes)} {COMPETITION.nouns}"
+    yield "rows", f"{rows['train']:,} to train, {rows['test']:,} to predict; {images}"
     for name, unit, scale in (("ink", "% of white", 100), ("slant", "degrees", 1)):
         low, high = (choose(classes, key=lambda row: row[name]) for choose in (min, max))
         ends = (f"{scale * end[name]:.2f} {unit} ({end['class']})" for end in (low, high))
         yield f"median {name} of a {COMPETITION.noun}", " to ".join(ends)
-    text = f"{blank['train']} of {height * width} pixels in train, {blank['test']} in test, {blank['both']} in both"
+    text = (
+        f"{blank['train']} of {math.prod(shape[:2])} pixels in train, {blank['test']} in test, {blank['both']} in both"
+    )
     yield "always blank", f"{text}; {blank['train_only']} have ink in test only"
     for kind in ("exact", "near"):
         counts = record["duplicates"][kind]
@@ -9377,11 +9380,11 @@ def _taken_for(evaluation: Evaluation, index: int) -> str:
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/kaggle/__init__.py"] = r'''"""What has to do with Kaggle: the kernel, the upload, the download."""
+FILES["digits/stages/kaggle/__init__.py"] = r'''"""Kaggle: the kernel, the upload, the download."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/kaggle/on_kaggle.py"] = r'''"""What `kaggle_kernel.py` runs on Kaggle: the ordinary stages on the mounted data, for as long as there is time.
+FILES["digits/stages/kaggle/on_kaggle.py"] = r'''"""Main program of `kaggle_kernel.py`: the ordinary stages on the mounted data, for as long as there is time.
 
 `python -m digits.stages.kaggle.on_kaggle settings.json`. Needs only what Kaggle's image has: no typer, no keras-tuner.
 """
@@ -9414,7 +9417,7 @@ MAPS = {"tsne": "openTSNE", "umap": "umap"}  # and the packages that they need
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the head of the kernel sets.
+    """Settings in the head of the kernel.
 
     gpu_config, cpu_config: files; the run is called like the one that is taken. overrides: such as
     `training.epochs=3`. max_hours: for all of it. mounted: where Kaggle mounts data. working: where results go. began:
@@ -9444,7 +9447,7 @@ def main(settings: Settings) -> None:
     name, recipe = _recipe(settings, dataset)
     folder = RunFolder.named(output, name)
     with folder.locked():
-        run = Run(folder.folder, recipe, pipeline.corrected(dataset, recipe))
+        run = Run(folder.folder, recipe, pipeline.with_corrections(dataset, recipe))
         outcome = pipeline.make_submission(run, Resources(deadline=deadline, patient=True), seconds)
         pipeline.finish(run, output / "eda")
     _copy_results(run, output)
@@ -9916,28 +9919,24 @@ FILES["digits/stages/report/point_map.py"] = r'''"""The map in the page: some ro
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from digits import figures
 from digits.competition import COMPETITION
 from digits.ensemble.logits import are_rows_of
 from digits.errors import UserError
+from digits.figures import browser_map
+from digits.figures.browser_map import WRONG, Sprite
 from digits.figures.style import SERIES
 from digits.files import arrays, records
 from digits.runs import Run
 
 MAPS = ("tsne", "umap", "pca")  # the first that is there is shown
-SIDE = 28  # pixels of an image on the sprite, at most
 MOST_POINTS = 6_000
-MOST_BYTES = 2_500_000  # of the sprite; with more there are fewer points
+MOST_BYTES = 1_900_000  # of the sprite; with more there are fewer points
 QUALITY = 60  # of WebP
-WRONG = "#D40000"  # a mistake
 STEPS = 10_000  # on each axis of the map
 START = """
 const data = JSON.parse(document.getElementById("map-data").textContent);
@@ -9964,8 +9963,7 @@ class Points:
 
 def script() -> str:
     """JavaScript of the page: that of the map, where there is one, and what opens all parts for the printer."""
-    source = Path(figures.__file__).with_name("map.js").read_text(encoding="utf-8")
-    return f'{source}\n{PRINTED}\nif (document.getElementById("map-data")) {{{START}}}\n'
+    return f'{browser_map.script()}\n{PRINTED}\nif (document.getElementById("map-data")) {{{START}}}\n'
 
 
 def of_run(run: Run) -> Points:
@@ -9982,7 +9980,7 @@ def of_run(run: Run) -> Points:
     targets, chosen = data.targets[rows], probabilities.argmax(axis=1)
     wrong = chosen != targets
     order = np.lexsort((np.random.default_rng(0).random(len(rows)), ~wrong))  # mistakes first, all else at random
-    count, (sprite, side, across) = _most(data.train_images[rows[order]])
+    count, sprite = _most(data.train_images[rows[order]])
     kept = order[:count][::-1]  # what is drawn last is on top
     low, span = points.min(axis=0), np.ptp(points, axis=0).max() or 1.0
     places = np.rint((points[kept] - low) / span * STEPS).astype(int)
@@ -10004,11 +10002,11 @@ def of_run(run: Run) -> Points:
             },
             "names": [*labels, "mistakes"],
             "colours": [*(SERIES[index % len(SERIES)] for index in range(len(labels))), WRONG],
-            "labels": _names(places, targets[kept], labels),
+            "labels": browser_map.middles(places, targets[kept], labels),
             "selected": [],
-            "sprite": sprite,
-            "side": side,
-            "across": across,
+            "sprite": "data:image/webp;base64," + base64.b64encode(sprite.file).decode("ascii"),
+            "side": sprite.side,
+            "across": sprite.across,
             "tip": {"label": COMPETITION.noun, "prediction": "predicted", "confidence": "with"},
             "view": name,
             "star": None,
@@ -10037,35 +10035,14 @@ def _damaged(run: Run) -> UserError:
     return UserError(f"{run.clusters}: its map is damaged; make it anew: make cluster RUN={name}")
 
 
-def _names(places: np.ndarray, targets: np.ndarray, labels: list[str]) -> list[tuple[str, int, int]]:
-    """Name of each class with the middle of its points, (m, 2)."""
-    middles = {target: np.median(places[targets == target], axis=0) for target in np.unique(targets)}
-    return [(labels[target], *map(int, middle)) for target, middle in middles.items()]
-
-
-def _most(images: np.ndarray) -> tuple[int, tuple[str, int, int]]:
+def _most(images: np.ndarray) -> tuple[int, Sprite]:
     """As many of the first images as the page has room for, and their sprite."""
     count = min(len(images), MOST_POINTS)
     while True:
-        sprite = _sprite(images[:count])
-        if len(sprite[0]) <= MOST_BYTES or count < 2:
+        sprite = browser_map.sprite(images[:count], "WEBP", quality=QUALITY, method=2)
+        if len(sprite.file) <= MOST_BYTES or count < 2:
             return count, sprite
         count //= 2
-
-
-def _sprite(images: np.ndarray) -> tuple[str, int, int]:
-    """Images side by side as a WebP: its URI, the pixels of a side of each, and how many stand side by side."""
-    count, height, width, channels = images.shape
-    side, across = min(SIDE, max(height, width)), int(np.ceil(np.sqrt(count)))
-    sheet = Image.new("RGB", (across * side, -(-count // across) * side), "white")
-    for index, pixels in enumerate(images):
-        image = Image.fromarray(255 - pixels[..., 0] if channels == 1 else pixels)
-        if image.size != (side, side):
-            image = image.resize((side, side), Image.Resampling.BOX)
-        sheet.paste(image, (index % across * side, index // across * side))
-    file = io.BytesIO()
-    sheet.save(file, "WEBP", quality=QUALITY, method=2)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii"), side, across
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -10108,7 +10085,7 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
     radial-gradient(farthest-side at 0 50%, #0007, transparent) 0 0 / .9rem 100% no-repeat scroll,
     radial-gradient(farthest-side at 100% 50%, #0007, transparent) 100% 0 / .9rem 100% no-repeat scroll; }
   table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-  th, td { padding: .32rem 1.4rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
+  th, td { padding: .32rem 1rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
   thead th, thead ~ tbody > tr > * { white-space: nowrap; }
   thead th { color: var(--soft); font-weight: 600; }
   tbody th { color: var(--soft); }
@@ -10127,32 +10104,29 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
   .scores { display: flex; flex-wrap: wrap; gap: .8rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .9rem; color: var(--soft); }
   .scores li { background: var(--card); border-radius: 8px; padding: .7rem 1.1rem; }
   .scores b { display: block; font-size: 1.8rem; line-height: 1.3; color: var(--ink); font-variant-numeric: tabular-nums; }
-  .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.2rem, 1fr)); gap: .9rem .6rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .8rem; line-height: 1.35; color: var(--soft); }
+  .shown:has(.figures + div) { display: flex; flex-wrap: wrap; gap: 0 2rem; }
+  .shown > div { min-width: 0; max-width: 100%; }
+  .shown .figures + div { flex: 1 1 min(30rem, 100%); }
+  .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: .9rem .6rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .8rem; line-height: 1.35; color: var(--soft); }
   .images img { display: block; height: 4.5rem; border: 1px solid var(--line); image-rendering: pixelated; }
   .images b { display: block; color: var(--ink); overflow-wrap: anywhere; }
   .inner { border: 0; }
-  .map { position: relative; --st-text-color: var(--ink); --st-background-color: var(--paper); }
-  .map > canvas { display: block; width: 100%; height: clamp(320px, 65vh, 720px); touch-action: none; cursor: grab; border: 1px solid var(--line); border-radius: 8px; }
-  .lassoing > canvas { cursor: crosshair; }
-  .map button { font: inherit; font-size: .85rem; color: inherit; background: var(--card); padding: 2px 9px; border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
-  .tools { position: absolute; top: 6px; right: 6px; display: flex; gap: 4px; }
-  .tip { position: absolute; pointer-events: none; padding: 6px; border-radius: 6px; display: flex; gap: 8px; z-index: 4; background: var(--paper); border: 1px solid var(--line); white-space: pre; font-size: .85rem; }
-  .tip[hidden] { display: none; }
-  .legend { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 6px; }
-  .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
+  .map { --map-height: clamp(320px, 65vh, 720px); --st-font: system-ui, -apple-system, "Segoe UI", sans-serif; --st-text-color: var(--ink); --st-background-color: var(--paper); --st-secondary-background-color: var(--card); --st-border-color: var(--line); }
+  .map > canvas { border: 1px solid var(--line); }
+  .map [name="lasso"] { display: none; } /* nothing here would show what is selected */
   @media (max-width: 46rem) { h1 { font-size: 1.5rem; } td, th { padding-right: .8rem; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .4rem; } }
   @media screen and (prefers-color-scheme: dark) { figure img, .images.grey img { filter: invert(.92) hue-rotate(180deg); } }
   @media print {
     :root { --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --card: #f4f4f4; color-scheme: light; }
     @page { margin: 16mm 14mm; @bottom-center { content: counter(page) " of " counter(pages); font: 9pt sans-serif; } }
     body { font-size: 10pt; }
-    nav, .map, .tools, .inner summary { display: none; }
+    nav, .map, .inner summary { display: none; }
     details::details-content { content-visibility: visible; height: auto; }
     summary { list-style: none; }
     figure, tr, li, dl { break-inside: avoid; }
     h2, summary { break-after: avoid; }
     .scroll, figure.wide div { overflow: visible; background: none; }
-    .figures, .images { display: block; } /* browsers break lines between pages, but not rows of a flexbox */
+    .figures, .images, .shown.shown { display: block; } /* browsers break lines between pages, but not rows of a flexbox */
     figure { display: inline-block; vertical-align: top; width: 47%; margin-right: 2%; }
     .images li { display: inline-block; vertical-align: top; width: 18%; margin: 0 1% .6rem 0; }
     figure.wide, figure.wide img { width: auto; max-width: 100%; }
@@ -10208,24 +10182,25 @@ FILES["digits/stages/report/report.html"] = r'''<!DOCTYPE html>
 </tbody>
 </table></div>
 {% endif %}
+{% if section.pictures or section.images %}
+<div class="shown">
 {% if section.pictures %}
 {{ figures(section) }}
 {% endif %}
 {% if section.images %}
+<div>
 {{ gallery(section.first_images) }}
 {% if section.more_images %}
 <details class="inner"><summary>{{ section.more_images | length }} more</summary>
 {{ gallery(section.more_images) }}
 </details>
 {% endif %}
+</div>
+{% endif %}
+</div>
 {% endif %}
 {% if section.points %}
-<div class="map">
-<canvas tabindex="0" role="img" aria-label="{{ section.points.title }}"></canvas>
-<div class="tools"><button name="in" title="Zoom in">+</button><button name="out" title="Zoom out">&minus;</button><button name="all" title="Show all">All</button></div>
-<div class="tip" hidden><canvas></canvas><span></span></div>
-<div class="legend"></div>
-</div>
+<div class="map" title="{{ section.points.title }}"></div>
 <script type="application/json" id="map-data">{{ section.points.data | tojson }}</script>
 {% endif %}
 {% endmacro %}
@@ -10364,7 +10339,7 @@ def _headline(metrics: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list
 def _mistakes(run: Run, evaluation: Mapping[str, Any], pictures: list[PagePicture]) -> PageSection:
     """The confusion matrix, and the images of the surest mistakes."""
     caption = evaluation["captions"].get("mistakes.png", {})
-    sentences = [f"{caption['title']}; the surest are below."] if caption else ["No row is wrong."]
+    sentences = [f"{caption['title']}; the surest come first."] if caption else ["No row is wrong."]
     images = []
     for line in first_lines(run.evaluation / "mistakes.csv", MOST_IMAGES):
         sure = f"{float(line['first_probability']):.1%} sure, row {line['row']}"
@@ -10403,9 +10378,9 @@ def _line(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
         "networks": f"{metrics['members']} ({', '.join(singles)})",
         "accuracy, out of fold": f"{metrics['oof_accuracy']:.5f}",
         "best single network": f"{max(singles.values()):.5f}",
-        "expected score": f"{metrics['predicted_score']:.5f}",
-        "95% interval": f"{metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f}",
-        "training, core time": duration(metrics["core_seconds"]),
+        "expected score": f"{metrics['predicted_score']:.5f} "
+        f"({metrics['predicted_low']:.5f} to {metrics['predicted_high']:.5f})",
+        "core time": duration(metrics["core_seconds"]),
     }
 
 
@@ -10607,14 +10582,9 @@ def run(
 ) -> dict[str, Any]:
     """Write `oof.npz`, `test.npz`, `submission.csv`, `confusion.png` and `metrics.json`, and print the closing table.
 
-    Args:
-        run: with every member trained that is needed; the caller holds its lock.
-        seconds: wall time of the stages before this one; the table and the metrics show it.
-        members: that are needed; by default all of the config's.
-        rest: the command that trains the others.
-
-    Returns:
-        The metrics.
+    run: with every member trained that is needed; locked by the caller. seconds: wall time of the stages before this
+    one, for the table and the metrics. members: that are needed; by default all of the config's. rest: the command
+    that trains the others.
 
     Raises:
         UserError: a member is missing or damaged.
@@ -10681,10 +10651,7 @@ def _spread(values: list[float]) -> float:
 def prediction(config: Config, members: list[Logits], targets: np.ndarray) -> dict[str, float]:
     """Expected score of the test rows: for accuracy with the gain of averaging, for other metrics that of the OOF rows.
 
-    Args:
-        config: of the run.
-        members: calibrated.
-        targets: the class of every training row, int (n,).
+    members: calibrated. targets: the class of every training row, int (n,).
     """
     rule = config.ensemble.rule
     rows, oof = logits.out_of_fold(members, rule)
@@ -10743,7 +10710,7 @@ def _draw(run: Run) -> None:
     """Draw the confusion matrix of the run's out-of-fold rows."""
     from digits.figures import confusion, folder
 
-    oof, classes = arrays.read_probabilities(run.oof), run.dataset.classes
+    oof, classes = run.probabilities(run.oof), run.dataset.classes
     counts = metrics.confusion(run.dataset.targets[oof["rows"]], oof["probabilities"].argmax(axis=1), len(classes))
     folder.draw(
         run.folder, [("confusion", confusion.confusion_matrix(counts, classes), confusion.caption(counts, classes))]
@@ -10776,19 +10743,24 @@ def _print(run: Run, record: dict[str, Any], rest: str | None) -> None:
     if record["training_macs"] is not None:
         table.add_row("training MACs", f"{cost.short(record['training_macs'])} (3 x forward multiply-adds x images)")
     table.add_row("submission", f"{run.submission}, copied to {latest(run)}")
-    out = console()
-    out.print(table)
+    console().print(table)
+    _print_next(run, record, rest)
+
+
+def _print_next(run: Run, record: dict[str, Any], rest: str | None) -> None:
+    """Print the command that submits the predictions, and the one that trains missing members."""
+    out, data, missing = console(), run.dataset, record["members_planned"] - record["members"]
     if data.name == DEMO:
         out.print("Next: the real competition: make data, then make submit")
     elif COMPETITION.asks_for(data.name, len(data.test_images)):
-        message = f"{run.folder.name}: {count} members, OOF {record['oof_metric']:.5f}"
+        message = f"{run.folder.name}: {record['members']} members, OOF {record['oof_metric']:.5f}"
         command = ["kaggle", "competitions", "submit", "-c", data.name, "-f", str(latest(run)), "-m", message]
         out.print("Next:", shlex.join(command), soft_wrap=True)
     elif data.test_labels is None:
         name = shlex.quote(f"RUN={run.folder.name}")
         out.print(f"If Kaggle scores {data.name}: make submit-kaggle {name} COMPETITION=<its name>", soft_wrap=True)
-    if rest and count < total:
-        out.print(f"To train the other {total - count} members: {rest}", soft_wrap=True)
+    if rest and missing:
+        out.print(f"To train the other {missing} members: {rest}", soft_wrap=True)
 
 
 def _expected(record: dict[str, Any]) -> str:
@@ -10829,8 +10801,8 @@ from digits.errors import UserError
 from digits.figures import folder, history
 from digits.runs import Member, Run, training_order
 from digits.seeds import derive
-from digits.training import member
 from digits.training.augment import augment
+from digits.training.member import Tables, is_complete
 from digits.workers import members
 from digits.workers.budget import Resources
 from digits.workers.members import OUT_OF_TIME, Plan, Result
@@ -10849,41 +10821,39 @@ class Outcome:
 def run(run: Run, resources: Resources | None = None, after: Callable[[list[Member]], None] | None = None) -> Outcome:
     """Train the members that are not trained yet, and draw the training history.
 
-    Args:
-        run: where the members go; the caller holds its lock.
-        resources: where they are trained; by default on all of this machine, for as long as it takes.
-        after: called after every member, with all that are trained by then.
+    run: locked by the caller. resources: by default all of this machine, for as long as it takes. after: called after
+    every member, with all that are trained by then.
 
     Raises:
         UserError: not a single member fits into the time.
     """
     resources = resources or Resources()
     run.claim()
-    missing = [wanted for wanted in training_order(run.config) if not _is_trained(run, wanted)]
-    outcome = Outcome([wanted for wanted in run.members if wanted not in missing])
+    missing = [member for member in training_order(run.config) if not _is_trained(run, member)]
+    outcome = Outcome([member for member in run.members if member not in missing])
     if outcome.trained:
         print(f"{len(outcome.trained)} of {len(run.members)} members are trained already", flush=True)
     if missing:
         _try_augmentation(run.config, run.dataset.train_images)
-        tables = member.tables(run.config, run.dataset)
+        tables = Tables.of(run.config, run.dataset)
         plan = Plan(run, run.config, tables, missing, resources.deadline, resources.patient)
         with contextlib.closing(_results(plan, resources)) as results:
-            for done, problem in results:
-                _record(run, outcome, done, problem)
+            for member, problem in results:
+                _record(run, outcome, member, problem)
                 if problem is None and after:
                     after(outcome.trained)
     if outcome.trained:
-        histories = {done.name: run.history(done) for done in outcome.trained}
+        histories = {member.name: run.history(member) for member in outcome.trained}
         folder.draw(run.folder, [("history", history.training_history(histories), history.CAPTION)])
     return outcome
 
 
-def _is_trained(run: Run, wanted: Member) -> bool:
+def _is_trained(run: Run, member: Member) -> bool:
     """The member is there, and every file of it has its checksum."""
-    path = run.member(wanted)
-    trained = path.exists() and member.is_complete(path)
+    path = run.member(member)
+    trained = path.exists() and is_complete(path)
     if path.exists() and not trained:
-        logger.warning("member %s is damaged and is trained anew", wanted.name)
+        logger.warning("member %s is damaged and is trained anew", member.name)
     return trained
 
 
@@ -10904,15 +10874,15 @@ def _results(plan: Plan, resources: Resources) -> Iterator[Result]:
     return members_on_dask.train(plan, resources.scheduler)
 
 
-def _record(run: Run, outcome: Outcome, done: Member, problem: str | None) -> None:
+def _record(run: Run, outcome: Outcome, member: Member, problem: str | None) -> None:
     """Add a member's result to the outcome, and print what went wrong."""
     if problem is None:
-        outcome.trained[:] = [wanted for wanted in run.members if wanted in outcome.trained or wanted == done]
+        outcome.trained[:] = [other for other in run.members if other in outcome.trained or other == member]
     elif problem == OUT_OF_TIME:
-        print(f"{done.name} stopped: {problem}; its whole epochs are kept", flush=True)
+        print(f"{member.name} stopped: {problem}; its whole epochs are kept", flush=True)
     else:
-        outcome.problems[done.name] = problem
-        print(f"WARNING: member {done.name} failed, the others continue: {problem}", flush=True)
+        outcome.problems[member.name] = problem
+        print(f"WARNING: member {member.name} failed, the others continue: {problem}", flush=True)
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -11034,11 +11004,9 @@ from digits.errors import UserError, plain
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}  # by Keras' names; the first that is installed is the default
 JAX_THREADS = "DIGITS_JAX_THREADS"  # set once JAX's environment is
-PACKAGES = {
-    "tensorflow": ("tensorflow",),
-    "jax": ("jax", "jaxlib"),
-}  # whose versions decide a result: the backend's ...
-RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")  # ... and those of any
+# Packages whose versions decide a result: of each backend, and of both.
+PACKAGES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
+RECORDED = ("keras", "numpy", "albumentations", "opencv-python-headless", "scikit-learn")
 UNDETERMINED = "DIGITS_NONDETERMINISTIC"  # set where an accelerator cannot compute deterministically
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -11217,6 +11185,22 @@ def _cpu_flags() -> set[str]:
 '''
 
 # ----------------------------------------------------------------------------------------------------
+FILES["digits/training/callback.py"] = r'''"""Callback of the training loop."""
+
+from __future__ import annotations
+
+
+class Callback:
+    """Called during one network's training; this one does nothing. Whatever a method raises ends the training."""
+
+    def within_epoch(self, epoch: int, share: float) -> None:
+        """Share of an epoch, 0..1, is done; epochs count from 0."""
+
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
+        """Epoch is done: its row of the history, and the number of images that were trained on."""
+'''
+
+# ----------------------------------------------------------------------------------------------------
 FILES["digits/training/cost.py"] = r'''"""Cost of training in multiply-adds (MACs), the same on any machine."""
 
 from __future__ import annotations
@@ -11253,11 +11237,7 @@ class Work:
 def works(config: Config, macs: Mapping[str, int], rows: int, test_rows: int) -> dict[Member, Work]:
     """Work of every member of a config, in the order of training.
 
-    Args:
-        config: the recipe.
-        macs: forward multiply-adds by architecture.
-        rows: of the training table.
-        test_rows: of the test table.
+    macs: forward multiply-adds by architecture. rows, test_rows: of the two tables.
     """
     settings, held_out = config.training, rows // config.folds.count
     images = images_per_epoch(rows - held_out, settings)
@@ -11327,7 +11307,7 @@ from digits.files import arrays
 from digits.seeds import as_int, derive
 from digits.training import backend
 from digits.training.augment import augment, views
-from digits.training.report import Report
+from digits.training.callback import Callback
 from digits.training.schedules import epochs_without_gain, learning_rates
 from digits.training.steps import Forward
 
@@ -11375,7 +11355,7 @@ def train(
     split: Split,
     seed: np.random.SeedSequence,
     checkpoint: Path,
-    report: Report,
+    callback: Callback,
 ) -> Network:
     """Build a network of the config and train it; see `fit`.
 
@@ -11386,12 +11366,12 @@ def train(
     rows = split.rows
     weights = as_int(derive(seed, "weights"))
     model = models.build(architecture, rows.images.shape[1:], rows.classes, precision, weights)
-    history = fit(model, config, split, derive(seed, "training"), checkpoint, report)
+    history = fit(model, config, split, derive(seed, "training"), checkpoint, callback)
     return Network(model, predictor(model), history, precision)
 
 
 def fit(
-    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, report: Report
+    model: keras.Model, config: Config, split: Split, seed: np.random.SeedSequence, checkpoint: Path, callback: Callback
 ) -> np.ndarray:
     """Train `model` in place for the config's epochs; resume from `checkpoint` where there is one.
 
@@ -11401,7 +11381,7 @@ def fit(
         split: the rows to learn from. Those held out decide nothing; some are scored after each epoch for the history.
         seed: decides the order of the rows, the augmentation and the inner split.
         checkpoint: .npz file, replaced after every epoch.
-        report: is called after every epoch, and within it.
+        callback: is called after every epoch, and within it.
 
     Returns:
         The history: float64 (epochs, len(HISTORY)).
@@ -11426,7 +11406,7 @@ def fit(
         started = time.perf_counter()
         order = _shuffled(len(learned), settings.batch_size, derive(seed, "order", epoch))
         rates = learning_rates(settings, epoch, len(order), history[:, WATCHED_LOSS])
-        progress = functools.partial(report.within, epoch)
+        progress = functools.partial(callback.within_epoch, epoch)
         loss, accuracy = learner.epoch(images, rows.targets[learned], order, rates, progress)
         if not math.isfinite(loss):
             raise UserError(f"the loss diverged in epoch {epoch + 1}; lower training.optimizer.learning_rate")
@@ -11437,7 +11417,7 @@ def fit(
         row = (epoch + 1, loss, accuracy, *held_out_scores, watched_loss, rates[-1], seconds)
         history = np.vstack([history, row])
         learner.save(checkpoint, history)
-        report.after(dict(zip(HISTORY, row, strict=True)), order.size)
+        callback.after_epoch(dict(zip(HISTORY, row, strict=True)), order.size)
     learner.keep_averaged()
     return history
 
@@ -11629,7 +11609,7 @@ from digits.files.atomic import replacing
 from digits.runs import Member
 from digits.seeds import derive
 from digits.training import backend, cost
-from digits.training.report import Report
+from digits.training.callback import Callback
 
 CHECKPOINT = ".checkpoint.npz"
 
@@ -11650,22 +11630,17 @@ class Tables:
         """Height, width and channels of an image, and the number of classes."""
         return self.rows.images.shape[1:], self.rows.classes
 
+    @classmethod
+    def of(cls, config: Config, dataset: Dataset) -> Tables:
+        """Split the rows of a dataset into the folds of a config."""
+        folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
+        return cls(dataset.rows, folds, dataset.test_images)
 
-def tables(config: Config, dataset: Dataset) -> Tables:
-    """Split the rows of a dataset into the folds of a config."""
-    folds = data.assign(dataset.train_images, dataset.train_labels, config.folds.count, config.seed)
-    return Tables(dataset.rows, folds, dataset.test_images)
 
-
-def train(config: Config, member: Member, tables: Tables, folder: Path, report: Report) -> None:
+def train_member(config: Config, member: Member, tables: Tables, folder: Path, callback: Callback) -> None:
     """Train one member in a folder and seal it. Resume from the checkpoint there, and leave it.
 
-    Args:
-        config: the recipe.
-        member: one of the config's.
-        tables: see `tables`.
-        folder: of the unfinished member.
-        report: is called after every epoch, and within it.
+    folder: of the unfinished member. callback: is called after every epoch, and within it.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -11673,7 +11648,7 @@ def train(config: Config, member: Member, tables: Tables, folder: Path, report: 
     architecture = next(net for net in config.architectures if net.label == member.architecture)
     split = tables.rows.hold_out(tables.folds, member.fold)
     seed = derive(config.seed, "member", member.architecture, member.seed, member.fold)
-    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, report)
+    network = loop.train(architecture, config, split, seed, folder / CHECKPOINT, callback)
     with replacing(folder / "history.csv") as temporary:
         header = ",".join(loop.HISTORY)
         np.savetxt(temporary, network.history, fmt="%.6g", delimiter=",", header=header, comments="")
@@ -11704,7 +11679,7 @@ def epochs_done(folder: Path) -> int:
         return 0
 
 
-def publish(folder: Path, finished: Path) -> None:
+def publish_member(folder: Path, finished: Path) -> None:
     """Move a sealed member to its final folder; from then on it is complete."""
     records.publish(folder, finished)
     (finished / CHECKPOINT).unlink(missing_ok=True)  # last: a kill before this line costs no training
@@ -11791,22 +11766,6 @@ def steps(
         return float(loss), float(correct)
 
     return run
-'''
-
-# ----------------------------------------------------------------------------------------------------
-FILES["digits/training/report.py"] = r'''"""Progress of training, as a network reports it."""
-
-from __future__ import annotations
-
-
-class Report:
-    """Listener of one network's training; this one ignores everything. Whatever a method raises ends the training."""
-
-    def within(self, epoch: int, share: float) -> None:
-        """A share of an epoch, 0..1, is done; epochs count from 0."""
-
-    def after(self, row: dict[str, float], images: int) -> None:
-        """An epoch is done: its row of the history, and the number of images that were trained on."""
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -11942,8 +11901,7 @@ from digits.runs import Member
 from digits.training.cost import PASSES, Work, networks, short, training_macs
 
 MARGIN = 1.15  # by which a member may take longer than expected
-AFTERWARDS = 0.05  # share of the time that is kept for what comes after training, at most ...
-AFTERWARDS_SECONDS = 600.0  # ... that long
+RESERVE, RESERVE_SECONDS = 0.05, 600.0  # kept for what comes after training: share of the time, but at most so long
 MOST_HOURS = 100_000.0
 
 
@@ -11967,7 +11925,7 @@ class Deadline:
     @property
     def _reserve(self) -> float:
         """Seconds for what comes after training."""
-        return min(AFTERWARDS * 3600 * self.hours, AFTERWARDS_SECONDS)
+        return min(RESERVE * 3600 * self.hours, RESERVE_SECONDS)
 
     def left(self) -> float:
         """Seconds that are left for training."""
@@ -11976,7 +11934,7 @@ class Deadline:
     def hours_for(self, seconds: float) -> float:
         """Hours that this call would need for so much more training; rounded up to a hundredth."""
         seconds += time.monotonic() - self.began
-        return math.ceil(min(seconds / (1 - AFTERWARDS), seconds + AFTERWARDS_SECONDS) / 36) / 100
+        return math.ceil(min(seconds / (1 - RESERVE), seconds + RESERVE_SECONDS) / 36) / 100
 
 
 @dataclass(frozen=True)
@@ -12153,13 +12111,13 @@ WARM_UP_SECONDS = 3.0  # of training steps that speeds are measured in, at most 
 WARM_UP_SHARE = 0.02  # ... this share of the time
 
 
-def count(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
+def count_macs(pool: Pool, config: Config, tables: Tables) -> dict[str, int]:
     """Forward multiply-adds of the architectures of a config.
 
     Every worker counts, so that each has imported its backend when speeds are measured.
     """
     question = (config.architectures, *tables.form, config.training.threads)
-    *_, (_, macs) = pool.submit(warm_up.count, [(f"count-{number}", question) for number in range(pool.workers)])
+    *_, (_, macs) = pool.submit(warm_up.count_macs, [(f"count-{number}", question) for number in range(pool.workers)])
     return macs
 
 
@@ -12178,7 +12136,8 @@ def budget(pool: Pool, plan: Plan, works: Mapping[Member, Work]) -> Budget:
         return float(run.history(member)["seconds"][-works[member].epochs :].mean())
 
     limited, macs = math.isfinite(plan.deadline.hours), cost.training_macs(works.values())
-    speeds = _speeds(pool, plan) if limited or macs >= SMALL else {}
+    found = measured(pool, plan) if limited or macs >= SMALL else []
+    speeds = {label: speed for label, speed in found if speed}  # without those whose training fails
     planned = Budget(works, pool.workers, plan.deadline, speeds, took)
     if speeds and planned.schedule():
         seconds = print_expected(planned)
@@ -12194,16 +12153,11 @@ def measured(pool: Pool, plan: Plan) -> list[tuple[str, Speed | None]]:
     missing = {member.architecture for member in plan.missing}
     architectures = [architecture for architecture in plan.config.architectures if architecture.label in missing]
     turns = math.ceil(len(architectures) / pool.workers) * pool.workers
-    rows = warm_up.some(plan.tables.rows, plan.config.training)
+    rows = warm_up.sample(plan.tables.rows, plan.config.training)
     seconds = min(WARM_UP_SECONDS, WARM_UP_SHARE * 3600 * plan.deadline.hours)
     turn = itertools.islice(itertools.cycle(architectures), turns)
     jobs = [(f"warm-up-{number}", (net, plan.config, rows, seconds)) for number, net in enumerate(turn)]
     return [result for _, result in pool.submit(warm_up.measure, jobs)]
-
-
-def _speeds(pool: Pool, plan: Plan) -> dict[str, Speed]:
-    """Speed of each architecture that is missing; without those whose training fails."""
-    return {label: speed for label, speed in measured(pool, plan) if speed}
 
 
 def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
@@ -12211,7 +12165,7 @@ def _print_faster(pool: Pool, plan: Plan, macs: float, seconds: float) -> None:
     faster = "HOURS=1 for as many networks as fit"
     with contextlib.suppress(UserError):  # whatever is wrong with that file, it is not in use
         fast = configs.load(FAST)
-        works = replace(plan, config=fast).works(count(pool, fast, plan.tables))
+        works = replace(plan, config=fast).works(count_macs(pool, fast, plan.tables))
         taken = seconds / macs * cost.training_macs(works.values())
         if fast != plan.config and taken < seconds:
             faster = f"CONFIG={FAST}, about {progress.about(taken)}; or {faster}"
@@ -12263,7 +12217,7 @@ def count() -> int:
     return found
 
 
-def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
+def best_workers(rate: Callable[[int], float], gpus: int, most: int) -> int:
     """Members at a time on the GPUs: doubled for as long as that trains so much faster; a small net fills no GPU.
 
     Args:
@@ -12283,10 +12237,8 @@ def worthwhile(rate: Callable[[int], float], gpus: int, most: int) -> int:
 def claim(folder: Path, gpus: int, workers: int) -> filelock.BaseFileLock:
     """Show this worker process one GPU, which it shares with as few other workers as possible.
 
-    Args:
-        folder: holds the locks; the same for all workers that share the GPUs.
-        gpus: how many there are.
-        workers: how many share them.
+    folder: holds the locks; the same for all workers that share the GPUs. gpus: how many there are. workers: how many
+    share them.
 
     Returns:
         The lock of this worker's share, which the cache keeps for as long as the process lives.
@@ -12494,7 +12446,7 @@ class Worker:
             self.connection.send(value)
 
     def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Have it call a function."""
+        """Send the process a job."""
         if self.process.returncode is not None:  # of the job before
             self._start()
         self._send((function, arguments))
@@ -12541,7 +12493,7 @@ def serve(descriptor: int) -> None:
         if setup.fresh:
             backend.load()
         else:
-            end_with(launcher)
+            _end_with(launcher)
         while True:
             job = connection.recv()
             connection.send(_in_a_fork(connection, *job) if setup.fresh else _outcome(*job))
@@ -12559,12 +12511,12 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
 def _in_a_fork(
     launcher: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> tuple[Any, Exception | None]:
-    """The same, in a process of its own that ends with this one, which ends with the launcher."""
+    """Run a job as `_outcome` does, in a process that ends with this one, which ends with the launcher."""
     ours, theirs = Pipe(duplex=False)
     parent, pid = os.getpid(), os.fork()
     if not pid:
         try:
-            end_with(parent)
+            _end_with(parent)
             theirs.send(_outcome(function, arguments))
             sys.stdout.flush()
         finally:
@@ -12587,7 +12539,7 @@ def _ended(status: int) -> Killed:
     )
 
 
-def end_with(launcher: int) -> None:
+def _end_with(launcher: int) -> None:
     """End this process soon after the one that started it: a killed call leaves nobody behind."""
 
     def watch() -> None:
@@ -12615,10 +12567,10 @@ import filelock
 from digits import progress
 from digits.config import Config
 from digits.errors import shown
-from digits.runs import Member, Run, training_order
-from digits.training import backend, cost, member
+from digits.runs import Member, Run, RunFolder, training_order
+from digits.training import backend, cost
 from digits.training.cost import Work
-from digits.training.member import Tables
+from digits.training.member import Tables, epochs_done, is_complete, publish_member, train_member
 from digits.workers import budget, forecast, gpus, local, messages, self_check
 from digits.workers.budget import Deadline
 from digits.workers.pool import Killed
@@ -12671,15 +12623,12 @@ class Plan:
 class MemberJob:
     """Order to train one member in a worker process.
 
-    folder: of the unfinished member. finished: where it goes. lock: file that a process holds while it makes the
-    member. pipe: takes its progress. until: by `time.monotonic`, when it stops.
+    run: where it goes. pipe: takes its progress. until: by `time.monotonic`, when it stops.
     """
 
     config: Config
     member: Member
-    folder: Path
-    finished: Path
-    lock: Path
+    run: RunFolder
     pipe: Path
     until: float = math.inf
 
@@ -12692,27 +12641,24 @@ def train(plan: Plan, workers: int | None) -> Iterator[Result]:
     workers = min(workers, len(plan.missing))
     run = plan.run
     with local.processes(workers, run.folder, devices) as pool:
-        every = plan.works(forecast.count(pool, plan.config, plan.tables))
+        every = plan.works(forecast.count_macs(pool, plan.config, plan.tables))
         works = {member: _left(run, member, every[member]) for member in plan.missing}
         budget.print_recipe(every, works)
         planned = forecast.budget(pool, plan, works)
         with plan.lines(works, workers) as lines, messages.listen(lines.hear, lines.tick) as pipe:
-            jobs = ((member.name, (_job(plan, member, pipe, planned.stops(member)),)) for member in planned.in_time())
             train_one, members = _try if plan.patient else _train, {member.name: member for member in works}
+            folder = RunFolder(run.folder)  # without its data, which all jobs share
+            jobs = (
+                (member.name, (MemberJob(plan.config, member, folder, pipe, planned.stops(member)),))
+                for member in planned.in_time()
+            )
             for name, result in pool.submit(train_one, jobs, (plan.tables,), patient=plan.patient):
                 yield (members[name], str(result)) if isinstance(result, Killed) else result
 
 
-def _job(plan: Plan, member: Member, pipe: Path, until: float) -> MemberJob:
-    run = plan.run
-    return MemberJob(
-        plan.config, member, run.unfinished(member), run.member(member), run.member_lock(member), pipe, until
-    )
-
-
-def _left(run: Run, member_: Member, work: Work) -> Work:
+def _left(run: Run, member: Member, work: Work) -> Work:
     """Work of a member without the epochs that its checkpoint holds."""
-    return replace(work, epochs=max(0, work.epochs - member.epochs_done(run.unfinished(member_))))
+    return replace(work, epochs=max(0, work.epochs - epochs_done(run.unfinished(member))))
 
 
 def _try(job: MemberJob, tables: Tables) -> Result:
@@ -12726,19 +12672,18 @@ def _try(job: MemberJob, tables: Tables) -> Result:
 
 def _train(job: MemberJob, tables: Tables) -> Result:
     """Train one member in this process, unless a worker that outlived a kill has just done so."""
-    with filelock.FileLock(job.lock):
-        if member.is_complete(job.finished):
-            return job.member, None
+    member, run = job.member, job.run
+    unfinished, finished = run.unfinished(member), run.member(member)
+    with filelock.FileLock(run.member_lock(member)):
+        if is_complete(finished):
+            return member, None
         try:
-            with (
-                messages.sender(job.pipe) as send,
-                messages.Reporter(job.member.name, send, job.until) as report,
-            ):
-                member.train(job.config, job.member, tables, job.folder, report)
+            with messages.sender(job.pipe) as send, messages.Reporter(member.name, send, job.until) as reporter:
+                train_member(job.config, member, tables, unfinished, reporter)
         except messages.OutOfTime:
-            return job.member, OUT_OF_TIME
-        member.publish(job.folder, job.finished)
-    return job.member, None
+            return member, OUT_OF_TIME
+        publish_member(unfinished, finished)
+    return member, None
 
 
 def _checked(plan: Plan) -> tuple[Plan, int]:
@@ -12758,7 +12703,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
         """Forward multiply-adds that all workers together train on in a second; 0 where they do not fit."""
         try:
             with local.processes(workers, plan.run.folder, devices, apart=True) as pool:
-                macs = forecast.count(pool, plan.config, plan.tables)
+                macs = forecast.count_macs(pool, plan.config, plan.tables)
                 measured = forecast.measured(pool, plan)
         except Killed:  # out of memory, or the GPU's driver gave up
             measured = [("", None)]
@@ -12772,7 +12717,7 @@ def _workers_on_gpus(plan: Plan, devices: int) -> int:
 
     if plan.deadline.left() < 6 * SHORT:
         return devices
-    return gpus.worthwhile(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))
+    return gpus.best_workers(rate, devices, min(len(plan.missing), backend.room_for(threads=1)))
 '''
 
 # ----------------------------------------------------------------------------------------------------
@@ -12795,6 +12740,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from digits.training.callback import Callback
+
 TICK_SECONDS = 1.0
 LEAST_SECONDS = 0.2  # between two messages within an epoch
 END = b"\0"
@@ -12804,8 +12751,8 @@ class OutOfTime(Exception):
     """The deadline has come in the middle of training."""
 
 
-class Reporter:
-    """Sends the progress of a member; a `Report`.
+class Reporter(Callback):
+    """Sends the progress of a member.
 
     Args:
         member: its name.
@@ -12814,7 +12761,7 @@ class Reporter:
         before: epochs that count as done before its first one.
     """
 
-    def __init__(self, member: str, send: Callable[[str], None], until: float = math.inf, before: int = 0) -> None:
+    def __init__(self, member: str, send: Callable[[str], object], until: float = math.inf, before: int = 0) -> None:
         self.member = member
         self.until = until
         self.before = before
@@ -12827,7 +12774,7 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self._report(end=True)
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         now = time.monotonic()
         if now > self.until:
             raise OutOfTime
@@ -12835,7 +12782,7 @@ class Reporter:
             self._sent = now
             self._report(epoch=self.before + epoch, share=float(share))
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         self._report(row={name: float(value) for name, value in row.items()}, images=images)
 
     def _report(self, **message: Any) -> None:
@@ -12843,8 +12790,8 @@ class Reporter:
 
 
 @contextmanager
-def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
-    """A function that sends one line through the pipe, or through standard output where there is none.
+def sender(pipe: Path | None) -> Iterator[Callable[[str], object]]:
+    """Give a function that sends one line through the pipe, or through standard output where there is none.
 
     Several processes write to the pipe: a line below 4,096 bytes arrives in one piece.
     """
@@ -12853,12 +12800,12 @@ def sender(pipe: Path | None) -> Iterator[Callable[[str], None]]:
         return
     # a file object: a line that comes late finds it closed, and never another file of the same number
     with os.fdopen(os.open(pipe, os.O_WRONLY), "wb", buffering=0) as opened:
-        yield lambda line: opened.write(line.encode() + b"\n") and None
+        yield lambda line: opened.write(line.encode() + b"\n")
 
 
 @contextmanager
 def listen(hear: Callable[[str], None], tick: Callable[[], None]) -> Iterator[Path]:
-    """A named pipe, whose lines a thread hands to `hear` until the block ends; it also calls `tick` every second.
+    """Open a named pipe until the block ends; a thread passes each line to `hear`, and calls `tick` every second.
 
     What either raises ends the block, and is raised by it.
     """
@@ -13021,7 +12968,7 @@ from digits.data import Rows, Split
 from digits.errors import shown
 from digits.seeds import derive
 from digits.training import backend
-from digits.training.report import Report
+from digits.training.callback import Callback
 from digits.workers import gpus
 
 SECONDS = 300  # that one way may take, compilation included
@@ -13119,7 +13066,7 @@ def check(settings: Config, shape: tuple[int, int, int], classes: int) -> None:
     for architecture in settings.architectures:
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "model.keras"
-            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Report())
+            network = loop.train(architecture, once, split, derive(0, "self-check"), Path(name) / "c.npz", Callback())
             network.model.save(path)
             loaded = models.load(path)
         logits, features = network.predict(images)
@@ -13161,8 +13108,8 @@ from digits.config import Architecture, Config, EarlyStopping, Schedule, Trainin
 from digits.data import Rows, Split
 from digits.seeds import derive
 from digits.training import backend
+from digits.training.callback import Callback
 from digits.training.cost import images_per_epoch
-from digits.training.report import Report
 from digits.workers.budget import Speed
 
 STEPS = 100  # of an epoch of the warm-up on a GPU, which takes several at a time ...
@@ -13171,16 +13118,12 @@ EPOCHS = 5  # of the warm-up at least, where an epoch has few steps
 SCORED = 100  # rows after each of its epochs
 
 
-def count(
+def count_macs(
     architectures: Sequence[Architecture], shape: tuple[int, int, int], classes: int, threads: int
 ) -> dict[str, int]:
     """Forward multiply-adds by architecture; 0 of one that cannot be built, whose own training says why.
 
-    Args:
-        architectures: of a config.
-        shape: height, width and channels of an image.
-        classes: number of logits.
-        threads: of the backend in this process.
+    shape: height, width and channels of an image. classes: number of logits. threads: of the backend in this process.
     """
     backend.start(threads)
     macs = {}
@@ -13197,11 +13140,7 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
 
     The speed is None where training fails; the member's own training says why.
 
-    Args:
-        architecture: of the config.
-        config: the recipe.
-        rows: some of the table, see `some`.
-        seconds: to measure, after the first part of an epoch, which compiles.
+    rows: of the table, see `sample`. seconds: to measure, after the first part of an epoch, which compiles.
     """
     backend.start(config.training.threads)
     from digits.training import loop
@@ -13221,8 +13160,8 @@ def measure(architecture: Architecture, config: Config, rows: Rows, seconds: flo
         return architecture.label, None
 
 
-def some(rows: Rows, settings: Training) -> Rows:
-    """Select as many of the rows as a warm-up trains on."""
+def sample(rows: Rows, settings: Training) -> Rows:
+    """Take as many of the rows as a warm-up trains on."""
     return rows.take(np.arange(min(len(rows), STEPS * settings.batch_size)))
 
 
@@ -13230,7 +13169,7 @@ class _Enough(Exception):
     """The warm-up has taken its time."""
 
 
-class _Stopwatch(Report):
+class _Stopwatch(Callback):
     """Measures the training steps.
 
     images: of an epoch. limit: seconds to measure.
@@ -13244,13 +13183,13 @@ class _Stopwatch(Report):
         self.start: float | None = None  # seconds until the first part of an epoch was done
         self.trained = self.seconds = 0.0  # epochs after that part, and the time that they took
 
-    def within(self, epoch: int, share: float) -> None:
+    def within_epoch(self, epoch: int, share: float) -> None:
         now = time.perf_counter()
         if share:
             self._add(share - self.share, now - self.before)
         self.before, self.share = now, share
 
-    def after(self, row: dict[str, float], images: int) -> None:
+    def after_epoch(self, row: dict[str, float], images: int) -> None:
         if not self.share:  # an epoch of a single part
             self._add(1.0, row["seconds"])
 
