@@ -31,7 +31,7 @@ from digits.files import arrays, records
 from digits.runs import Run
 from digits.stages.cluster.features import gather
 from digits.stages.explore import __main__ as server
-from digits.stages.explore import main, queue
+from digits.stages.explore import pages, queue
 from digits.stages.explore import stage as explore
 from digits.stages.explore.clustered_run import CLUSTERS, QUEUE, ClusteredRun, ClusterRecord, read
 from digits.stages.explore.markdown import literal
@@ -177,17 +177,16 @@ def test_a_crafted_run_is_refused_in_a_line(run, name):
 def show(folder: str, page: str) -> None:
     """A script for AppTest; a page of the explorer."""
     import importlib
-    import sys
 
     import streamlit
 
-    from digits.stages.explore import main
+    from digits.stages.explore import pages
 
-    sys.argv = ["main", folder, "demo", f"{folder}-cache"]
+    run = folder, "demo", f"{folder}-cache"
     if page == "whole":
-        main.main(*sys.argv[1:])
+        pages.show(*run)
     else:
-        streamlit.session_state.results = main._read(*sys.argv[1:], 0.0)
+        streamlit.session_state.results = pages._read(*run, 0.0)
         importlib.import_module(f"digits.stages.explore.{page}").page()
 
 
@@ -210,13 +209,13 @@ def test_every_page_of_a_good_run_is_shown(run, page):
 
 
 def test_a_page_waits_for_nothing_that_was_read_ahead(run):
-    main.read_ahead(str(run.folder), "demo", f"{run.folder}-cache")
+    pages.read_ahead(str(run.folder), "demo", f"{run.folder}-cache")
     run.oof.unlink()
     assert not shown(run, "whole").error
 
 
 def test_what_cannot_be_read_ahead_is_left_to_the_page(tmp_path):
-    main.read_ahead(str(tmp_path / "none"), "demo", str(tmp_path))
+    pages.read_ahead(str(tmp_path / "none"), "demo", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["key with a picture in it", "value with a picture in it"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamlit.web import cli
 
-from digits.stages.explore import main
+from digits.stages.explore import pages
 
 CLOSED_TAB = "Error sending websocket payload"  # what Streamlit logs, with a traceback, of a tab that was closed
 LOGGER = "streamlit.web.server.starlette.starlette_websocket"
@@ -32,7 +32,7 @@ if __name__ == "__main__":
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(Output(1, "w", closefd=False)), line_buffering=True)
     logging.getLogger(LOGGER).addFilter(lambda record: record.msg != CLOSED_TAB)
     sys.argv[0] = "streamlit"
-    threading.Thread(target=main.read_ahead, args=sys.argv[-3:], daemon=True).start()
+    threading.Thread(target=pages.read_ahead, args=sys.argv[-3:], daemon=True).start()
     try:
         cli.main()
     except SystemExit as ended:  # without waiting for a map that nobody will see; files are whole or absent
