@@ -94,7 +94,7 @@ def _ask(results: ClusteredRun, line: NamedTuple, others: list[int], verdicts: d
             if target not in (None, verdicts.get(row)):
                 judge(target)
                 st.rerun()
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         offer(LEFT_OUT, "Unreadable", "u")
         st.button("Open again", on_click=judge, args=(None,), disabled=row not in verdicts, shortcut="o")
         if others:

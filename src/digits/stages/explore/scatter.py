@@ -37,7 +37,7 @@ TITLE = "Map of the rows: drag to move, wheel to zoom, click or lasso to select"
 MAP = st.components.v2.component(
     "digits_map",
     html=f'<div class="map" title="{TITLE}"></div>',
-    css=".map { --map-height: clamp(320px, min(100vh - 270px, 110vw), 1200px); }",
+    css=".map { --map-height: clamp(320px, min(100vh - 290px, 110vw), 1200px); }",
     js=browser_map.script(),
 )
 
