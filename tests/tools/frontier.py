@@ -235,7 +235,8 @@ def frontier(results: list[Result], runs: list[Whole]) -> Figure:
     _points(axes, tried, marker="o", ms=5, color=PALETTE[7], label="our experiments, a network a fold")
     _points(axes, whole, marker="*", ms=13, color=PALETTE[0], label="our published runs")
     for run, (macs, share) in zip(runs, whole, strict=True):
-        _name(axes, run.name, (macs, share.value), "right", color=PALETTE[0], weight="bold")
+        side = "left" if run.name == "default" else "right"  # `best` stands to its right
+        _name(axes, run.name, (macs, share.value), side, color=PALETTE[0], weight="bold")
     for networks, marker, text in ((False, "s", "others, one network"), (True, "D", "others, several averaged")):
         of_kind = [(macs, error) for macs, count, error, _ in RECIPES.values() if (count > 1) is networks]
         axes.plot(*zip(*of_kind, strict=True), marker, ms=7, color=PALETTE[1], label=text)
