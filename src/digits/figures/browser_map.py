@@ -13,6 +13,11 @@ from PIL import Image
 
 SIDE, WIDEST = 28, 8_192  # pixels of an image on the sprite, and of the sprite, at most
 WRONG = "#D40000"  # a mistake
+COLOURS = [  # of groups; each has a contrast of 2.5 or more on white and on the dark theme; the first ten are not red
+    "#0072B2", "#D55E00", "#008460", "#C060CC", "#FC6CC0", "#60B400", "#9084FC", "#785424", "#F08400", "#00A8D8",
+    "#B40000", "#006C00", "#D85460", "#9C30A8", "#788400", "#CC909C", "#6048CC", "#00A884", "#246060", "#6C5484",
+    "#B46C18", "#A89C54", "#B4306C", "#2484FC", "#846CC0", "#9090C0", "#9C5454", "#84A89C", "#B46090", "#FC786C",
+]  # fmt: skip
 
 
 class Sprite(NamedTuple):

@@ -12,16 +12,11 @@ from streamlit.runtime import get_instance
 
 from digits.competition import COMPETITION
 from digits.figures import browser_map
-from digits.figures.browser_map import WRONG
+from digits.figures.browser_map import COLOURS, WRONG
 from digits.stages.cluster.clustering import NOISE
 from digits.stages.explore import selection
 from digits.stages.explore.clustered_run import ClusteredRun
 
-COLOURS = [  # by value; each has a contrast of 2.6 at least with white and with the dark theme
-    "#0072B2", "#D55E00", "#008460", "#C060CC", "#B40000", "#60B400", "#9084FC", "#785424", "#F08400", "#00A8D8",
-    "#FC6CC0", "#006C00", "#D85460", "#9C30A8", "#788400", "#CC909C", "#6048CC", "#00A884", "#246060", "#6C5484",
-    "#B46C18", "#A89C54", "#B4306C", "#2484FC", "#846CC0", "#9090C0", "#9C5454", "#84A89C", "#B46090", "#FC786C",
-]  # fmt: skip
 GREY = "#8C8C8C"
 COLOURINGS = {  # and the columns that they show
     COMPETITION.noun: "label",

@@ -12,8 +12,7 @@ from digits.competition import COMPETITION
 from digits.ensemble.logits import are_rows_of
 from digits.errors import UserError
 from digits.figures import browser_map
-from digits.figures.browser_map import WRONG, Sprite
-from digits.figures.style import SERIES
+from digits.figures.browser_map import COLOURS, WRONG, Sprite
 from digits.files import arrays, records
 from digits.runs import Run
 
@@ -85,7 +84,7 @@ def of_run(run: Run) -> Points:
                 "confidence": [round(float(value), 4) for value in probabilities[kept].max(axis=1)],
             },
             "names": [*labels, "mistakes"],
-            "colours": [*(SERIES[index % len(SERIES)] for index in range(len(labels))), WRONG],
+            "colours": [*(COLOURS[index % len(COLOURS)] for index in range(len(labels))), WRONG],
             "labels": browser_map.middles(places, targets[kept], labels),
             "selected": [],
             "sprite": "data:image/webp;base64," + base64.b64encode(sprite.file).decode("ascii"),
