@@ -164,6 +164,7 @@ def test_another_k_makes_other_clusters_and_stays_on_other_pages(page):
     before = _map(page).bounding_box()["y"]
     page.get_by_role("slider", name="Number of clusters k").press("ArrowRight")
     expect(page.get_by_text("1,078 rows in 11 clusters")).to_be_visible()
+    _settled(page)
     assert _map(page).bounding_box()["y"] == before
     _go(page, "Clusters")
     _go(page, "Map")

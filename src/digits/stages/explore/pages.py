@@ -27,9 +27,10 @@ def show(run_folder: str, data_source: str, cache: str) -> None:
     chosen = st.navigation(pages, position="top")
     try:
         with st.spinner("Reading the run ..."):
-            results = _read(run_folder, data_source, cache, _changed(run_folder))
-        maps.keep_settings(forget=st.session_state.get("results") is not results)
-        st.session_state.results = results
+            changed = _changed(run_folder)
+            results = _read(run_folder, data_source, cache, changed)
+        maps.keep_settings(forget=st.session_state.get("changed") != changed)
+        st.session_state.results, st.session_state.changed = results, changed
         selection.restore(results)
         chosen.run()
     except UserError as error:
