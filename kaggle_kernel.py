@@ -3144,7 +3144,7 @@ FILES["digits/figures/__init__.py"] = r'''"""The style of all figures, and what 
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/figures/browser_map.py"] = r'''"""What the map in a browser, drawn by `map.js`, is made of: its script, names and images."""
+FILES["digits/figures/browser_map.py"] = r'''"""Parts of the map in a browser, which `map.js` draws: its script, colours, names and images."""
 
 from __future__ import annotations
 
@@ -8225,7 +8225,7 @@ FILES["digits/stages/evaluate/__init__.py"] = r'''"""Say how good a finished run
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/evaluate/calibration.py"] = r'''"""How far confidence can be trusted: calibration error, and accuracy where only the most confident rows are decided."""
+FILES["digits/stages/evaluate/calibration.py"] = r'''"""Calibration error, and accuracy where only the most confident rows are decided."""
 
 from __future__ import annotations
 
@@ -9525,7 +9525,7 @@ FILES["digits/stages/report/__init__.py"] = r'''"""Write all that is known about
 '''
 
 # ----------------------------------------------------------------------------------------------------
-FILES["digits/stages/report/inputs.py"] = r'''"""What the other stages left for the report: whole, and of this version."""
+FILES["digits/stages/report/inputs.py"] = r'''"""Results of the other stages, read only if their files are whole and of this version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the map in a browser, drawn by `map.js`, is made of: its script, names and images."""
+"""Parts of the map in a browser, which `map.js` draws: its script, colours, names and images."""
 
 from __future__ import annotations
 

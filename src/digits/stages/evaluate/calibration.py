@@ -1,4 +1,4 @@
-"""How far confidence can be trusted: calibration error, and accuracy where only the most confident rows are decided."""
+"""Calibration error, and accuracy where only the most confident rows are decided."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _ask(results: ClusteredRun, line: NamedTuple, others: list[int], verdicts: d
 
 
 def _show_evidence(results: ClusteredRun, line: NamedTuple) -> None:
-    """What speaks for another label."""
+    """Show the probabilities and the nearest rows, by which the label is judged."""
     index = int(np.searchsorted(results.features.rows, line.row))
     probability = f"{line.label_probability:.4f}" if line.label_probability >= 0.0001 else "below 0.0001"
     st.caption(f"Probability of the label: {probability}")

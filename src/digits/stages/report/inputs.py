@@ -1,4 +1,4 @@
-"""What the other stages left for the report: whole, and of this version."""
+"""Results of the other stages, read only if their files are whole and of this version."""
 
 from __future__ import annotations
 
