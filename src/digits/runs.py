@@ -35,12 +35,7 @@ logger = logging.getLogger(__name__)
 MOST_NAME_BYTES = 110  # so that the two names of a comparison fit into one, of 255 at most
 SOME = 8  # runs that an error names
 RESERVED = ("bench", "cache", "compare", "eda", "predictions", "published", "submission.csv", "tune")
-ADJUSTABLE = (
-    "ensemble",
-    "cluster",
-    "tune",
-    "tuned_on",
-)  # settings that may change on a finished run: they shape no member
+ADJUSTABLE = ("ensemble", "cluster", "tune", "tuned_on")  # on a finished run: they shape no member
 
 
 @dataclass(frozen=True)
